@@ -1,0 +1,161 @@
+"""The error tree: what went wrong, and whether trying again can help.
+
+PlumblineError            everything Plumbline raises on purpose
+├── Temporary             a later attempt may succeed; the *type* drives the retry, never the message
+│   ├── Unavailable       timeout, connection refused or reset, 5xx
+│   ├── Throttled         429; carries the server's Retry-After
+│   ├── Conflict          409: somebody else changed it first; look again
+│   └── NotYet            the system is working on it and is not there yet
+└── Permanent             trying again changes nothing until somebody acts
+    ├── InvalidInput      what was declared cannot be right (where, what, what would be right)
+    ├── NotFound          a thing that has to exist does not
+    ├── Denied            401 or 403
+    ├── Refused           we could, and will not: it would destroy something nobody agreed to lose
+    ├── Failed            the other system reports a final failure (CREATE_FAILED, a failed release)
+    ├── DeadlineExceeded  a bounded wait ended
+    └── Misconfigured     a setting, a program or a credential of ours is missing or wrong
+
+`category` is a contract: automations and reports match on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+BODY_LIMIT = 400
+"""How many characters of a foreign message are kept."""
+
+_SECRET_PATTERN = re.compile(
+    r"(?i)((?:authorization|x-auth-token|x-subject-token|password|passwd|secret|token|private_key)"
+    r"[\"']?\s*[:=]\s*[\"']?(?:bearer\s+|basic\s+)?)([^\s\"',;&}]+)"
+)
+_PEM_PATTERN = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+
+
+def truncate(text: str, limit: int = BODY_LIMIT) -> str:
+    """Shorten `text` to at most `limit` characters, and say how much was cut."""
+    text = text.strip()
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit].rstrip()} … ({len(text) - limit} more characters)"
+
+
+def mask(text: str, secrets: Iterable[str] = ()) -> str:
+    """Replace known secrets, private keys and `password=…`-like values in `text` by `***`."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    text = _PEM_PATTERN.sub("***", text)
+    return _SECRET_PATTERN.sub(r"\1***", text)
+
+
+class PlumblineError(Exception):
+    """Something Plumbline can explain.
+
+    Args:
+        summary: one plain sentence for a person.
+        detail: what the other system said; masked and shortened here.
+        hint: what to do next, where that is known.
+    """
+
+    category = "Error"
+
+    def __init__(self, summary: str, *, detail: str | None = None, hint: str | None = None) -> None:
+        self.summary = mask(summary)
+        self.detail = truncate(mask(detail)) if detail else None
+        self.hint = hint
+        super().__init__(self.summary, self.detail, self.hint)
+
+    def __str__(self) -> str:
+        parts = [self.summary]
+        if self.detail:
+            parts.append(f"({self.detail})")
+        if self.hint:
+            parts.append(self.hint)
+        return " ".join(parts)
+
+
+class Temporary(PlumblineError):
+    """A later attempt may succeed."""
+
+    category = "Temporary"
+
+    def __init__(
+        self, summary: str, *, detail: str | None = None, hint: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(summary, detail=detail, hint=hint)
+        self.retry_after = retry_after
+        """Seconds the server asked us to wait, where it did."""
+
+
+class Unavailable(Temporary):
+    """The other system did not answer, or answered 5xx."""
+
+    category = "Unavailable"
+
+
+class Throttled(Temporary):
+    """The other system asked for patience (429)."""
+
+    category = "Throttled"
+
+
+class Conflict(Temporary):
+    """Somebody else changed it first (409): look again, then decide."""
+
+    category = "Conflict"
+
+
+class NotYet(Temporary):
+    """The system is still working on it."""
+
+    category = "NotYet"
+
+
+class Permanent(PlumblineError):
+    """Trying again changes nothing until somebody acts."""
+
+    category = "Permanent"
+
+
+class InvalidInput(Permanent):
+    """What was declared or asked for cannot be right."""
+
+    category = "InvalidInput"
+
+
+class NotFound(Permanent):
+    """A thing that has to exist does not."""
+
+    category = "NotFound"
+
+
+class Denied(Permanent):
+    """The credentials do not allow this (401, 403)."""
+
+    category = "Denied"
+
+
+class Refused(Permanent):
+    """Plumbline will not do this unasked: it would destroy something nobody agreed to lose."""
+
+    category = "Refused"
+
+
+class Failed(Permanent):
+    """The other system reports a final failure."""
+
+    category = "Failed"
+
+
+class DeadlineExceeded(Permanent):
+    """A bounded wait ended before what was waited for came true."""
+
+    category = "DeadlineExceeded"
+
+
+class Misconfigured(Permanent):
+    """A setting, a program or a credential of ours is missing or wrong."""
+
+    category = "Misconfigured"
