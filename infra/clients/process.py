@@ -88,7 +88,7 @@ async def run(
     return Completed(tuple(argv), child.returncode or 0, "".join(lines), stderr)
 
 
-async def _end(child: asyncio.subprocess.Process, readers: asyncio.Future[object], grace: float) -> None:
+async def _end(child: asyncio.subprocess.Process, readers: asyncio.Future[tuple[None, str]], grace: float) -> None:
     """Leave no process of the group behind."""
     if child.returncode is None:
         _signal(child.pid, signal.SIGINT)
