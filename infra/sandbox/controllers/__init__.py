@@ -1,0 +1,1 @@
+"""Controllers that make an API server without kubelets behave like a living cluster."""

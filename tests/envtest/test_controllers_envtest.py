@@ -1,0 +1,78 @@
+"""The launcher of the real control plane."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from infra.clients.errors import Misconfigured
+from infra.sandbox.envtest import ControlPlane, available
+
+pytestmark = [
+    pytest.mark.envtest,
+    pytest.mark.skipif(available() is None, reason="KUBEBUILDER_ASSETS names no control plane"),
+]
+PORT = 18040
+
+
+def kubectl(plane: ControlPlane, *arguments: str) -> str:
+    argv = ["kubectl", f"--kubeconfig={plane.kubeconfig}", *arguments]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+async def test_it_keeps_its_state_logs_requests_and_leaves_nothing_running(tmp_path: Path) -> None:
+    log = tmp_path / "requests.jsonl"
+    plane = ControlPlane(tmp_path / "home", port=PORT, request_log=log, name="dev")
+    async with plane:
+        assert plane.kubeconfig.stat().st_mode & 0o777 == 0o600
+        kubectl(plane, "create", "namespace", "kept")
+        with pytest.raises(Misconfigured, match=f"Port {PORT}"):
+            ControlPlane(tmp_path / "other", port=PORT).start()
+    with plane:
+        assert "kept" in kubectl(plane, "get", "namespaces", "-o", "name")
+    assert not [
+        each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(each.info["cmdline"] or [])
+    ]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    created = [line for line in lines if line["method"] == "POST" and line["path"].startswith("/api/v1/namespaces?")]
+    assert [(line["service"], line["status"]) for line in created] == [("kubernetes/dev", 201)]
+    assert created[0]["ua"].startswith("kubectl/")
+    assert not [line for line in lines if "kube-controller-manager" in line["ua"]]
+
+
+def test_the_programs_die_with_a_killed_launcher(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "infra.sandbox.envtest", "--home", str(tmp_path / "home"), "--port", str(PORT + 1)]
+    launcher = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert launcher.stdout is not None
+    with launcher:
+        assert "is ready" in launcher.stdout.readline()
+        children = psutil.Process(launcher.pid).children(recursive=True)
+        assert (
+            len([child for child in children if child.name() in {"etcd", "kube-apiserver", "kube-controller-manager"}])
+            == 3
+        )
+        os.kill(launcher.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(children, timeout=15)
+    assert not alive
+
+
+def test_magnums_certificates_are_used_and_kept(tmp_path: Path) -> None:
+    with ControlPlane(tmp_path / "first", port=PORT + 2):
+        pass
+    home = tmp_path / "second"
+    home.mkdir()
+    for name in ("ca.crt", "server.crt", "server.key"):
+        (home / name).write_bytes((tmp_path / "first" / name).read_bytes())
+    with ControlPlane(home, port=PORT + 2) as plane:
+        assert not (home / "ca.key").exists()
+        user = yaml.safe_load(plane.kubeconfig.read_text())["users"][0]["user"]
+        assert set(user) == {"token"}
+        assert kubectl(plane, "auth", "can-i", "*", "*").strip() == "yes"
