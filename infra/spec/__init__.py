@@ -1,0 +1,1 @@
+"""The desired state: what an environment file may say, and reading it from git at a commit."""
