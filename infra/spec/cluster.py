@@ -21,7 +21,8 @@ OWN_LABELS = {"kube_tag": "spec.cluster.kubernetes", "kube_version": "spec.clust
 
 def _odd(value: int) -> int:
     if value % 2 == 0:
-        raise wrong(f"{value} masters cannot lose one more than {value - 1} can", f"use {value - 1} or {value + 1}")
+        nearest = f"use {value - 1} or {value + 1}" if value > 0 else "use 1"
+        raise wrong(f"{value} is even, and survives no more failures than {value - 1}", nearest)
     return value
 
 

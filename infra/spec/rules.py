@@ -19,8 +19,14 @@ def across(
     addons: Mapping[str, Addon],
     delivery: Delivery | None,
     runners: Sequence[Runner],
+    *,
+    dns_declared: bool | None = None,
 ) -> list[At]:
-    """Find what the parts need of each other and do not have; locations are relative to `spec`."""
+    """Find what the parts need of each other and do not have; locations are relative to `spec`.
+
+    Args:
+        dns_declared: whether `spec.dns` is there at all, for when it is, but is not valid by itself.
+    """
     found = []
     for part, present, addon, why in (
         ("dns", dns is not None, INGRESS, "names lead to the ingress"),
@@ -30,7 +36,7 @@ def across(
     ):
         if present and not _enabled(addons, addon):
             found.append(At((part,), f"needs the add-on {addon}: {why}", _remedy(addons, addon, part)))
-    if certificates is not None and dns is None:
+    if certificates is not None and dns is None and not dns_declared:
         found.append(At(("certificates",), "needs spec.dns, whose names it certifies", "declare spec.dns as well"))
     if certificates is not None and dns is not None:
         found += _challenge(certificates, dns)
