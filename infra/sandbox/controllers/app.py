@@ -1,0 +1,77 @@
+"""All controllers of one cluster in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.sandbox.controllers.kube.client import Client
+from infra.sandbox.controllers.kube.cluster import Cluster
+from infra.sandbox.controllers.kubelet import Kubelet
+from infra.sandbox.controllers.loadbalancers import AddressPool, LoadBalancers
+from infra.sandbox.controllers.nodes import Inventory, Nodes
+from infra.sandbox.controllers.storage import Storage
+from infra.sandbox.settings import SandboxSettings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the process is told.
+
+    Args:
+        cluster_home: the cluster's folder, with cluster.json and admin.kubeconfig.
+        sandbox_home: the sandbox's folder.
+        embedded: whether the embedded API server answers; the real one brings its own workload controllers.
+        settings: the sandbox's ports and networks.
+    """
+
+    cluster_home: Path
+    sandbox_home: Path
+    embedded: bool
+    settings: SandboxSettings
+
+
+async def run(options: Options) -> None:
+    """Run every controller until cancelled."""
+    inventory = Inventory(options.cluster_home / "cluster.json")
+    identity = options.cluster_home.name
+    async with Client.from_kubeconfig(options.cluster_home / "admin.kubeconfig") as client:
+        name = str(inventory.document.get("name", identity))
+        cluster = Cluster(client, name=name, embedded=options.embedded)
+        besides = _core(cluster, inventory, identity, options)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(cluster.run())
+            for each in besides:
+                group.create_task(_insist(each))
+
+
+def _core(
+    cluster: Cluster, inventory: Inventory, identity: str, options: Options
+) -> list[Callable[[], Awaitable[None]]]:
+    """What every cluster needs; returns what runs beside the controllers."""
+    nodes = Nodes(cluster, inventory)
+    Kubelet(cluster)
+    storage = Storage(cluster)
+    pool = AddressPool(
+        options.sandbox_home / "loadbalancers.json",
+        options.settings.loadbalancer_network,
+        options.sandbox_home / "clusters",
+    )
+    balancers = LoadBalancers(cluster, pool, identity)
+    return [nodes.run, storage.start, balancers.start]
+
+
+async def _insist(work: Callable[[], Awaitable[None]]) -> None:
+    """Start something again that the API server's absence ended."""
+    while True:
+        try:
+            await work()
+            return
+        except Exception:  # whatever it was, the other controllers go on
+            log.exception("%s", getattr(work, "__qualname__", work))
+            await asyncio.sleep(1)

@@ -1,0 +1,1 @@
+"""A small client library for controllers: raw JSON client, informers, work queues."""
