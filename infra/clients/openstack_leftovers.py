@@ -1,0 +1,185 @@
+"""What is left of an environment in its project: load balancers, volumes, floating IPs … that a delete forgot.
+
+Magnum's drivers and Kubernetes' cloud provider leave things behind when a cluster goes
+(kubernetes-sigs/cluster-api-provider-openstack#842), and a sweep that guesses deletes a stranger's
+(cluster-api-provider-openstack#668). So a thing belongs to an environment only by one of these signs:
+its name *is* one of the environment's names; the cloud provider or the Cinder driver recorded the cluster's name in
+it; or one of the environment's marks (an id, a word no other environment carries) stands in it as a whole word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.clients.errors import InvalidInput, PlumblineError
+from infra.clients.openstack_magnum import VERSION
+from infra.clients.openstack_models import Leftover, Leftovers
+from infra.clients.openstack_session import SERVICES, OpenStackSession, ServiceAbsent, segment
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where a kind of thing is listed, and how it is deleted."""
+
+    name: str
+    service: str
+    path: str
+    key: str
+    delete: str
+    marker: str = "id"
+    paged: bool = True
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return VERSION if self.service == "container_infrastructure_management" else {}
+
+
+KINDS = (
+    # In the order in which they can be deleted.
+    Kind("cluster", "container_infrastructure_management", "/clusters", "clusters", "/clusters/{id}", "uuid"),
+    Kind(
+        "cluster template",
+        "container_infrastructure_management",
+        "/clustertemplates",
+        "clustertemplates",
+        "/clustertemplates/{id}",
+        "uuid",
+    ),
+    Kind(
+        "load balancer",
+        "load_balancer",
+        "/lbaas/loadbalancers",
+        "loadbalancers",
+        "/lbaas/loadbalancers/{id}?cascade=true",
+    ),
+    Kind("server", "compute", "/servers/detail", "servers", "/servers/{id}"),
+    Kind("volume snapshot", "block_storage", "/snapshots/detail", "snapshots", "/snapshots/{id}"),
+    Kind("volume", "block_storage", "/volumes/detail", "volumes", "/volumes/{id}"),
+    Kind("floating IP", "network", "/floatingips", "floatingips", "/floatingips/{id}", paged=False),
+    Kind("router", "network", "/routers", "routers", "/routers/{id}", paged=False),
+    Kind("network", "network", "/networks", "networks", "/networks/{id}", paged=False),
+    Kind("security group", "network", "/security-groups", "security_groups", "/security-groups/{id}", paged=False),
+    Kind("recordset", "dns", "/recordsets", "recordsets", "/zones/{parent}/recordsets/{id}"),
+    Kind("keypair", "compute", "/os-keypairs", "keypairs", "/os-keypairs/{id}", "name", paged=False),
+)
+_BY_NAME = {kind.name: kind for kind in KINDS}
+PAGE = 500
+
+
+class Sweep:
+    """Finds and deletes what an environment left behind."""
+
+    def __init__(self, session: OpenStackSession) -> None:
+        self._session = session
+
+    async def find(
+        self, *, names: Collection[str], marks: Collection[str] = (), project_only: bool = True
+    ) -> Leftovers:
+        """Everything in the project that carries one of the environment's names or marks.
+
+        A service that could not be asked is named in `not_looked`: nothing found there means nothing.
+
+        Args:
+            names: exact names (of the cluster, its template, keypair …).
+            marks: words that stand in no other environment's things: the cluster's uuid, stack id, a marker text.
+            project_only: leave out what shows up here but belongs to another project.
+        """
+        project = await self._session.project_id() if project_only else None
+        results = await asyncio.gather(*(self._look(kind, names, marks, project) for kind in KINDS))
+        found: list[Leftover] = []
+        not_looked: dict[str, str] = {}
+        absent: set[str] = set()
+        for kind, result in zip(KINDS, results, strict=True):
+            if isinstance(result, ServiceAbsent):
+                absent.add(SERVICES[kind.service])
+            elif isinstance(result, PlumblineError):
+                not_looked[f"{SERVICES[kind.service]} ({kind.name})"] = str(result)
+            else:
+                found.extend(result)
+        return Leftovers(found=tuple(found), not_looked=not_looked, absent=tuple(sorted(absent)))
+
+    async def delete(self, leftover: Leftover) -> bool:
+        """Delete one thing a sweep found; False when it was gone already."""
+        kind = _BY_NAME.get(leftover.kind)
+        if kind is None:
+            raise InvalidInput(f"A sweep knows no {leftover.kind!r}.")
+        path = kind.delete.format(id=segment(leftover.id), parent=segment(leftover.parent or ""))
+        return await self._session.delete(kind.service, path, headers=kind.headers)
+
+    async def _look(
+        self, kind: Kind, names: Collection[str], marks: Collection[str], project: str | None
+    ) -> list[Leftover] | PlumblineError:
+        try:
+            items = await self._items(kind)
+        except PlumblineError as error:
+            return error
+        found = []
+        for item in items:
+            owner = item.get("project_id") or item.get("tenant_id") or item.get("os-vol-tenant-attr:tenant_id")
+            if project and owner and owner != project:
+                continue
+            why = belongs(item, names, marks)
+            if why:
+                found.append(
+                    Leftover(
+                        kind=kind.name,
+                        id=str(item[kind.marker]),
+                        name=str(item.get("name") or ""),
+                        why=why,
+                        parent=item.get("zone_id"),
+                    )
+                )
+        return found
+
+    async def _items(self, kind: Kind) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        params: dict[str, Any] = {"limit": PAGE} if kind.paged else {}
+        while True:
+            answer = await self._session.get(kind.service, kind.path, params=params, headers=kind.headers) or {}
+            page = [item.get("keypair", item) for item in answer.get(kind.key, ())]
+            items.extend(page)
+            if not kind.paged or not page or not _more(answer, kind.key):
+                return items
+            params["marker"] = page[-1][kind.marker]
+
+
+def _more(answer: Mapping[str, Any], key: str) -> bool:
+    """Whether there is a next page, in any of the services' ways to say so."""
+    links = answer.get("links")
+    if isinstance(links, dict) and links.get("next"):
+        return True
+    return bool(answer.get("next") or answer.get(f"{key}_links"))
+
+
+def belongs(item: Mapping[str, Any], names: Collection[str], marks: Collection[str]) -> str | None:
+    """Why a thing belongs to the environment of these names and marks, None when it does not."""
+    name = str(item.get("name") or "")
+    description = str(item.get("description") or "")
+    metadata = item.get("metadata") if isinstance(item.get("metadata"), dict) else {}
+    for own in names:
+        if name == own:
+            return f"its name is {own}"
+        if name.startswith(f"kube_service_{own}_"):  # cloud-provider-openstack's load balancers
+            return f"it was made for a Service of cluster {own}"
+        if re.search(rf"\bfrom cluster {re.escape(own)}$", description):  # cloud-provider-openstack's floating IPs
+            return f"its description names cluster {own}"
+        if (metadata or {}).get("cinder.csi.openstack.org/cluster") == own:
+            return f"it was made for a volume claim of cluster {own}"
+    texts = {
+        "name": name,
+        "description": description,
+        "tags": " ".join(map(str, item.get("tags") or ())),
+        "metadata": " ".join(f"{key}={value}" for key, value in (metadata or {}).items()),
+        # external-dns writes its owner into TXT records.
+        "records": " ".join(map(str, item.get("records") or ())) if item.get("type") == "TXT" else "",
+    }
+    for mark in marks:
+        whole = re.compile(rf"(?<![A-Za-z0-9.-]){re.escape(mark)}(?![A-Za-z0-9.-])")
+        for where, text in texts.items():
+            if whole.search(text):
+                return f"its {where} carries {mark}"
+    return None
