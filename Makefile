@@ -1,0 +1,62 @@
+# Everything a person or a CI job does with Plumbline. Each target sets up what it needs from nothing but
+# Python 3.11, git, make and the package registries.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+# The tools' own variables point at another Prefect or another cloud as often as not: the sandbox sets its own.
+unexport PREFECT_API_URL PREFECT_PROFILE KUBECONFIG VIRTUAL_ENV
+
+.PHONY: help up down clean check test test-quick bench lock lock-charts
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/.runtime ## the sandbox cloud, Prefect with its UI, a worker, and environment dev
+	@$(PY) -m deployments.up
+
+down: $(VENV)/.runtime ## stop all of it; state is kept
+	@$(PY) -m deployments.down
+
+clean: $(VENV)/.runtime ## stop all of it and forget all state
+	@$(PY) -m deployments.down --forget
+
+check: $(VENV)/.dev ## lint, types, layers
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy flows tasks infra deployments
+	@$(VENV)/bin/lint-imports
+
+test: $(VENV)/.dev ## every test
+	@$(PY) -m pytest --cov --cov-report=term --durations=10
+
+test-quick: $(VENV)/.dev ## the tests that need nothing running
+	@$(PY) -m pytest tests/unit -q
+
+bench: $(VENV)/.dev ## what creating an environment costs, and how much of it is ours
+	@$(PY) -m deployments.bench
+
+lock: $(VENV)/.dev ## resolve the requirements anew
+	@$(PY) -m piptools compile -q --strip-extras --no-emit-index-url --no-emit-find-links -o requirements.txt requirements.in
+	@$(PY) -m piptools compile -q --strip-extras --no-emit-index-url --no-emit-find-links -o requirements-dev.txt requirements-dev.in
+
+lock-charts: $(VENV)/.runtime ## record the digest of every chart that can be fetched
+	@$(PY) -m infra.catalog lock
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo "Plumbline needs Python 3.11; $$($(PYTHON) --version 2>&1) was found. Say which to use: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.txt | $(VENV)/bin/python
+	@echo "Installing what Plumbline needs (about a minute) …"
+	@$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt requirements.txt | $(VENV)/bin/python
+	@echo "Installing what checks and tests need …"
+	@$(PY) -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/.runtime

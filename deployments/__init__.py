@@ -1,0 +1,1 @@
+"""Where and how often: the Prefect server, its worker and its deployments, on one machine or many."""

@@ -1,0 +1,154 @@
+"""The local Prefect: server with UI, worker, deployments."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from deployments.daemon import Daemon
+from deployments.settings import PrefectSettings
+from infra.clients.errors import Failed, Misconfigured, mask
+from infra.settings import ROOT
+
+PREFECT = str(Path(sys.executable).with_name("prefect"))
+
+
+class LocalPrefect:
+    """Prefect on this machine, its state in `home`."""
+
+    def __init__(self, settings: PrefectSettings, home: Path) -> None:
+        self._settings = settings
+        self._home = home
+        self.server = Daemon("prefect-server", home)
+        self.worker = Daemon("prefect-worker", home)
+
+    @property
+    def auth_file(self) -> Path:
+        """Where the auth string is kept, 0600."""
+        return self._home / "auth"
+
+    def auth_string(self) -> str:
+        """`user:password` for UI and API: made once, then kept."""
+        if not self.auth_file.exists():
+            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with os.fdopen(os.open(self.auth_file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
+                file.write(f"admin:{secrets.token_urlsafe(18)}")
+        return self.auth_file.read_text().strip()
+
+    def variables(self) -> dict[str, str]:
+        """What Prefect's clients need in their environment to reach this server."""
+        return {
+            "PREFECT_API_URL": self._settings.api_url,
+            "PREFECT_API_AUTH_STRING": self.auth_string(),
+            "PREFECT_HOME": str(self._home),
+            "PREFECT_LOGGING_EXTRA_LOGGERS": "infra",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PLUMBLINE_PREFECT_WORK_POOL": self._settings.work_pool,
+        }
+
+    def check_port(self) -> None:
+        """Say whose port it is, when it is not free and not ours.
+
+        Raises:
+            Misconfigured: another program listens on it.
+        """
+        if self.server.process() is not None:
+            return
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self._settings.port))
+            except OSError as error:
+                raise Misconfigured(
+                    f"Port {self._settings.port} is in use, and the Prefect server needs it.",
+                    hint="Stop what listens there, or set PLUMBLINE_PREFECT_PORT to another port.",
+                ) from error
+
+    def start_server(self) -> None:
+        """Start the server; it is not ready yet when this returns."""
+        env = {
+            **_base_environment(),
+            **self.variables(),
+            "PREFECT_SERVER_API_AUTH_STRING": self.auth_string(),
+            "PREFECT_SERVER_UI_API_URL": self._settings.api_url,
+            # Concurrency leases in memory would stay held for ever after a restart of the server.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        }
+        argv = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(self._settings.port)]
+        self.server.start(argv, env, ROOT)
+
+    def wait_server(self) -> None:
+        """Wait until the API answers."""
+        self.server.wait_ready(self._healthy, self._settings.start_timeout)
+
+    def deploy(self) -> None:
+        """Make the work pool, and bring the deployments to what prefect.yaml says; both do nothing the second time."""
+        pool = self._settings.work_pool
+        self._prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
+        self._prefect("--no-prompt", "deploy", "--all")
+        with httpx.Client(base_url=f"{self._settings.api_url}/", auth=self._auth(), timeout=30) as api:
+            close_parameters(api)
+
+    def start_worker(self, variables: dict[str, str]) -> None:
+        """Start the worker with the variables that its flow runs inherit."""
+        env = {**_base_environment(), **variables, **self.variables()}
+        argv = [PREFECT, "worker", "start", "--pool", self._settings.work_pool, "--type", "process"]
+        argv += ["--name", "local", "--limit", str(self._settings.worker_limit)]
+        self.worker.start(argv, env, ROOT)
+
+    def stop(self) -> list[str]:
+        """Stop worker, then server; return the names of those that ran."""
+        return [daemon.name for daemon in (self.worker, self.server) if daemon.stop()]
+
+    def _auth(self) -> tuple[str, str]:
+        user, _, password = self.auth_string().partition(":")
+        return user, password
+
+    def _healthy(self) -> bool:
+        try:
+            answer = httpx.get(f"{self._settings.api_url}/health", auth=self._auth(), timeout=5)
+        except httpx.HTTPError:
+            return False
+        return answer.is_success
+
+    def _prefect(self, *arguments: str) -> None:
+        done = subprocess.run(
+            [PREFECT, *arguments],
+            env={**_base_environment(), **self.variables()},
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        if done.returncode:
+            raise Failed(
+                f"`prefect {' '.join(arguments)}` failed.", detail=mask(done.stdout[-2000:] + done.stderr[-2000:])
+            )
+
+
+def close_parameters(api: httpx.Client) -> None:
+    """Let the server refuse parameters that a flow does not have, instead of starting a run that crashes on them.
+
+    Prefect derives the schema from the flow's signature and leaves it open to further properties.
+
+    Args:
+        api: a client whose base URL is the Prefect API.
+    """
+    found = api.post("deployments/filter", json={"deployments": {"tags": {"all_": ["plumbline"]}}})
+    found.raise_for_status()
+    for deployment in found.json():
+        schema = {**deployment["parameter_openapi_schema"], "additionalProperties": False}
+        api.patch(f"deployments/{deployment['id']}", json={"parameter_openapi_schema": schema}).raise_for_status()
+
+
+def _base_environment() -> dict[str, str]:
+    """Our own environment without another Prefect's settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

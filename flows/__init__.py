@@ -1,0 +1,1 @@
+"""When, and in what order: one Prefect flow for each thing a person, an API call or a schedule asks for."""

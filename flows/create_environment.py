@@ -1,0 +1,101 @@
+"""Create an environment, or bring it into step with git: the same graph does both.
+
+    python -m flows.create_environment dev
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.graph import Graph
+from flows.parameters import Commit, EnvironmentName
+from flows.run import open_run
+from infra.catalog import Catalog
+from infra.drift.findings import PlaneName
+from infra.planes import addons, certificates
+from infra.planes.report import RunReport
+from infra.spec.models import Environment
+from tasks.addons import install_addon, probe_addon
+from tasks.certificates import (
+    converge_canary,
+    converge_certificate,
+    probe_certificate_issued,
+    probe_certificate_served,
+)
+from tasks.cluster import check_prerequisites, converge_cluster, count_nodes
+from tasks.delivery import converge_delivery, probe_delivery
+from tasks.dns import converge_dns, probe_dns
+from tasks.runners import install_runners, probe_runners
+from tasks.storage import converge_storage, probe_storage
+
+INGRESS_READY = f"{addons.INGRESS} ready"
+
+
+@flow(name="create-environment", flow_run_name="create {name}")
+async def create_environment(name: EnvironmentName, commit: Commit = None) -> RunReport:
+    """Create an environment, or bring it into step with what git declares.
+
+    Every step looks first and writes only what is missing, so that running this again is safe at any time.
+
+    Args:
+        name: Name of the environment: the file environments/<name>.yaml in the repository of environments.
+        commit: The exact commit to read; the newest of the configured branch when empty.
+    """
+    async with open_run("create-environment", name, commit) as run:
+        graph = Graph(run.environment, run.clients)
+        graph.step(PlaneName.CLUSTER, "prerequisites", check_prerequisites)
+        graph.step(PlaneName.CLUSTER, "cluster", converge_cluster, needs=["prerequisites"])
+        graph.step(PlaneName.CLUSTER, "nodes", count_nodes, needs=["cluster"])
+        graph.step(PlaneName.STORAGE, "storage", converge_storage, needs=["nodes"])
+        graph.step(PlaneName.STORAGE, "storage ready", probe_storage, needs=["storage"])
+        _addons(graph, run.environment, run.clients.catalog)
+        _names_and_certificates(graph, run.environment)
+        _workloads(graph, run.environment)
+        return await run.conclude(await graph.finish())
+
+
+def _addons(graph: Graph, environment: Environment, catalog: Catalog) -> None:
+    """Add-ons that do not need each other are installed side by side."""
+    for name in addons.order(environment, catalog):
+        needs = ["storage", *(f"{need} ready" for need in catalog[name].needs)]
+        if name == addons.INGRESS and certificates.before_ingress(environment):
+            _certificate(graph, needs=["cert-manager ready"])
+            needs.append("certificate issued")
+        graph.step(PlaneName.ADDONS, name, install_addon, needs=needs, addon=name)
+        graph.step(PlaneName.ADDONS, f"{name} ready", probe_addon, needs=[name], addon=name)
+
+
+def _names_and_certificates(graph: Graph, environment: Environment) -> None:
+    if environment.spec.dns is None:
+        return
+    graph.step(PlaneName.DNS, "dns", converge_dns, needs=[INGRESS_READY])
+    graph.step(PlaneName.DNS, "dns ready", probe_dns, needs=["dns"])
+    if environment.spec.certificates is None:
+        return
+    if "certificate" not in graph:
+        _certificate(graph, needs=["cert-manager ready", "dns ready"])
+    graph.step(PlaneName.CERTIFICATES, "canary host", converge_canary, needs=[INGRESS_READY])
+    served = ["canary host", "certificate issued", "dns ready"]
+    graph.step(PlaneName.CERTIFICATES, "certificate served", probe_certificate_served, needs=served)
+
+
+def _certificate(graph: Graph, *, needs: list[str]) -> None:
+    graph.step(PlaneName.CERTIFICATES, "certificate", converge_certificate, needs=needs)
+    graph.step(PlaneName.CERTIFICATES, "certificate issued", probe_certificate_issued, needs=["certificate"])
+
+
+def _workloads(graph: Graph, environment: Environment) -> None:
+    if environment.spec.delivery is not None:
+        ready = ["delivery", *([INGRESS_READY] if INGRESS_READY in graph else [])]
+        graph.step(PlaneName.DELIVERY, "delivery", converge_delivery, needs=["argo-cd ready"])
+        graph.step(PlaneName.DELIVERY, "delivery ready", probe_delivery, needs=ready)
+    for runner in environment.spec.runners:
+        step, controller = f"runners {runner.name}", "actions-runner-controller ready"
+        graph.step(PlaneName.RUNNERS, step, install_runners, needs=[controller], runner=runner)
+        graph.step(PlaneName.RUNNERS, f"{step} ready", probe_runners, needs=[step], runner=runner)
+
+
+if __name__ == "__main__":
+    from flows.command import main
+
+    main(create_environment)

@@ -1,0 +1,65 @@
+"""What every run of a flow has: the declaration it was started for, the clients, the ledger, and a report at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from prefect.runtime import flow_run
+
+from infra.catalog import Catalog
+from infra.clients.errors import Failed
+from infra.ledger import Ledger, LedgerRun
+from infra.planes.clients import Clients, open_clients
+from infra.planes.report import RunReport, StepReport, StepState
+from infra.settings import get_settings
+from infra.spec.models import Environment
+from tasks.environment import load_environment, publish_report
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run over one environment."""
+
+    flow: str
+    environment: Environment
+    commit: str
+    clients: Clients
+    ledger: LedgerRun
+    began: float
+
+    async def conclude(self, steps: tuple[StepReport, ...]) -> RunReport:
+        """Publish the report, and end the flow as its steps ended.
+
+        Raises:
+            Failed: a step failed; the report says which, why, and what to do.
+        """
+        failed = any(step.state in (StepState.FAILED, StepState.NOT_STARTED) for step in steps)
+        removed = self.flow == "destroy-environment"
+        report = RunReport(
+            flow=self.flow,
+            environment=self.environment.name,
+            commit=self.commit,
+            state="failed" if failed else "removed" if removed else "ready",
+            seconds=round(time.monotonic() - self.began, 1),
+            steps=steps,
+        )
+        await self.ledger.finish(report)
+        await publish_report(report)
+        if failed:
+            raise Failed(report.sentence(), hint="The run's report (Artifacts) says what to do.")
+        return report
+
+
+@asynccontextmanager
+async def open_run(flow: str, name: str, commit: str | None) -> AsyncIterator[Run]:
+    """Read the declaration at one commit, open clients and ledger, and close them again whatever happens."""
+    began = time.monotonic()
+    settings, catalog = get_settings(), Catalog.load()
+    loaded = await load_environment(name, commit, settings, frozenset(catalog))
+    async with Ledger.open(settings) as ledger:
+        run = await ledger.begin(flow, name, loaded.commit, flow_run.id)
+        async with open_clients(loaded.environment, settings=settings, catalog=catalog, journal=run.journal) as clients:
+            yield Run(flow, loaded.environment, loaded.commit, clients, run, began)

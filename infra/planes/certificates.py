@@ -1,0 +1,239 @@
+"""The certificates plane: an issuer, a certificate for the environment's names, and a host that serves it.
+
+The canary host is ours and always declared, so that "a certificate is issued *and* served" can be asked of every
+environment by a TLS handshake from outside, whatever else runs there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from infra.catalog import WILDCARD_SECRET
+from infra.clients.errors import NotYet
+from infra.clients.tls import Expectation, judge
+from infra.clients.waiting import wait_until
+from infra.drift.findings import Finding, PlaneName
+from infra.planes import manifests
+from infra.planes.clients import Clients
+from infra.planes.manifests import SYSTEM_NAMESPACE
+from infra.spec.models import Environment
+from infra.spec.names import certificate_hosts, probe_host
+
+CANARY = "canary"
+CERTIFICATE = ("cert-manager.io/v1", "Certificate")
+ISSUER = ("cert-manager.io/v1", "ClusterIssuer")
+ACME_SERVERS = {
+    "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
+    "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
+}
+ISSUED_BY = {
+    "letsencrypt": r"O=Let's Encrypt(,|$)",
+    "letsencrypt-staging": r"O=\(STAGING\) Let's Encrypt(,|$)",
+    "sandbox": r"CN=.*[Ss]andbox",
+}
+MIN_DAYS_LEFT = 14
+"""cert-manager renews a 90-day certificate with 30 days left; one with fewer than this was not renewed."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The objects to apply, and what a handshake has to show."""
+
+    objects: tuple[dict[str, Any], ...]
+    host: str
+    names: tuple[str, ...]
+    issuer: str
+
+
+def before_ingress(environment: Environment) -> bool:
+    """Whether the certificate comes before the ingress controller.
+
+    A wildcard certificate does: the controller does not start without the Secret it serves by default, and DNS-01
+    needs no ingress. HTTP-01 is answered through the ingress, so there the controller comes first.
+    """
+    certificates = environment.spec.certificates
+    return certificates is not None and certificates.challenge == "dns01"
+
+
+def issuing(environment: Environment) -> Wanted | None:
+    """Issuer and certificate after `spec.certificates` and `spec.dns` (pure); `None` where none are declared."""
+    certificates, host = environment.spec.certificates, probe_host(environment)
+    if certificates is None or host is None:
+        return None
+    namespace, secret = WILDCARD_SECRET if before_ingress(environment) else (SYSTEM_NAMESPACE, f"{CANARY}-tls")
+    names = certificate_hosts(environment)
+    return Wanted(
+        objects=(
+            manifests.namespace(namespace),
+            _issuer(certificates.issuer, certificates.email, certificates.challenge),
+            _certificate(namespace, secret, names, certificates.issuer),
+        ),
+        host=host,
+        names=names,
+        issuer=certificates.issuer,
+    )
+
+
+def serving(environment: Environment) -> Wanted | None:
+    """The canary host that serves the certificate (pure); `None` where none is declared."""
+    issued = issuing(environment)
+    if issued is None:
+        return None
+    secret = None if before_ingress(environment) else f"{CANARY}-tls"
+    objects = (manifests.namespace(SYSTEM_NAMESPACE), _service(), _ingress(issued.host, secret))
+    return Wanted(objects=objects, host=issued.host, names=issued.names, issuer=issued.issuer)
+
+
+async def observe(wanted: Wanted, clients: Clients) -> dict[str, dict[str, Any] | None]:
+    """Read each of the objects."""
+    return await manifests.read(clients.kubernetes, wanted.objects)
+
+
+def compare(wanted: Wanted, observed: dict[str, dict[str, Any] | None]) -> list[Finding]:
+    """Each object there, and as declared."""
+    return manifests.compare(PlaneName.CERTIFICATES, wanted.objects, observed)
+
+
+async def converge(
+    wanted: Wanted, observed: dict[str, dict[str, Any] | None], findings: list[Finding], clients: Clients
+) -> list[str]:
+    """Apply what a finding names."""
+    del observed
+    return await manifests.apply(clients.kubernetes, clients.journal, PlaneName.CERTIFICATES, wanted.objects, findings)
+
+
+async def probe_issued(wanted: Wanted, clients: Clients) -> str:
+    """Wait until issuer and certificate are Ready for the generation that was declared.
+
+    "Ready" of an older generation is an answer to an older question, and an issuer can be Ready while a challenge
+    hangs; the sentence therefore carries what cert-manager says of the challenge.
+    """
+
+    async def issued() -> None:
+        for manifest in wanted.objects:
+            if (manifest["apiVersion"], manifest["kind"]) in (ISSUER, CERTIFICATE):
+                await _ready(manifest, clients)
+
+    await wait_until(
+        issued,
+        describe=f"a certificate for {', '.join(wanted.names)}",
+        timeout=clients.settings.probe_timeout,
+        interval=clients.settings.probe_interval,
+    )
+    return f"issued for {', '.join(wanted.names)}"
+
+
+async def probe_served(wanted: Wanted, address: str, clients: Clients) -> str:
+    """Shake hands with the canary host at the ingress's address until the right certificate is served.
+
+    An ingress controller without the certificate serves its own self-signed one with a 200: so issuer, chain, names
+    and expiry are judged, not the answer.
+    """
+    expectation = Expectation(
+        host=wanted.host,
+        issuer_pattern=ISSUED_BY[wanted.issuer],
+        min_days=MIN_DAYS_LEFT if wanted.issuer != "sandbox" else 1,
+        # The staging roots are in nobody's store, on purpose: only the chain as served can be judged.
+        trust=None if wanted.issuer == "letsencrypt-staging" else clients.settings.tls_ca_file or "system",
+    )
+
+    async def served() -> str:
+        chain = await clients.tls.served(address, clients.settings.ingress_https_port, wanted.host)
+        problems = judge(chain, expectation)
+        if problems:
+            raise NotYet(f"{wanted.host} serves the wrong certificate: {problems[0]}")
+        return f"{wanted.host} serves a certificate of {chain.issuer}, valid until {chain.not_after:%Y-%m-%d}"
+
+    return await wait_until(
+        served,
+        describe=f"{wanted.host} to serve its certificate",
+        timeout=clients.settings.probe_timeout,
+        interval=clients.settings.probe_interval,
+    )
+
+
+async def _ready(manifest: dict[str, Any], clients: Clients) -> None:
+    where = manifests.address(manifest)
+    metadata = manifest["metadata"]
+    live = await clients.kubernetes.get(
+        manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace")
+    )
+    if live is None:
+        raise NotYet(f"{where} is not there.")
+    generation = live["metadata"].get("generation", 0)
+    conditions = live.get("status", {}).get("conditions") or []
+    ready = next((item for item in conditions if item["type"] == "Ready"), None)
+    if ready is None or ready.get("observedGeneration", generation) < generation:
+        raise NotYet(f"{where} has not been looked at yet.")
+    if ready["status"] != "True":
+        raise NotYet(f"{where} is not ready: {ready.get('message', ready.get('reason', 'no reason given'))}")
+
+
+def _issuer(issuer: str, email: str, challenge: str) -> dict[str, Any]:
+    if issuer == "sandbox":
+        spec: dict[str, Any] = {"ca": {"secretName": "sandbox-ca"}}
+    else:
+        solver: dict[str, Any] = {"http01": {"ingress": {"ingressClassName": "nginx"}}}
+        if challenge == "dns01":
+            # The Designate solver is a webhook of its own: github.com/syseleven/designate-certmanager-webhook.
+            solver = {"dns01": {"webhook": {"groupName": "acme.syseleven.de", "solverName": "designatedns"}}}
+        spec = {
+            "acme": {
+                "email": email,
+                "server": ACME_SERVERS[issuer],
+                "privateKeySecretRef": {"name": f"{issuer}-account"},
+                "solvers": [solver],
+            }
+        }
+    return {
+        "apiVersion": ISSUER[0],
+        "kind": ISSUER[1],
+        "metadata": {"name": issuer, "labels": dict(manifests.MANAGED_BY)},
+        "spec": spec,
+    }
+
+
+def _named(namespace: str, name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": namespace, "labels": dict(manifests.MANAGED_BY)}
+
+
+def _certificate(namespace: str, secret: str, names: tuple[str, ...], issuer: str) -> dict[str, Any]:
+    return {
+        "apiVersion": CERTIFICATE[0],
+        "kind": CERTIFICATE[1],
+        "metadata": _named(namespace, secret),
+        "spec": {
+            "secretName": secret,
+            "dnsNames": list(names),
+            "issuerRef": {"group": "cert-manager.io", "kind": ISSUER[1], "name": issuer},
+            "privateKey": {"rotationPolicy": "Always"},
+        },
+    }
+
+
+def _service() -> dict[str, Any]:
+    # Selects nothing: the canary is about the handshake, and an error page behind it is fine.
+    selector = {"plumbline.dev/canary": "true"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _named(SYSTEM_NAMESPACE, CANARY),
+        "spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP"}], "selector": selector},
+    }
+
+
+def _ingress(host: str, secret: str | None) -> dict[str, Any]:
+    backend = {"service": {"name": CANARY, "port": {"number": 80}}}
+    # Without a Secret of its own, a host is served with the controller's wildcard certificate.
+    tls = {"hosts": [host], "secretName": secret} if secret else {"hosts": [host]}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": _named(SYSTEM_NAMESPACE, CANARY),
+        "spec": {
+            "ingressClassName": "nginx",
+            "tls": [tls],
+            "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+        },
+    }

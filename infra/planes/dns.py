@@ -1,0 +1,191 @@
+"""The DNS plane: the wildcard name and the declared host names, as recordsets in Designate that point at the ingress.
+
+A recordset is ours when its description says so; a stranger's record of the same name is never touched.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from infra.clients.errors import InvalidInput, NotYet, Refused
+from infra.clients.openstack_models import Recordset, Zone
+from infra.clients.waiting import wait_until
+from infra.drift.findings import Finding, PlaneName
+from infra.planes.clients import Clients
+from infra.spec.models import Environment
+from infra.spec.names import record_names
+
+PROBED_LABEL = "plumbline-probe"
+"""A label under the wildcard that nobody declares: asking for it proves the wildcard itself."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The records of one environment."""
+
+    environment: str
+    zone: str
+    names: tuple[str, ...]
+    """Absolute, the wildcard first."""
+    ttl: int
+    """Seconds."""
+    address: str
+    """Of the ingress's LoadBalancer."""
+
+    @property
+    def type(self) -> str:
+        """A or AAAA, after the address."""
+        return "A" if ipaddress.ip_address(self.address).version == 4 else "AAAA"
+
+    @property
+    def mark(self) -> str:
+        """The description by which a recordset is known as ours."""
+        return mark(self.environment)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The zone and its recordsets of the wanted names."""
+
+    zone: Zone
+    recordsets: dict[str, Recordset]
+
+
+def mark(environment: str) -> str:
+    """The description every recordset of an environment carries."""
+    return f"Managed by Plumbline for environment {environment}."
+
+
+def desired(environment: Environment, address: str) -> Wanted | None:
+    """The declared names, all at the ingress's address (pure); `None` where no names are declared."""
+    dns = environment.spec.dns
+    if dns is None:
+        return None
+    return Wanted(
+        environment=environment.name, zone=dns.zone, names=record_names(environment), ttl=dns.ttl, address=address
+    )
+
+
+async def observe(wanted: Wanted, clients: Clients) -> Observed:
+    """Read the zone and those of its recordsets that have one of our names."""
+    zone = await clients.openstack.designate.zone(wanted.zone)
+    if zone is None:
+        raise InvalidInput(
+            f"spec.dns.zone: there is no zone {wanted.zone} in the project.", hint="Create it, or declare another."
+        )
+    found = await clients.openstack.designate.recordsets(zone.id)
+    return Observed(zone, {item.name: item for item in found if item.name in wanted.names and item.type == wanted.type})
+
+
+def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
+    """Each name: there, ours, at the address, with the TTL, and ACTIVE."""
+    findings = []
+    for name in wanted.names:
+        where = f"recordset/{name}"
+        there = observed.recordsets.get(name)
+        if there is None:
+            findings.append(_finding(where, "", wanted.address, None, f"There is no record for {name}."))
+            continue
+        if there.description != wanted.mark:
+            sentence = f"The record {name} is not ours: it is described as {there.description!r}."
+            findings.append(_finding(where, "description", wanted.mark, there.description, sentence))
+        if sorted(there.records) != [wanted.address]:
+            sentence = f"{name} points at {', '.join(there.records)} instead of {wanted.address}."
+            findings.append(_finding(where, "records", wanted.address, ", ".join(there.records), sentence))
+        if there.ttl != wanted.ttl:
+            sentence = f"{name} has a TTL of {there.ttl} s instead of {wanted.ttl} s."
+            findings.append(_finding(where, "ttl", wanted.ttl, there.ttl, sentence))
+        if there.status != "ACTIVE":
+            findings.append(_finding(where, "status", "ACTIVE", there.status, f"{name} is {there.status}."))
+    return findings
+
+
+async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
+    """Create or update each recordset that a finding names, and wait until Designate calls it ACTIVE.
+
+    Raises:
+        Refused: a record of that name is there and is not ours.
+    """
+    for finding in findings:
+        if finding.path == "description":
+            raise Refused(finding.sentence, hint="Remove that record, or declare another domain.")
+    made = []
+    for where in dict.fromkeys(finding.address for finding in findings):
+        name = where.removeprefix("recordset/")
+        there = observed.recordsets.get(name)
+        if there is None or any(finding.address == where and finding.path != "status" for finding in findings):
+            async with clients.journal.write(PlaneName.DNS, "update" if there else "create", where):
+                there, _ = await clients.openstack.designate.ensure_recordset(
+                    observed.zone.id, name, wanted.type, [wanted.address], ttl=wanted.ttl, description=wanted.mark
+                )
+            made.append(where)
+        await clients.openstack.designate.wait_active(
+            observed.zone.id, there.id, timeout=clients.settings.probe_timeout
+        )
+    return made
+
+
+async def probe(wanted: Wanted, clients: Clients) -> str:
+    """Wait until every authoritative server answers each name, and only then ask a resolver.
+
+    A resolver that is asked too early keeps its "no such name" for the zone's negative TTL, up to an hour.
+    """
+    zone = (await observe(wanted, clients)).zone
+    servers = await clients.dns.name_servers(
+        [server.hostname for server in await clients.openstack.designate.name_servers(zone.id)]
+    )
+    for name in (item.replace("*", PROBED_LABEL, 1) for item in wanted.names):
+
+        async def everywhere(name: str = name) -> None:
+            await clients.dns.propagated(name, wanted.type, {wanted.address}, servers)
+
+        await wait_until(
+            everywhere,
+            describe=f"every name server of {wanted.zone} to answer {name}",
+            timeout=clients.settings.probe_timeout,
+            interval=clients.settings.probe_interval,
+        )
+    asked = wanted.names[0].replace("*", PROBED_LABEL, 1)
+
+    async def resolved() -> None:
+        answer = await clients.dns.resolve(asked, wanted.type)
+        if wanted.address not in answer:
+            raise NotYet(f"The resolver answers {', '.join(answer) or 'nothing'} for {asked}.")
+
+    await wait_until(
+        resolved,
+        describe=f"the resolver to answer {asked}",
+        timeout=clients.settings.probe_timeout,
+        interval=clients.settings.probe_interval,
+    )
+    return f"{len(servers)} name servers and the resolver answer {wanted.address}"
+
+
+async def remove(environment: Environment, clients: Clients) -> list[str]:
+    """Delete every recordset of the zone that carries our mark; a zone that is gone is fine."""
+    dns = environment.spec.dns
+    zone = await clients.openstack.designate.zone(dns.zone) if dns else None
+    if zone is None:
+        return []
+    removed = []
+    for recordset in _ours(await clients.openstack.designate.recordsets(zone.id), environment.name):
+        where = f"recordset/{recordset.name}"
+        async with clients.journal.write(PlaneName.DNS, "delete", where):
+            await clients.openstack.designate.delete_recordset(zone.id, recordset.id)
+            await clients.openstack.designate.wait_deleted(
+                zone.id, recordset.id, timeout=clients.settings.probe_timeout
+            )
+        removed.append(where)
+    return removed
+
+
+def _ours(recordsets: Iterable[Recordset], environment: str) -> list[Recordset]:
+    return [recordset for recordset in recordsets if recordset.description == mark(environment)]
+
+
+def _finding(where: str, path: str, declared: str | int, observed: str | int | None, sentence: str) -> Finding:
+    return Finding(
+        plane=PlaneName.DNS, address=where, path=path, declared=declared, observed=observed, sentence=sentence
+    )

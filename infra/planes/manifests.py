@@ -1,0 +1,108 @@
+"""Objects we apply ourselves: read, compared over the declared fields, and brought into step by server-side apply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from infra.clients.kubernetes import KubernetesClient
+from infra.drift.compare import subset_differences
+from infra.drift.findings import Finding, PlaneName
+from infra.ledger import Journal
+
+Manifest = Mapping[str, Any]
+
+SYSTEM_NAMESPACE = "plumbline-system"
+"""Where our own objects live: the certificate canary, the storage probe's claim."""
+
+MANAGED_BY = {"app.kubernetes.io/managed-by": "plumbline"}
+FIELD_MANAGER = "plumbline"
+
+
+def address(manifest: Manifest) -> str:
+    """`Kind/namespace/name`, or `Kind/name` for what has no namespace."""
+    metadata = manifest["metadata"]
+    return "/".join(part for part in (manifest["kind"], metadata.get("namespace"), metadata["name"]) if part)
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """The manifest of a namespace of ours."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(MANAGED_BY)}}
+
+
+async def read(kubernetes: KubernetesClient, manifests: Iterable[Manifest]) -> dict[str, dict[str, Any] | None]:
+    """Read each object of `manifests`; `None` for what is not there."""
+    return {
+        address(manifest): await kubernetes.get(
+            manifest["apiVersion"],
+            manifest["kind"],
+            manifest["metadata"]["name"],
+            manifest["metadata"].get("namespace"),
+        )
+        for manifest in manifests
+    }
+
+
+def compare(
+    plane: PlaneName, manifests: Iterable[Manifest], live: Mapping[str, Mapping[str, Any] | None]
+) -> list[Finding]:
+    """Say which of `manifests` are missing or differ from `live`; an object on its way out counts as missing."""
+    findings: list[Finding] = []
+    for manifest in manifests:
+        where = address(manifest)
+        there = live.get(where)
+        if there is None:
+            findings.append(Finding(plane=plane, address=where, sentence=f"{where} is not there."))
+            continue
+        if there.get("metadata", {}).get("deletionTimestamp"):
+            findings.append(Finding(plane=plane, address=where, sentence=f"{where} is being deleted."))
+            continue
+        findings += [
+            Finding(
+                plane=plane,
+                address=where,
+                path=difference.path,
+                declared=difference.declared,
+                observed=difference.observed,
+                sentence=f"{where}{difference.path} is not as declared.",
+            )
+            for difference in subset_differences(dict(manifest), dict(there))
+        ]
+    return findings
+
+
+async def apply(
+    kubernetes: KubernetesClient,
+    journal: Journal,
+    plane: PlaneName,
+    manifests: Sequence[Manifest],
+    findings: Iterable[Finding],
+) -> list[str]:
+    """Apply those of `manifests` that `findings` name, in their order; return their addresses."""
+    named = {finding.address for finding in findings}
+    applied = []
+    for manifest in manifests:
+        where = address(manifest)
+        if where not in named:
+            continue
+        async with journal.write(plane, "apply", where):
+            await kubernetes.apply(dict(manifest), field_manager=FIELD_MANAGER, force=True)
+        applied.append(where)
+    return applied
+
+
+async def remove(
+    kubernetes: KubernetesClient, journal: Journal, plane: PlaneName, manifests: Sequence[Manifest], *, timeout: float
+) -> list[str]:
+    """Delete `manifests` in the reverse order and wait until each is gone; what is absent is fine."""
+    removed = []
+    for manifest in reversed(manifests):
+        metadata = manifest["metadata"]
+        key = (manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace"))
+        if await kubernetes.get(*key) is None:
+            continue
+        async with journal.write(plane, "delete", address(manifest)):
+            await kubernetes.delete(*key)
+            await kubernetes.wait_deleted(*key, timeout=timeout)
+        removed.append(address(manifest))
+    return removed

@@ -1,0 +1,129 @@
+"""What a run did, for people and for programs: one row per step, and what to do when one failed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from infra.clients.errors import PlumblineError
+from infra.planes.bring import Outcome
+
+
+class StepState(StrEnum):
+    """How a step ended."""
+
+    READY = "ready"
+    FAILED = "failed"
+    NOT_STARTED = "not started"
+    REMOVED = "removed"
+
+
+class StepReport(BaseModel):
+    """One row of the report."""
+
+    model_config = ConfigDict(frozen=True)
+
+    plane: str
+    name: str
+    state: StepState
+    seconds: float
+    made: tuple[str, ...] = ()
+    sentence: str
+    category: str | None = None
+    """Of the error, where the step failed; a contract that automations match on."""
+    hint: str | None = None
+
+
+class RunReport(BaseModel):
+    """What one run did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    flow: str
+    environment: str
+    commit: str | None
+    state: Literal["ready", "removed", "failed"]
+    seconds: float
+    steps: tuple[StepReport, ...]
+
+    @property
+    def writes(self) -> int:
+        """How many things were made, changed or removed."""
+        return sum(len(step.made) for step in self.steps)
+
+    def failures(self) -> list[StepReport]:
+        """The steps that failed, not those that were never started because of them."""
+        return [step for step in self.steps if step.state is StepState.FAILED]
+
+    def sentence(self) -> str:
+        """The run in one sentence."""
+        if self.state != "failed":
+            done = f"{self.writes} things were made or changed" if self.writes else "nothing had to be changed"
+            if self.state == "removed":
+                done = f"{self.writes} things were removed"
+            return f"Environment {self.environment} is {self.state}: {done}."
+        return " ".join(f"{step.name}: {step.sentence}" for step in self.failures())
+
+    def markdown(self) -> str:
+        """The report as Markdown: the verdict first, then a row per step, then what to do."""
+        mark = {StepState.READY: "🟢", StepState.REMOVED: "⚪", StepState.FAILED: "🔴", StepState.NOT_STARTED: "⚫"}
+        rows = [
+            f"| {mark[step.state]} | {step.plane} | {step.name} | {_cell(step.sentence)} | {step.seconds:.1f} |"
+            for step in self.steps
+        ]
+        lines = [
+            f"# {self.environment}: {self.state}",
+            "",
+            _cell(self.sentence()),
+            "",
+            f"Commit `{self.commit or 'unknown'}` · {self.seconds:.0f} s · flow `{self.flow}`",
+            "",
+            "| | plane | step | what | seconds |",
+            "|---|---|---|---|---:|",
+            *rows,
+        ]
+        made = [f"- `{where}`" for step in self.steps for where in step.made]
+        if made:
+            lines += ["", "## Made, changed or removed", "", *made]
+        if self.failures():
+            lines += ["", "## What to do", ""]
+            lines += [f"- **{step.name}** ({step.category}): {_cell(step.hint or ADVICE)}" for step in self.failures()]
+        return "\n".join(lines) + "\n"
+
+
+ADVICE = "Mend what the sentence names, then start the flow again: it looks at what is there and goes on."
+
+
+def step_report(plane: str, name: str, seconds: float, result: object) -> StepReport:
+    """The row of a step that ended with `result`: its outcome, or the exception it raised."""
+    if isinstance(result, Outcome):
+        state = StepState.REMOVED if result.taken_away else StepState.READY
+        return StepReport(
+            plane=plane, name=name, state=state, seconds=seconds, made=result.made, sentence=result.sentence
+        )
+    if isinstance(result, PlumblineError):
+        sentence = result.summary if result.detail is None else f"{result.summary} ({result.detail})"
+        return StepReport(
+            plane=plane,
+            name=name,
+            state=StepState.FAILED,
+            seconds=seconds,
+            sentence=sentence,
+            category=result.category,
+            hint=result.hint,
+        )
+    # Anything else is a mistake of ours: the type says enough here, the log has the rest.
+    return StepReport(
+        plane=plane,
+        name=name,
+        state=StepState.FAILED,
+        seconds=seconds,
+        sentence=f"{type(result).__name__}; see the log.",
+        category="Error",
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,1 @@
+"""How a step is retried: thin Prefect tasks over `infra`, one module per plane or system."""
