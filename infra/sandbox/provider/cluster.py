@@ -85,7 +85,7 @@ class Cluster(Resource):
         return {
             "id": identifier,
             "region": self.cloud.region,
-            **{name: found.get(name) for name in _AS_IS},
+            **{name: found[name] for name in self.table.names() if name in found and name != "id"},
             "flavor": found.get("flavor_id"),
             "master_flavor": found.get("master_flavor_id"),
             "labels": magnum.read_labels(found, merge=state.get("merge_labels") is True),
@@ -98,7 +98,8 @@ class Cluster(Resource):
     def update(self, prior: State, wanted: State) -> State:
         identifier = prior["id"]
         if changed(prior, wanted, "cluster_template_id"):
-            body = {"cluster_template": wanted["cluster_template_id"]}
+            # Upstream leaves max_batch_size out; Magnum 23 then answers 500 ("Cannot convert Unset to primitive").
+            body = {"cluster_template": wanted["cluster_template_id"], "max_batch_size": 1}
             self._change(identifier, "POST", f"/clusters/{identifier}/actions/upgrade", body, magnum.UPGRADE)
         if prior.get("node_count") != wanted["node_count"]:
             count = wanted["node_count"]
@@ -137,10 +138,3 @@ class Cluster(Resource):
             wait_for(self.cloud, lambda: magnum.cluster(self.cloud, identifier), goal, self.timeouts[step])
         except WaitFailed as error:
             raise WaitFailed(f"Error waiting for {WHAT} {identifier} to become {become}: {error}") from error
-
-
-_AS_IS = (
-    "name project_id user_id created_at updated_at api_address coe_version cluster_template_id container_version "
-    "create_timeout discovery_url docker_volume_size keypair master_count master_lb_enabled master_addresses "
-    "node_addresses stack_id fixed_network fixed_subnet floating_ip_enabled"
-).split()

@@ -6,7 +6,7 @@ from typing import Any
 
 from infra.sandbox.provider import magnum
 from infra.sandbox.provider.resource import Created, Resource, absent_is_none, changed, given
-from infra.sandbox.provider.tables import State, Table, table
+from infra.sandbox.provider.tables import State, table
 
 ROWS = """
     name                  string required
@@ -51,7 +51,7 @@ class ClusterTemplate(Resource):
     """A Magnum cluster template. Magnum changes it in place, also while clusters use it, which they never see."""
 
     name = "containerinfra_clustertemplate_v1"
-    table: Table = table("region string optional+computed new\n" + ROWS, timeouts={"create": 600, "delete": 600})
+    table = table("region string optional+computed new\n" + ROWS, timeouts={"create": 600, "delete": 600})
 
     def validate(self, config: State) -> list[str]:
         port = config.get("apiserver_port")

@@ -62,7 +62,7 @@ class NodeGroup(Resource):
         answer = self.cloud.request(magnum.SERVICE, "POST", path, body, microversion=microversion)
         identifier = str(answer["uuid"])
         created(f"{cluster_id}/{identifier}")
-        self._wait(cluster_id, identifier, "CREATE_COMPLETE", "ready", "create")
+        self._wait(f"{cluster_id}/{identifier}", "CREATE_COMPLETE", "ready", "create")
         return self.read_again({**wanted, "id": f"{cluster_id}/{identifier}"})
 
     def read(self, state: State) -> State | None:
@@ -74,7 +74,7 @@ class NodeGroup(Resource):
             "id": state["id"],
             "region": self.cloud.region,
             "cluster_id": cluster_id,
-            **{name: found.get(name) for name in _AS_IS},
+            **{name: found[name] for name in self.table.names() if name in found and name != "id"},
             "labels": magnum.read_labels(found, merge=state.get("merge_labels") is True),
         }
 
@@ -98,7 +98,7 @@ class NodeGroup(Resource):
         magnum.wait_idle(self.cloud, cluster_id, self.timeouts["update"])
         before = magnum.node_group(self.cloud, cluster_id, identifier)
         self.cloud.request(magnum.SERVICE, method, path, body, microversion=magnum.ZERO_NODES)
-        self._wait(cluster_id, identifier, "UPDATE_COMPLETE", "updated", "update", before)
+        self._wait(f"{cluster_id}/{identifier}", "UPDATE_COMPLETE", "updated", "update", before)
 
     def delete(self, prior: State) -> None:
         cluster_id, identifier = split(prior["id"])
@@ -108,11 +108,9 @@ class NodeGroup(Resource):
             return
         magnum.wait_idle(self.cloud, cluster_id, self.timeouts["delete"])
         absent_is_none(lambda: self.cloud.request(magnum.SERVICE, "DELETE", path, microversion=magnum.NODE_GROUPS))
-        self._wait(cluster_id, identifier, "DELETE_COMPLETE", "deleted", "delete", before)
+        self._wait(f"{cluster_id}/{identifier}", "DELETE_COMPLETE", "deleted", "delete", before)
 
-    def _wait(
-        self, cluster_id: str, identifier: str, target: str, become: str, step: str, before: State | None = None
-    ) -> None:
+    def _wait(self, identifier: str, target: str, become: str, step: str, before: State | None = None) -> None:
         deleting = step == "delete"
         goal = Goal(
             WHAT,
@@ -122,8 +120,7 @@ class NodeGroup(Resource):
             fresh=None if before is None else magnum.since(before),
         )
         try:
-            look = lambda: magnum.node_group(self.cloud, cluster_id, identifier)  # noqa: E731
-            wait_for(self.cloud, look, goal, self.timeouts[step])
+            wait_for(self.cloud, lambda: magnum.node_group(self.cloud, *split(identifier)), goal, self.timeouts[step])
         except WaitFailed as error:
             raise WaitFailed(f"Error waiting for {WHAT} {identifier} to become {become}: {error}") from error
 
@@ -140,9 +137,3 @@ def _limit(name: str, value: int | None) -> dict[str, object]:
     return (
         {"op": "remove", "path": f"/{name}"} if value is None else {"op": "replace", "path": f"/{name}", "value": value}
     )
-
-
-_AS_IS = (
-    "name project_id created_at updated_at docker_volume_size role node_count min_node_count max_node_count "
-    "image_id flavor_id"
-).split()

@@ -1,17 +1,14 @@
 locals {
   # What the template says. Anything here that changes makes another template, with another name.
   template = {
-    image           = var.image
-    flavor          = var.nodes.flavor
-    master_flavor   = var.masters.flavor
-    external        = var.network.external
-    fixed           = var.network.fixed
-    subnet          = var.network.subnet
-    network_driver  = var.network.driver
-    dns_nameserver  = var.network.dns_nameserver
-    floating_ip     = var.network.floating_ip
-    master_balancer = var.network.master_balancer
-    volume_driver   = var.volume_driver
+    image                = var.image
+    flavor               = var.nodes.flavor
+    master_flavor        = var.masters.flavor
+    external_network     = var.external_network
+    network_driver       = var.network_driver
+    docker_volume_size   = var.docker_volume_size
+    master_load_balancer = var.master_load_balancer
+    floating_ip          = var.floating_ip
     labels = merge(var.labels, {
       kube_tag = var.kubernetes_version
       # Our mark: templates and, by inheritance, clusters and node groups carry it.
@@ -43,14 +40,11 @@ resource "openstack_containerinfra_clustertemplate_v1" "cluster" {
   image               = each.value.image
   flavor              = each.value.flavor
   master_flavor       = each.value.master_flavor
-  external_network_id = each.value.external
-  fixed_network       = each.value.fixed
-  fixed_subnet        = each.value.subnet
+  external_network_id = each.value.external_network
   network_driver      = each.value.network_driver
-  dns_nameserver      = each.value.dns_nameserver
+  docker_volume_size  = each.value.docker_volume_size
+  master_lb_enabled   = each.value.master_load_balancer
   floating_ip_enabled = each.value.floating_ip
-  master_lb_enabled   = each.value.master_balancer
-  volume_driver       = each.value.volume_driver
   labels              = each.value.labels
 
   lifecycle {

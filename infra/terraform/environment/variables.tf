@@ -118,25 +118,41 @@ variable "labels" {
   }
 }
 
-variable "network" {
-  description = "Networks and load balancing of the cluster; what is unset is left to Magnum's driver."
-  type = object({
-    external        = optional(string)
-    fixed           = optional(string)
-    subnet          = optional(string)
-    driver          = optional(string)
-    dns_nameserver  = optional(string)
-    floating_ip     = optional(bool)
-    master_balancer = optional(bool)
-  })
-  default  = {}
-  nullable = false
-}
-
-variable "volume_driver" {
-  description = "Magnum volume driver, such as cinder; left to Magnum when unset."
+variable "external_network" {
+  description = "Neutron network for floating IPs and load balancers; left to Magnum's driver when unset."
   type        = string
   default     = null
+}
+
+variable "network_driver" {
+  description = "Pod network (CNI); left to Magnum's driver when unset."
+  type        = string
+  default     = null
+}
+
+variable "docker_volume_size" {
+  description = "GiB of a Cinder volume for container images on each node; none when unset."
+  type        = number
+  default     = null
+}
+
+variable "master_load_balancer" {
+  description = "Whether a load balancer stands before the masters."
+  type        = bool
+  default     = true
+  nullable    = false
+
+  validation {
+    condition     = var.master_load_balancer || var.masters.count == 1
+    error_message = "Several masters need a load balancer before them."
+  }
+}
+
+variable "floating_ip" {
+  description = "Whether the API and the nodes get floating IPs."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "cluster_timeout" {
