@@ -1,0 +1,221 @@
+"""Kubeconfigs minted from Magnum: made when needed, readable by us alone, removed afterwards.
+
+The key is made here and never leaves its folder; Magnum signs a request for `CN=plumbline, O=system:masters`. Each
+folder is held by a lock that ends with its process, so that what a killed run left behind is recognised for certain
+and removed by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import yaml
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from infra.clients.errors import Failed, NotYet
+from infra.clients.openstack import OpenStackClient
+from infra.clients.openstack_models import Cluster
+from infra.settings import get_settings
+
+COMMON_NAME = "plumbline"
+ORGANIZATION = "system:masters"
+"""The group Kubernetes lets do everything; Magnum's own kubeconfigs use it too."""
+HELD = ".held"
+"""The file of a folder that its process keeps locked."""
+
+
+def default_folder() -> Path:
+    """Where kubeconfigs are kept while they are in use."""
+    return get_settings().state_dir / "kubeconfigs"
+
+
+class Kubeconfigs:
+    """The kubeconfigs of one run: each cluster's is minted once, and all are removed at the end.
+
+        async with Kubeconfigs(cloud) as kubeconfigs:
+            path = await kubeconfigs.of(cluster)
+
+    Args:
+        cloud: signs for the clusters of its project.
+        folder: of all runs' kubeconfigs (0700); leftovers of killed runs are removed from it on entry.
+    """
+
+    def __init__(self, cloud: OpenStackClient, *, folder: Path | None = None) -> None:
+        self._cloud = cloud
+        self._folder = (folder or default_folder()).absolute()
+        self._held: _Held | None = None
+        self._minted: dict[tuple[str, str], Path] = {}
+        self._lock = asyncio.Lock()
+
+    async def of(self, cluster: Cluster) -> Path:
+        """The kubeconfig of a cluster (0600), minted on first use and again when its address changes.
+
+        Raises:
+            NotYet: the cluster has no API address yet.
+            Failed: Magnum signed something else than was asked.
+        """
+        if not cluster.api_address:
+            raise NotYet(f"Cluster {cluster.name} has no API address yet ({cluster.status}).")
+        if self._held is None:
+            raise RuntimeError("Kubeconfigs is an async context manager")
+        key = (cluster.uuid, cluster.api_address)
+        async with self._lock:
+            if key not in self._minted:
+                target = self._held.path / f"{cluster.name}-{len(self._minted)}"
+                self._minted[key] = await _mint(self._cloud, cluster, cluster.api_address, target)
+        return self._minted[key]
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(sweep, self._folder)
+        self._held = await asyncio.to_thread(_Held, self._folder)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        held, self._held = self._held, None
+        self._minted.clear()
+        if held is not None:
+            held.release()
+
+
+@contextlib.asynccontextmanager
+async def mint(cloud: OpenStackClient, cluster: Cluster, *, folder: Path | None = None) -> AsyncIterator[Path]:
+    """A kubeconfig for one cluster (0600, in a folder of its own, 0700), removed afterwards.
+
+    Raises:
+        NotYet: the cluster has no API address yet.
+    """
+    async with Kubeconfigs(cloud, folder=folder) as kubeconfigs:
+        yield await kubeconfigs.of(cluster)
+
+
+def sweep(folder: Path | None = None) -> int:
+    """Remove the kubeconfigs of runs that no longer live, and return how many runs that were."""
+    folder = folder or default_folder()
+    if not folder.is_dir():
+        return 0
+    removed = 0
+    with _turn(folder):
+        for run in sorted(path for path in folder.iterdir() if path.is_dir()):
+            descriptor = _try_lock(run / HELD)
+            if descriptor is None:
+                continue
+            shutil.rmtree(run)
+            os.close(descriptor)
+            removed += 1
+    return removed
+
+
+class _Held:
+    """A folder that is ours as long as we live."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        with _turn(folder):
+            self.path = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
+            descriptor = _try_lock(self.path / HELD)
+        if descriptor is None:
+            raise RuntimeError(f"{self.path} was just made and is locked by another process")
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """One process at a time makes or sweeps runs, so that a folder is never seen before it is locked."""
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(path: Path) -> int | None:
+    """A descriptor that holds the lock on a file, None when a living process holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+async def _mint(cloud: OpenStackClient, cluster: Cluster, address: str, target: Path) -> Path:
+    key = await asyncio.to_thread(rsa.generate_private_key, 65537, 2048)
+    ca, signed = await asyncio.gather(
+        cloud.magnum.ca_certificate(cluster.uuid), cloud.magnum.sign(cluster.uuid, request(key))
+    )
+    _check(cluster, ca, signed, key)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    files = {"ca.crt": ca.encode(), "client.crt": signed.encode(), "client.key": private}
+    return await asyncio.to_thread(_write, target, cluster.name, address, files)
+
+
+def request(key: rsa.RSAPrivateKey) -> str:
+    """The certificate request for a client key, as PEM."""
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION),
+        ]
+    )
+    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return csr.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _check(cluster: Cluster, ca_pem: str, signed_pem: str, key: rsa.RSAPrivateKey) -> None:
+    """See that Magnum signed our key with the authority it shows."""
+    try:
+        ca = x509.load_pem_x509_certificate(ca_pem.encode())
+        signed = x509.load_pem_x509_certificate(signed_pem.encode())
+        signed.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise Failed(
+            f"Magnum's certificate for cluster {cluster.name} is not signed by the cluster's authority.",
+            detail=str(error),
+        ) from error
+    if signed.public_key() != key.public_key():
+        raise Failed(f"Magnum signed another key for cluster {cluster.name} than the one it was given.")
+
+
+def _write(folder: Path, name: str, address: str, files: dict[str, bytes]) -> Path:
+    """Write the files of a kubeconfig; it names the others, so that no client copies the key elsewhere."""
+    folder.mkdir(mode=0o700)
+    user = {"client-certificate": str(folder / "client.crt"), "client-key": str(folder / "client.key")}
+    cluster = {"server": address, "certificate-authority": str(folder / "ca.crt")}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": COMMON_NAME, "user": user}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": COMMON_NAME}}],
+        "current-context": name,
+    }
+    text = yaml.safe_dump(document, sort_keys=False).encode()
+    for file, content in {**files, "kubeconfig": text}.items():
+        descriptor = os.open(folder / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+    return folder / "kubeconfig"
