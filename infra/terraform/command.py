@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,20 @@ class Command:
         return [str(part) for part in built]
 
     async def run(
-        self, command: str, *arguments: str, doing: str, accept: tuple[int, ...] = (0,), **options: Any
+        self,
+        command: str,
+        *arguments: str,
+        doing: str,
+        accept: tuple[int, ...] = (0,),
+        mute: frozenset[str] = frozenset(),
+        **options: Any,
     ) -> Completed:
         """Run a command.
 
         Args:
             doing: what it does, as in "planning", for the sentence when it fails.
             accept: return codes that are no failure.
+            mute: types of events nobody needs to hear of again.
 
         Raises:
             PlumblineError: what terraform or the provider said, as one of our errors.
@@ -85,7 +93,7 @@ class Command:
             cwd=self._folder,
             timeout=self._timeout,
             grace=GRACE,
-            on_line=self._heard if options.get("json") is FLAG else None,
+            on_line=partial(self._heard, mute) if options.get("json") is FLAG else None,
         )
         if completed.returncode in accept:
             return completed
@@ -95,9 +103,9 @@ class Command:
             error.hint = "Terraform could not write its state; it is kept, and the next run writes it first."
         raise error
 
-    def _heard(self, line: str) -> None:
+    def _heard(self, mute: frozenset[str], line: str) -> None:
         event = events.parse(line)
-        if event is not None and self._on_event is not None:
+        if event is not None and event.type not in mute and self._on_event is not None:
             self._on_event(event)
 
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 _DOING = {"create": "Creating", "update": "Changing", "delete": "Deleting", "read": "Reading", "replace": "Replacing"}
+_NOISE = {"Incomplete lock file information for providers", "Deprecated flag: -state"}
+"""Warnings about what is done on purpose: a mirror for one platform, and a plan on a copy of the state."""
+
 _DONE = {"create": "Created", "update": "Changed", "delete": "Deleted", "read": "Read", "replace": "Replaced"}
 
 
@@ -88,16 +91,15 @@ def sentence(event: Event) -> str | None:
     what, doing = event.address, _DOING.get(event.action or "", "Working on")
     took = f"{event.seconds or 0:g} s"
     identifier = f", id {event.identifier}" if event.identifier else ""
-    sentences = {
+    sentences: dict[str, str | None] = {
         "apply_start": f"{doing} {what}.",
         "apply_progress": f"{doing} {what}, {took} so far.",
         "apply_complete": f"{_DONE.get(event.action or '', 'Finished')} {what} in {took}{identifier}.",
         "apply_errored": f"{doing} {what} failed after {took}.",
         "planned_change": f"Planned: {event.action} {what}.",
-        "resource_drift": f"Changed outside of terraform: {event.action} {what}.",
         "change_summary": event.message,
         "state_lock_acquire": "Waiting for the state lock, which another terraform holds.",
-        "diagnostic": event.message,
+        "diagnostic": None if event.diagnostic and event.diagnostic.summary in _NOISE else event.message,
     }
     return sentences.get(event.type)
 

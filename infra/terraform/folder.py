@@ -71,6 +71,11 @@ class Folder:
         local = json.loads(self._backend)["terraform"]["backend"].get("local")
         return None if local is None else Path(local["path"])
 
+    @property
+    def errored_state(self) -> Path:
+        """Where terraform leaves a state that its backend did not take."""
+        return self.path / "errored.tfstate"
+
     def variables(self, parent: Mapping[str, str]) -> dict[str, str]:
         """The whole environment of a terraform process, from that of ours."""
         passed = {name: value for name, value in parent.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
@@ -135,6 +140,12 @@ class Folder:
         return {path.name: path.read_text() for path in sorted(self._module.glob("*.tf"))} | {
             "backend_override.tf.json": self._backend
         }
+
+    def forget_backup(self, *, destroyed: bool) -> None:
+        """After everything is gone, drop the local backend's backup: it holds the kubeconfig of a dead cluster."""
+        state = self.local_state
+        if destroyed and state is not None:
+            state.with_name(state.name + ".backup").unlink(missing_ok=True)
 
     def new_run(self) -> Path:
         """A folder for the files of one run, and an end for those of runs that were killed long ago."""

@@ -13,6 +13,9 @@ from infra.clients.errors import Failed
 SENSITIVE = "(sensitive)"
 UNKNOWN = "(known after apply)"
 
+FLUCTUATING = frozenset({"updated_at", "node_addresses", "master_addresses"})
+"""Attributes the cloud changes by itself: no drift, when nothing else changed."""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -110,7 +113,7 @@ def parse(document: str, *, environment: str, destroy: bool = False, file: Path 
     try:
         data = json.loads(document)
         changes = _changes(data.get("resource_changes") or [])
-        drift = _changes(data.get("resource_drift") or [])
+        drift = tuple(filter(_telling, _changes(data.get("resource_drift") or [])))
         outputs = [change["actions"] for change in (data.get("output_changes") or {}).values()]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Failed(f"Terraform's plan for {environment} cannot be read.") from None
@@ -126,6 +129,10 @@ def parse(document: str, *, environment: str, destroy: bool = False, file: Path 
 
 def _changes(items: list[dict[str, Any]]) -> tuple[Change, ...]:
     return tuple(_change(item) for item in items if item.get("mode") == "managed" and _acts(item["change"]["actions"]))
+
+
+def _telling(change: Change) -> bool:
+    return change.destroys or not FLUCTUATING.issuperset(difference.path for difference in change.differences)
 
 
 def _acts(actions: list[str]) -> bool:

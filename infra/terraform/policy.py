@@ -45,7 +45,8 @@ def losses(plan: Plan) -> tuple[Loss, ...]:
 def _because(change: Change) -> str:
     if change.replace_paths:
         values = {difference.path: difference for difference in change.differences}
-        return ", which a change of " + " and ".join(_forcing(path, values.get(path)) for path in change.replace_paths)
+        forcing = " and ".join(_forcing(path, values.get(path)) for path in change.replace_paths)
+        return f", because {forcing} cannot change in place"
     reasons = {
         "replace_because_tainted": ", because an earlier operation on it did not finish",
         "delete_because_no_resource_config": ", because it is no longer declared",
@@ -59,7 +60,7 @@ def _forcing(path: str, difference: object) -> str:
     before, after = getattr(difference, "before", None), getattr(difference, "after", None)
     if difference is None or isinstance(before, (dict, list)) or isinstance(after, (dict, list)):
         return path
-    return f"{path} ({before} to {'a new one' if after == UNKNOWN else after})"
+    return f"{path} (from {before} to {'a new one' if after == UNKNOWN else after})"
 
 
 def guard(plan: Plan, *, allow: Collection[str] = ()) -> None:

@@ -1,0 +1,154 @@
+"""Terraform ready to run for one environment: folder made, module copied, providers installed, nobody in between."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from infra.clients.errors import Conflict
+from infra.settings import Settings
+from infra.terraform import backend, events
+from infra.terraform.command import FLAG, Command, check_version, configuration_text
+from infra.terraform.events import Event
+from infra.terraform.folder import MODULE, Folder, write_private
+from infra.terraform.variables import Variables
+
+_COPY_ATTEMPTS = 20
+_COPY_PAUSE = 0.1
+
+
+class Workspace:
+    """The folder of one environment and the terraform commands in it.
+
+    Args:
+        variables: what the module is told.
+        settings: where things are.
+        report: told sentences about what terraform does, as it does it.
+        lock_timeout: seconds to wait for a lock.
+        parent: environment variables to choose the child's from; ours when left out.
+        module: folder of the HCL module.
+    """
+
+    def __init__(
+        self,
+        variables: Variables,
+        *,
+        settings: Settings,
+        report: Callable[[str], None] | None = None,
+        lock_timeout: int,
+        parent: Mapping[str, str] | None = None,
+        module: Path = MODULE,
+    ) -> None:
+        self.environment = variables.environment
+        self.lock_timeout = lock_timeout
+        self._variables = variables
+        self._report = report
+        self._parent = dict(os.environ if parent is None else parent)
+        self._binary = settings.terraform_binary
+        base = settings.state_dir.absolute() / "terraform"
+        rendered = backend.override(
+            settings.terraform_backend,
+            settings.terraform_backend_config,
+            environment=self.environment,
+            folder=base / self.environment,
+        )
+        self.folder = Folder(base, self.environment, rendered, module)
+        self.command = Command(
+            binary=settings.terraform_binary,
+            folder=self.folder.path,
+            environment=self.environment,
+            variables=self.folder.variables(self._parent),
+            timeout=settings.terraform_timeout,
+            on_event=self._heard,
+        )
+
+    @asynccontextmanager
+    async def ready(self) -> AsyncIterator[None]:
+        """Everything in place, and nobody changes it underneath.
+
+        Raises:
+            Misconfigured: terraform is missing or not of a supported version, the provider cannot be found, or the
+                backend has changed.
+            Conflict: another of our processes did not let go of the folder in time.
+        """
+        self.folder.make()
+        source = configuration_text(self._parent)
+        fingerprint = self.folder.fingerprint(source, str(shutil.which(self._binary)))
+        while True:
+            async with self.folder.lock(exclusive=False, timeout=self.lock_timeout):
+                if self.folder.initialised(fingerprint):
+                    await self._write_errored_state()
+                    yield
+                    return
+            await self._initialise(fingerprint, source)
+
+    async def _initialise(self, fingerprint: str, source: str) -> None:
+        async with (
+            self.folder.lock(exclusive=True, timeout=self.lock_timeout),
+            self.folder.plugin_lock(timeout=self.lock_timeout),
+        ):
+            if self.folder.initialised(fingerprint):
+                return
+            await check_version(self._binary, self.folder.variables(self._parent))
+            self.folder.write_module()
+            self.folder.forget_providers(source)
+            await self.command.run("init", doing="initialising", json=FLAG, input=False)
+            self.folder.mark_initialised(fingerprint)
+            self.say(f"Terraform is initialised for {self.environment}.")
+
+    async def _write_errored_state(self) -> None:
+        """Write the state that a run kept in a file, since its backend did not take it."""
+        kept = self.folder.errored_state
+        if not kept.exists():
+            return
+        await self.command.run("state push", str(kept), doing="writing the kept state of", no_color=FLAG)
+        kept.unlink(missing_ok=True)
+        self.say("Wrote the state that an earlier run could not write.")
+
+    async def copy_of_state(self, copy: Path) -> str | None:
+        """A copy of the local state; None with a backend that keeps it elsewhere.
+
+        Terraform writes the file in place, so a copy taken in between is half a document: taken again.
+        """
+        original = self.folder.local_state
+        if original is None:
+            return None
+        for _ in range(_COPY_ATTEMPTS):
+            try:
+                text = await asyncio.to_thread(original.read_text)
+                json.loads(text)
+            except FileNotFoundError:
+                return str(copy)
+            except ValueError:
+                await asyncio.sleep(_COPY_PAUSE)
+            else:
+                return str(write_private(copy, text))
+        raise Conflict(f"The Terraform state of {self.environment} is being written.", retry_after=5)
+
+    @contextmanager
+    def run_folder(self) -> Iterator[Path]:
+        """A folder for the files of one run, gone afterwards."""
+        run = self.folder.new_run()
+        try:
+            yield run
+        finally:
+            shutil.rmtree(run, ignore_errors=True)
+
+    def variables_file(self, run: Path) -> Path:
+        """The module's variables, for one run."""
+        return write_private(run / "variables.tfvars.json", json.dumps(self._variables.document(), indent=2))
+
+    def _heard(self, event: Event) -> None:
+        said = events.sentence(event)
+        if said:
+            self.say(said)
+
+    def say(self, sentence: str) -> None:
+        """Tell the caller."""
+        if self._report is not None:
+            self._report(sentence)
