@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.clients.errors import DeadlineExceeded, Misconfigured
+from infra.clients.stopwatch import waiting_for
 
 LINE_LIMIT = 4 * 1024 * 1024
 """Bytes a single line of output may have; terraform prints whole plans on one."""
@@ -75,9 +76,10 @@ async def run(
     lines: list[str] = []
     readers = asyncio.gather(_lines(child.stdout, lines, on_line), _all(child.stderr))
     try:
-        async with asyncio.timeout(timeout):
-            _, stderr = await asyncio.shield(readers)
-            await child.wait()
+        with waiting_for(Path(argv[0]).name):
+            async with asyncio.timeout(timeout):
+                _, stderr = await asyncio.shield(readers)
+                await child.wait()
     except TimeoutError as error:
         raise DeadlineExceeded(
             f"{Path(argv[0]).name} did not end within {timeout:g} s and was stopped.", detail="".join(lines[-5:])

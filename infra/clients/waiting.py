@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from infra.clients.errors import DeadlineExceeded, NotYet, Temporary
+from infra.clients.stopwatch import waiting_for
 
 T = TypeVar("T")
 
@@ -70,4 +71,5 @@ async def wait_until(
         pause = last.retry_after if last.retry_after is not None else interval
         if clock.monotonic() + pause > deadline:
             raise DeadlineExceeded(f"Gave up waiting for {describe} after {timeout:g} s.", detail=said) from last
-        await clock.sleep(pause)
+        with waiting_for("readiness"):
+            await clock.sleep(pause)
