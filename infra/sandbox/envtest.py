@@ -59,6 +59,7 @@ class ControlPlane:
         assets: the folder with the programs; KUBEBUILDER_ASSETS where None.
         request_log: a file that gets one JSON line for each request that does not come from the plane itself.
         name: how the request log calls it; from cluster.json, or the folder's name, where None.
+        manager: whether kube-controller-manager runs, too.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class ControlPlane:
         assets: Path | None = None,
         request_log: Path | None = None,
         name: str | None = None,
+        manager: bool = True,
     ) -> None:
+        self._manager = manager
         self.home, self.port, self.host = home.absolute(), port, host
         self._assets, self._request_log = assets, request_log
         self._name = name
@@ -194,9 +197,9 @@ class ControlPlane:
             raise Failed(f"{name} ended while the control plane started.", detail=_tail(log))
         if not _readyz(self.host, self.port, self.home / "ca.crt"):
             return False
-        self._spawn(
-            "kube-controller-manager", [str(self._programs() / "kube-controller-manager"), *manager_flags(self.home)]
-        )
+        if self._manager:
+            program = str(self._programs() / "kube-controller-manager")
+            self._spawn("kube-controller-manager", [program, *manager_flags(self.home)])
         return True
 
     def _programs(self) -> Path:

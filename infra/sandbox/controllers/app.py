@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.sandbox.controllers import workloads
 from infra.sandbox.controllers.kube.client import Client
 from infra.sandbox.controllers.kube.cluster import Cluster
 from infra.sandbox.controllers.kubelet import Kubelet
@@ -62,6 +63,8 @@ def _core(
         options.settings.loadbalancer_network,
         options.sandbox_home / "clusters",
     )
+    if options.embedded:
+        workloads.add_all(cluster)
     balancers = LoadBalancers(cluster, pool, identity)
     return [nodes.run, storage.start, balancers.start]
 

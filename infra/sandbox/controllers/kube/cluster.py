@@ -73,6 +73,14 @@ class Cluster:
         self._note(resource, changed)
         return changed
 
+    async def delete(self, resource: Resource, obj: Obj, *, grace: int | None = None) -> bool:
+        """Delete exactly this object and remember that it is going; False where it had gone already."""
+        done = await self.client.delete(resource, *key_of(obj), uid=obj["metadata"]["uid"], grace=grace)
+        informer = self._informers.get(resource)
+        if informer is not None:
+            informer.note_deleting(obj)
+        return done
+
     async def set_finalizer(self, resource: Resource, obj: Obj, finalizer: str, *, present: bool) -> Obj:
         """Add or remove a finalizer, minding whoever else changes the list."""
         finalizers = list(obj["metadata"].get("finalizers") or [])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import aiohttp
 
 from infra.sandbox.controllers.kube.client import ApiError, Client
-from infra.sandbox.controllers.kube.objects import key_of
+from infra.sandbox.controllers.kube.objects import deleting, key_of, now
 from infra.sandbox.controllers.kube.resources import Key, Obj, Resource
 
 Listener = Callable[[Obj | None, Obj | None], None]
@@ -72,6 +72,14 @@ class Informer:
         if obj.get("kind") == self.resource.kind and obj["metadata"].get("uid") not in self._graves:
             self._take(obj)
 
+    def note_deleting(self, obj: Obj) -> None:
+        """Count an object we deleted as going until the watch says more."""
+        known = self.get(*key_of(obj))
+        if known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"] and not deleting(known):
+            metadata = {**known["metadata"], "deletionTimestamp": now()}
+            namespace, name = key_of(obj)
+            self._objects[namespace][name] = {**known, "metadata": metadata}
+
     async def run(self) -> None:
         """List and watch until cancelled, whatever the server does meanwhile."""
         pause, version = BACKOFF[0], None
@@ -83,7 +91,7 @@ class Informer:
                 pause = BACKOFF[0]
             except ApiError as error:
                 version = None
-                if error.status == 404 and self.resource.custom:
+                if error.status == 404:
                     await self._absent()
                     continue
                 if error.status != 410:
@@ -142,7 +150,8 @@ class Informer:
         old = self.get(namespace, name)
         if old is not None and old["metadata"]["uid"] == obj["metadata"]["uid"]:
             older = _number(obj) < _number(old) and not relisted
-            if older or obj["metadata"]["resourceVersion"] == old["metadata"]["resourceVersion"]:
+            same = obj["metadata"]["resourceVersion"] == old["metadata"]["resourceVersion"]
+            if older or same:
                 return
         # Half of an object's bytes, and no controller reads them.
         obj["metadata"].pop("managedFields", None)
