@@ -1,0 +1,87 @@
+"""`python -m infra.sandbox faults`: edits faults.json, which every service reads again when it changes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from infra.clients.errors import InvalidInput
+from infra.sandbox.layout import write_json
+from infra.sandbox.openstack.faults import KINDS, SCENARIOS, InvalidFaults, parse
+
+EMPTY: dict[str, Any] = {"seed": 1, "rules": [], "clusters": {}, "dns": {"lag": {}}}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    added = actions.add_parser("set", help="add faults", description="Add to what is set; `clear` removes everything.")
+    added.add_argument("--service", help="a service's name, kubernetes, or * for all")
+    added.add_argument("--rate", type=float, default=1.0, help="share of requests that fail, 0 to 1 (default 1)")
+    added.add_argument("--kind", action="append", choices=KINDS, help="how they fail; may be repeated (default: all)")
+    added.add_argument("--method", action="append", help="only this HTTP method; may be repeated")
+    added.add_argument("--path", help="only paths that contain this regular expression")
+    added.add_argument("--count", type=int, help="stop after so many faults")
+    added.add_argument("--stall-seconds", type=float, default=10.0, help="how long `stall` takes (default 10)")
+    added.add_argument("--retry-after", type=float, default=1.0, help="Retry-After of 429 and 503, s (default 1)")
+    added.add_argument("--seed", type=int, help="seed of the randomness")
+    added.add_argument("--cluster", help="a cluster whose creation is to go wrong, see --create")
+    added.add_argument("--create", choices=SCENARIOS, help="how the creation of --cluster goes wrong")
+    added.add_argument("--reason", help="the status reason of a failed creation")
+    added.add_argument("--lag", action="append", metavar="SERVER=SECONDS", help="have ns1 or ns2 lag behind")
+    actions.add_parser("clear", help="remove all faults", description="Remove all faults.")
+    actions.add_parser("show", help="print what is set", description="Print what is set, as JSON.")
+
+
+def run(arguments: argparse.Namespace, path: Path) -> str:
+    """Carry out the command on the file; returns what is to be printed.
+
+    Raises:
+        InvalidInput: what is asked for has no meaning; the file stays as it is.
+    """
+    document = json.loads(path.read_text()) if path.exists() else json.loads(json.dumps(EMPTY))
+    if arguments.action == "show":
+        return json.dumps(document, indent=2)
+    if arguments.action == "clear":
+        path.unlink(missing_ok=True)
+        return "All faults are cleared."
+    _add(document, arguments)
+    try:
+        parse(document)
+    except InvalidFaults as error:
+        raise InvalidInput(str(error)) from error
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_json(path, document)
+    return json.dumps(document, indent=2)
+
+
+def _add(document: dict[str, Any], arguments: argparse.Namespace) -> None:
+    if not (arguments.service or arguments.cluster or arguments.lag or arguments.seed is not None):
+        raise InvalidInput("Nothing to set.", hint="Give --service, --cluster with --create, --lag or --seed.")
+    if bool(arguments.cluster) != bool(arguments.create):
+        raise InvalidInput("--cluster and --create belong together.")
+    if arguments.seed is not None:
+        document["seed"] = arguments.seed
+    if arguments.service:
+        rule = {
+            "service": arguments.service,
+            "rate": arguments.rate,
+            "kinds": arguments.kind or list(KINDS),
+            "stall_seconds": arguments.stall_seconds,
+            "retry_after": arguments.retry_after,
+            "methods": arguments.method,
+            "path": arguments.path,
+            "count": arguments.count,
+        }
+        document.setdefault("rules", []).append(rule)
+    if arguments.cluster:
+        scenario = {"create": arguments.create, "reason": arguments.reason or "Injected by faults.json"}
+        document.setdefault("clusters", {})[arguments.cluster] = scenario
+    for entry in arguments.lag or ():
+        server, _, seconds = entry.partition("=")
+        try:
+            document.setdefault("dns", {}).setdefault("lag", {})[server] = float(seconds)
+        except ValueError as error:
+            raise InvalidInput(f"--lag {entry!r} is not SERVER=SECONDS.") from error

@@ -1,0 +1,285 @@
+"""The services' configuration files, rendered from one description of the cloud. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from configparser import ConfigParser
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+
+SERVICES = ("keystone", "nova", "glance", "magnum", "designate")
+REGION = "RegionOne"
+USERS = ("admin", "demo", "nova", "glance", "magnum", "designate")
+
+Sections = dict[str, dict[str, object]]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What the configuration depends on.
+
+    Args:
+        home: folder of the OpenStack services' own state.
+        log: folder for their logs.
+        etc: the `etc` folder of the environment they are installed in (paste pipelines).
+        ports: by name: the five services, mdns and dns.
+        name_servers: authoritative servers, name to address.
+        passwords: by user name.
+    """
+
+    home: Path
+    log: Path
+    etc: Path
+    ports: Mapping[str, int]
+    name_servers: Mapping[str, str]
+    passwords: Mapping[str, str] = field(repr=False)
+
+    def url(self, service: str, path: str = "") -> str:
+        """The loopback URL of a service."""
+        return f"http://127.0.0.1:{self.ports[service]}{path}"
+
+    def sqlite(self, service: str, name: str = "db") -> str:
+        """The SQLAlchemy URL of one of a service's databases."""
+        return f"sqlite:///{self.home / service / name}.sqlite"
+
+
+def files(cloud: Cloud) -> dict[Path, str]:
+    """Every configuration file, by path. They hold passwords: write them for the owner alone."""
+    return {
+        cloud.home / "keystone/keystone.conf": ini(keystone(cloud)),
+        cloud.home / "nova/nova.conf": ini(nova(cloud)),
+        cloud.home / "glance/glance-api.conf": ini(glance(cloud)),
+        cloud.home / "magnum/magnum.conf": ini(magnum(cloud)),
+        cloud.home / "designate/designate.conf": ini(designate(cloud)),
+        cloud.home / "designate/pools.yaml": json.dumps(pools(cloud), indent=2) + "\n",
+        cloud.home / "bootstrap.json": json.dumps(bootstrap(cloud), indent=2) + "\n",
+    }
+
+
+def folders(cloud: Cloud) -> list[Path]:
+    """Folders the services expect to find."""
+    names = (
+        *("keystone/fernet", "keystone/credential", "nova/lock", "glance/images", "glance/staging", "glance/tasks"),
+        *("magnum/lock", "magnum/certificates", "designate/lock", "cache"),
+    )
+    return [cloud.home / name for name in names]
+
+
+def links(cloud: Cloud) -> dict[Path, Path]:
+    """Links to make, and where they lead: paste pipelines that are looked for beside the configuration only."""
+    return {cloud.home / name / "api-paste.ini": cloud.etc / name / "api-paste.ini" for name in ("nova", "designate")}
+
+
+def ini(sections: Sections) -> str:
+    """oslo.config's dialect: a `%` or `$` in a value must not be taken for a reference."""
+    parser = ConfigParser(interpolation=None, default_section="__none__")
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    for name, options in sections.items():
+        parser[name] = {key: str(value).replace("$", "$$") for key, value in options.items()}
+    text = StringIO()
+    parser.write(text)
+    return text.getvalue()
+
+
+def _common(cloud: Cloud, service: str) -> Sections:
+    quiet = ("sqlalchemy", "stevedore", "alembic", "keystonemiddleware", "oslo.messaging", "oslo_policy")
+    return {
+        "DEFAULT": {
+            "default_log_levels": ",".join(f"{name}=WARN" for name in quiet),
+            "log_file": cloud.log / f"{service}.log",
+            # In memory: no broker. What that loses at a restart, the service modules take up again.
+            "transport_url": "fake://",
+        },
+        "database": {"connection": cloud.sqlite(service)},
+        "oslo_messaging_notifications": {"driver": "noop"},
+        "oslo_concurrency": {"lock_path": cloud.home / service / "lock"},
+    }
+
+
+def _credentials(cloud: Cloud, service: str) -> dict[str, object]:
+    return {
+        "auth_type": "password",
+        "auth_url": cloud.url("keystone", "/v3"),
+        "username": service,
+        "password": cloud.passwords[service],
+        "project_name": "service",
+        "user_domain_id": "default",
+        "project_domain_id": "default",
+        "region_name": REGION,
+    }
+
+
+def _authtoken(cloud: Cloud, service: str) -> dict[str, object]:
+    return _credentials(cloud, service) | {
+        "www_authenticate_uri": cloud.url("keystone", "/v3"),
+        "interface": "internal",
+        "service_token_roles_required": "true",
+    }
+
+
+def keystone(cloud: Cloud) -> Sections:
+    """Identity: fernet tokens, an in-process cache."""
+    sections = _common(cloud, "keystone")
+    sections["DEFAULT"]["public_endpoint"] = cloud.url("keystone")
+    keys = cloud.home / "keystone/fernet"
+    return sections | {
+        "token": {"provider": "fernet"},
+        "fernet_tokens": {"key_repository": keys},
+        "fernet_receipts": {"key_repository": keys},
+        "credential": {"key_repository": cloud.home / "keystone/credential"},
+        # The passwords are 192 random bits; slow hashing would only slow every start.
+        "identity": {"password_hash_rounds": 4},
+        "cache": {"enabled": "true", "backend": "oslo_cache.dict"},
+    }
+
+
+def nova(cloud: Cloud) -> Sections:
+    """The compute API alone: keypairs, flavors, quotas."""
+    sections = _common(cloud, "nova")
+    sections["DEFAULT"] |= {"state_path": cloud.home / "nova", "host": "sandbox", "my_ip": "127.0.0.1"}
+    sections["database"] = {"connection": cloud.sqlite("nova", "cell1")}
+    return sections | {
+        "api_database": {"connection": cloud.sqlite("nova", "api")},
+        "api": {"auth_strategy": "keystone"},
+        "quota": {"driver": "nova.quota.DbQuotaDriver"},
+        "glance": {"endpoint_override": cloud.url("glance")},
+        "keystone_authtoken": _authtoken(cloud, "nova"),
+        "service_user": _credentials(cloud, "nova") | {"send_service_user_token": "true"},
+        "placement": _credentials(cloud, "nova"),
+    }
+
+
+def glance(cloud: Cloud) -> Sections:
+    """Images in a folder."""
+    sections = _common(cloud, "glance")
+    sections["DEFAULT"] |= {"enabled_backends": "local:file", "worker_self_reference_url": cloud.url("glance")}
+    state = cloud.home / "glance"
+    return sections | {
+        "glance_store": {"default_backend": "local"},
+        "local": {"filesystem_store_datadir": state / "images"},
+        "os_glance_staging_store": {"filesystem_store_datadir": state / "staging"},
+        "os_glance_tasks_store": {"filesystem_store_datadir": state / "tasks"},
+        "paste_deploy": {"flavor": "keystone", "config_file": cloud.etc / "glance/glance-api-paste.ini"},
+        "keystone_authtoken": _authtoken(cloud, "glance"),
+    }
+
+
+def magnum(cloud: Cloud) -> Sections:
+    """Container infrastructure with our driver; certificates in its own database, for want of Barbican."""
+    sections = _common(cloud, "magnum")
+    sections["DEFAULT"] |= {
+        "state_path": cloud.home / "magnum",
+        "host": "sandbox",
+        "executor_thread_pool_size": 1,
+        "periodic_interval_max": 1,
+    }
+    return sections | {
+        "api": {
+            "host": "127.0.0.1",
+            "port": cloud.ports["magnum"],
+            "api_paste_config": cloud.etc / "magnum/api-paste.ini",
+        },
+        "certificates": {"cert_manager_type": "x509keypair"},
+        "cluster": {"temp_cache_dir": cloud.home / "magnum/certificates"},
+        "cluster_template": {"kubernetes_allowed_network_drivers": "all"},
+        "drivers": {"default_driver": "sandbox_k8s"},
+        "kubernetes": {"health_polling_interval": 5},
+        "quotas": {"max_clusters_per_project": 100},
+        "nova_client": {"endpoint_type": "publicURL", "region_name": REGION},
+        "glance_client": {"region_name": REGION},
+        "keystone_authtoken": _authtoken(cloud, "magnum"),
+        "keystone_auth": _authtoken(cloud, "magnum"),
+    }
+
+
+def designate(cloud: Cloud) -> Sections:
+    """DNS: two name servers, a change counts as ACTIVE when the first of them has it."""
+    sections = _common(cloud, "designate")
+    sections["DEFAULT"] |= {"state_path": cloud.home / "designate", "host": "sandbox", "executor_thread_pool_size": 1}
+    return sections | {
+        "service:api": {
+            "api_base_uri": cloud.url("designate", "/"),
+            "listen": f"127.0.0.1:{cloud.ports['designate']}",
+            "auth_strategy": "keystone",
+            "enable_api_v2": "true",
+            "enable_host_header": "true",
+            "api_paste_config": cloud.home / "designate/api-paste.ini",
+        },
+        "service:central": {"managed_resource_email": "hostmaster@example.org"},
+        "service:mdns": {"listen": f"127.0.0.1:{cloud.ports['mdns']}"},
+        "service:worker": {
+            "enabled": "true",
+            # As clouds do that must not wait for their slowest server: ACTIVE does not mean "everywhere".
+            "threshold_percentage": 50,
+            "poll_delay": 0,
+            "poll_retry_interval": 1,
+            "poll_max_retries": 6,
+            "poll_timeout": 2,
+            "threads": 8,
+        },
+        "producer_task:zone_purge": {"interval": 3600},
+        "producer_task:worker_periodic_recovery": {"interval": 10},
+        "producer_task:delayed_notify": {"interval": 2},
+        "producer_task:increment_serial": {"interval": 1},
+        "storage:sqlalchemy": {"connection": cloud.sqlite("designate")},
+        "network_api": {},
+        "keystone_authtoken": _authtoken(cloud, "designate"),
+    }
+
+
+def pools(cloud: Cloud) -> list[dict[str, object]]:
+    """Designate's one pool: every name server is a target (gets the NOTIFY) and is polled."""
+    addresses = list(cloud.name_servers.values())
+    port = cloud.ports["dns"]
+    return [
+        {
+            "name": "default",
+            "description": "The sandbox's name servers",
+            "attributes": {},
+            "ns_records": [
+                {"hostname": f"{name}.sandbox.example.", "priority": number}
+                for number, name in enumerate(cloud.name_servers, 1)
+            ],
+            "nameservers": [{"host": address, "port": port} for address in addresses],
+            "targets": [
+                {
+                    "type": "sandbox",
+                    "description": name,
+                    "masters": [{"host": "127.0.0.1", "port": cloud.ports["mdns"]}],
+                    "options": {"host": address, "port": port, "name": name},
+                }
+                for name, address in cloud.name_servers.items()
+            ],
+        }
+    ]
+
+
+def bootstrap(cloud: Cloud) -> dict[str, object]:
+    """What Keystone has to know before anybody can log in."""
+    types = {"nova": "compute", "glance": "image", "magnum": "container-infra", "designate": "dns"}
+    paths = {"nova": "/v2.1", "magnum": "/v1"}
+    return {
+        "region": REGION,
+        "identity_url": cloud.url("keystone", "/v3"),
+        "passwords": dict(cloud.passwords),
+        "catalog": {name: {"type": kind, "url": cloud.url(name, paths.get(name, ""))} for name, kind in types.items()},
+    }
+
+
+def clouds(cloud: Cloud) -> dict[str, object]:
+    """The content of clouds.yaml: `sandbox` (demo, a member) and `sandbox-admin`."""
+
+    def entry(user: str) -> dict[str, object]:
+        auth = {
+            "auth_url": cloud.url("keystone", "/v3"),
+            "username": user,
+            "password": cloud.passwords[user],
+            "project_name": user,
+            "user_domain_id": "default",
+            "project_domain_id": "default",
+        }
+        return {"auth": auth, "region_name": REGION, "identity_api_version": "3"}
+
+    return {"clouds": {"sandbox": entry("demo"), "sandbox-admin": entry("admin")}}

@@ -1,0 +1,91 @@
+"""SQLite under services written for MySQL: settings on every connection, and initialised schemas kept for reuse."""
+
+# ruff: noqa: PLC0415 - the services' modules act on import; each is imported when its turn comes.
+from __future__ import annotations
+
+import sqlite3
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PRAGMAS = ("journal_mode=WAL", "synchronous=OFF", "busy_timeout=30000")
+"""Readers do not block, the page cache outlives us (not the machine), and writers wait for each other."""
+
+
+def tune(*, immediate: bool = False) -> None:
+    """Apply PRAGMAS to every SQLite connection of this process; call before a service opens one.
+
+    Args:
+        immediate: begin every transaction as a writer. A service that reads first and writes later in the
+            transaction otherwise fails at once when another writer came between (SQLITE_BUSY_SNAPSHOT).
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    @event.listens_for(Engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        if "sqlite" in type(connection).__module__:
+            cursor = connection.cursor()
+            for pragma in PRAGMAS:
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+    if immediate:
+
+        @event.listens_for(Engine, "before_cursor_execute", retval=True)
+        def begin(
+            connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+        ) -> tuple[str, Any]:
+            if statement == "BEGIN" and connection.dialect.name == "sqlite":
+                statement = "BEGIN IMMEDIATE"
+            return statement, parameters
+
+
+def initialise(databases: dict[str, Path], create: Callable[[], None], templates: Path | None = None) -> bool:
+    """Make the databases, from the kept template where there is one.
+
+    Args:
+        databases: the files to make, by the name they have in the template.
+        create: migrates them from nothing; only called when there is no template.
+        templates: folder of the template; one per version of the services. By default beside the packages.
+
+    Returns:
+        Whether they were made now.
+    """
+    done = next(iter(databases.values())).with_suffix(".initialised")
+    if done.exists():
+        return False
+    for path in databases.values():
+        for leftover in path.parent.glob(f"{path.name}*"):
+            leftover.unlink()
+    templates = templates or template_folder()
+    if all((templates / name).exists() for name in databases):
+        for name, path in databases.items():
+            _copy(templates / name, path)
+    else:
+        create()
+        templates.mkdir(parents=True, exist_ok=True)
+        for name, path in databases.items():
+            _copy(path, templates / name)
+    done.touch()
+    return True
+
+
+def template_folder() -> Path:
+    """Where this environment keeps its initialised schemas; a rebuilt environment has none."""
+    return Path(sys.prefix) / "share/plumbline-sandbox/schemas"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A consistent copy of a database that may be open, in place in one step."""
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    origin, copy = sqlite3.connect(source), sqlite3.connect(temporary)
+    try:
+        with copy:
+            origin.backup(copy)
+    finally:
+        origin.close()
+        copy.close()
+    temporary.replace(target)

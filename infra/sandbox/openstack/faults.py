@@ -1,0 +1,200 @@
+"""Fault injection: which request is to fail, and how. Pure but for reading one file; standard library only.
+
+The file (`faults.json` in the sandbox's home) is read again when it changes:
+
+    {"seed": 1,
+     "rules": [{"service": "magnum", "rate": 0.1, "kinds": ["500", "503", "429", "reset", "stall"],
+                "stall_seconds": 10, "retry_after": 1, "methods": null, "path": null, "count": null}],
+     "clusters": {"dev": {"create": "fail", "reason": "No valid host was found."}},
+     "dns": {"lag": {"ns2": 5.0}}}
+
+The same seed and the same order of requests give the same faults.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+KINDS = ("500", "503", "429", "reset", "stall")
+SCENARIOS = ("fail", "hang")
+EXEMPT = "plumbline-sandbox/"
+"""User agents that begin like this are the sandbox looking after itself."""
+
+
+class InvalidFaults(ValueError):
+    """The faults file says something that has no meaning; the message says where."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Requests to fail.
+
+    Args:
+        service: name of a service, `kubernetes`, or `*`.
+        rate: share of the matching requests, 0 to 1.
+        kinds: which of KINDS, chosen evenly.
+        stall_seconds: how long `stall` keeps the caller waiting.
+        retry_after: seconds in the Retry-After header of 429 and 503.
+        methods: HTTP methods it is limited to.
+        path: regular expression the path has to contain.
+        count: stop after this many faults.
+    """
+
+    service: str
+    rate: float = 1.0
+    kinds: tuple[str, ...] = KINDS
+    stall_seconds: float = 10.0
+    retry_after: float = 1.0
+    methods: tuple[str, ...] | None = None
+    path: str | None = None
+    count: int | None = None
+
+    def matches(self, service: str, method: str, path: str) -> bool:
+        """Whether a request is one this rule is about."""
+        return (
+            self.service in ("*", service)
+            and (self.methods is None or method in self.methods)
+            and (self.path is None or re.search(self.path, path) is not None)
+        )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What to do to one request."""
+
+    kind: str
+    stall_seconds: float
+    retry_after: float
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How the creation of one cluster is to go wrong."""
+
+    create: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Faults:
+    """The whole file."""
+
+    seed: int = 1
+    rules: tuple[Rule, ...] = ()
+    clusters: Mapping[str, Scenario] = field(default_factory=dict)
+    lag: Mapping[str, float] = field(default_factory=dict)
+
+
+def parse(document: Any) -> Faults:
+    """Check and convert the file's content.
+
+    Raises:
+        InvalidFaults: with the place that is wrong.
+    """
+    if not isinstance(document, dict):
+        raise InvalidFaults("The faults file is not a JSON object.")
+    try:
+        return Faults(
+            seed=int(document.get("seed", 1)),
+            rules=tuple(_rule(number, rule) for number, rule in enumerate(document.get("rules") or [])),
+            clusters={name: _scenario(name, value) for name, value in (document.get("clusters") or {}).items()},
+            lag={name: float(value) for name, value in ((document.get("dns") or {}).get("lag") or {}).items()},
+        )
+    except (TypeError, AttributeError) as error:
+        raise InvalidFaults(f"The faults file is malformed: {error}") from error
+
+
+def _rule(number: int, raw: dict[str, Any]) -> Rule:
+    where = f"rules[{number}]"
+    unknown = sorted(raw.keys() - Rule.__dataclass_fields__.keys())
+    if unknown:
+        raise InvalidFaults(f"{where} has unknown fields: {', '.join(unknown)}.")
+    if "service" not in raw:
+        raise InvalidFaults(f"{where} names no service.")
+    given = {key: value for key, value in raw.items() if value is not None}
+    for key in ("kinds", "methods"):
+        if key in given:
+            given[key] = tuple(str(item) for item in given[key])
+    rule = Rule(**given)
+    if not rule.kinds or set(rule.kinds) - set(KINDS):
+        raise InvalidFaults(f"{where}.kinds: only {', '.join(KINDS)} are known.")
+    if not 0 <= rule.rate <= 1:
+        raise InvalidFaults(f"{where}.rate is {rule.rate}, not between 0 and 1.")
+    if rule.path is not None:
+        try:
+            re.compile(rule.path)
+        except re.error as error:
+            raise InvalidFaults(f"{where}.path is no regular expression: {error}") from error
+    return rule
+
+
+def _scenario(name: str, raw: dict[str, Any]) -> Scenario:
+    create = raw.get("create")
+    if create not in SCENARIOS:
+        raise InvalidFaults(f"clusters.{name}.create is {create!r}, not one of {', '.join(SCENARIOS)}.")
+    return Scenario(create, str(raw.get("reason") or "Injected by faults.json"))
+
+
+class FaultFile:
+    """The faults of one service, as the file says at this moment.
+
+    An unreadable file keeps the last good one in force: `problem` says why.
+    """
+
+    def __init__(self, path: Path, service: str) -> None:
+        self._path = path
+        self._service = service
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int] | None = (0, 0)
+        self._faults = Faults()
+        self._random = random.Random()
+        self._left: dict[int, int] = {}
+        self.problem: str | None = None
+
+    def current(self) -> Faults:
+        """The faults in force."""
+        with self._lock:
+            return self._current()
+
+    def decide(self, method: str, path: str, user_agent: str = "") -> Fault | None:
+        """The fault for one request, or None; the first rule that strikes wins."""
+        if user_agent.startswith(EXEMPT):
+            return None
+        with self._lock:
+            for number, rule in enumerate(self._current().rules):
+                if not rule.matches(self._service, method, path) or self._left.get(number, 1) <= 0:
+                    continue
+                if self._random.random() >= rule.rate:
+                    continue
+                if number in self._left:
+                    self._left[number] -= 1
+                return Fault(self._random.choice(rule.kinds), rule.stall_seconds, rule.retry_after)
+        return None
+
+    def _current(self) -> Faults:
+        try:
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_size)
+        except FileNotFoundError:
+            stamp = None
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._load(present=stamp is not None)
+        return self._faults
+
+    def _load(self, *, present: bool) -> None:
+        try:
+            self._faults = parse(json.loads(self._path.read_text())) if present else Faults()
+            self.problem = None
+        except (OSError, ValueError) as error:
+            self.problem = str(error)
+            return
+        self._random = random.Random(f"{self._faults.seed}:{self._service}")
+        self._left = {n: rule.count for n, rule in enumerate(self._faults.rules) if rule.count is not None}

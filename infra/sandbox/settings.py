@@ -1,0 +1,104 @@
+"""The sandbox's own settings: where it keeps its state and which ports it takes, prefix PLUMBLINE_SANDBOX_."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+"""The checkout."""
+
+NAME_SERVERS = {"ns1": "127.0.53.1", "ns2": "127.0.53.2"}
+"""The two authoritative servers and the addresses they answer on."""
+
+OFFSETS = {
+    "keystone": 0,
+    "nova": 1,
+    "glance": 2,
+    "magnum": 3,
+    "designate": 4,
+    "mdns": 5,
+    "dns": 6,
+    "resolver": 7,
+    "charts": 8,
+    "git": 9,
+    "control": 10,
+    "github": 11,
+}
+"""Distance of each port from the base."""
+
+CLUSTERS_OFFSET = 20
+
+OptionalPort = Annotated[int | None, Field(default=None, ge=1024, le=65535)]
+
+
+class SandboxSettings(BaseSettings):
+    """What can be set about the embedded cloud. The defaults suit one sandbox per machine."""
+
+    model_config = SettingsConfigDict(env_prefix="PLUMBLINE_SANDBOX_", extra="ignore", frozen=True)
+
+    home: Path = Field(default=ROOT / ".sandbox", description="Folder with all of the sandbox's state (mode 0700).")
+    venv: Path = Field(
+        default=ROOT / ".venv-openstack", description="Virtual environment that holds OpenStack; made when missing."
+    )
+    port_base: int = Field(
+        default=15000, ge=1024, le=64000, description="First port; each service listens at a fixed distance from it."
+    )
+    port_keystone: OptionalPort = Field(description="Keystone; base + 0 when unset.")
+    port_nova: OptionalPort = Field(description="Nova; base + 1 when unset.")
+    port_glance: OptionalPort = Field(description="Glance; base + 2 when unset.")
+    port_magnum: OptionalPort = Field(description="Magnum; base + 3 when unset.")
+    port_designate: OptionalPort = Field(description="Designate; base + 4 when unset.")
+    port_mdns: OptionalPort = Field(description="Designate's hidden primary (AXFR); base + 5 when unset.")
+    port_dns: OptionalPort = Field(description="Both authoritative name servers; base + 6 when unset.")
+    port_resolver: OptionalPort = Field(description="The caching resolver; base + 7 when unset.")
+    port_charts: OptionalPort = Field(description="The chart repository; base + 8 when unset.")
+    port_git: OptionalPort = Field(description="Git over HTTP; base + 9 when unset.")
+    port_control: OptionalPort = Field(description="The supervisor's control API; base + 10 when unset.")
+    port_github: OptionalPort = Field(description="The stand-in for GitHub; base + 11 when unset.")
+    port_clusters: OptionalPort = Field(description="First API server; the next clusters follow. Base + 20 when unset.")
+    kubernetes: Literal["embedded", "envtest"] = Field(
+        default="embedded", description="Which API server a cluster gets: ours, or the real one of KUBEBUILDER_ASSETS."
+    )
+    loadbalancer_network: IPv4Network = Field(
+        default=IPv4Network("127.77.0.0/16"), description="Loopback addresses for Services of type LoadBalancer."
+    )
+    ingress_https_port: int = Field(default=8443, ge=1, le=65535, description="Where the ingress serves TLS.")
+    ingress_http_port: int = Field(default=8080, ge=1, le=65535, description="Where the ingress serves plain HTTP.")
+    ready_timeout: float = Field(default=180, gt=0, le=3600, description="Seconds `up` waits until all is ready.")
+    stop_timeout: float = Field(default=15, gt=0, le=600, description="Seconds a process gets to end by itself.")
+
+    @model_validator(mode="after")
+    def _loopback_only(self) -> SandboxSettings:
+        if not self.loadbalancer_network.subnet_of(IPv4Network("127.0.0.0/8")):
+            raise ValueError(f"loadbalancer_network {self.loadbalancer_network} is not within 127.0.0.0/8.")
+        return self
+
+    def port(self, name: str) -> int:
+        """The port of `name`, one of OFFSETS."""
+        own: int | None = getattr(self, f"port_{name}")
+        return own if own is not None else self.port_base + OFFSETS[name]
+
+    def url(self, name: str, path: str = "") -> str:
+        """The loopback URL of `name`."""
+        return f"http://127.0.0.1:{self.port(name)}{path}"
+
+    @property
+    def first_cluster_port(self) -> int:
+        """Where the search for a new cluster's port begins."""
+        return self.port_clusters if self.port_clusters is not None else self.port_base + CLUSTERS_OFFSET
+
+    def ports(self) -> dict[str, int]:
+        """Every fixed port by name."""
+        return {name: self.port(name) for name in OFFSETS}
+
+
+@lru_cache(maxsize=1)
+def get_sandbox_settings() -> SandboxSettings:
+    """The settings of this process, read once from the environment."""
+    return SandboxSettings()

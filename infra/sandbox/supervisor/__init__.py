@@ -1,0 +1,1 @@
+"""The daemon that starts, watches and restarts everything the sandbox consists of."""

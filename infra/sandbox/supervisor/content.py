@@ -1,0 +1,124 @@
+"""What a fresh cloud is filled with: flavors, an image, quotas and a zone. Plain REST, so it costs no second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from infra.clients.errors import Failed, NotYet, Unavailable
+from infra.clients.waiting import wait_until
+
+USER_AGENT = "plumbline-sandbox/seed"
+ZONE = "sandbox.example."
+IMAGE = "fedora-coreos"
+QUOTA = {"instances": 200, "cores": 800, "ram": 3_276_800, "key_pairs": 200}
+
+
+class Flavor(NamedTuple):
+    """Sizes of a machine: RAM in MiB, disk in GiB."""
+
+    vcpus: int
+    ram: int
+    disk: int
+
+
+FLAVORS = {
+    "m1.small": Flavor(1, 2048, 20),
+    "m1.medium": Flavor(2, 4096, 40),
+    "m1.large": Flavor(4, 8192, 80),
+    "m1.xlarge": Flavor(8, 16384, 160),
+}
+
+
+class Seeder:
+    """Fills the cloud; run again it adds what is missing.
+
+    Args:
+        urls: base URL by service.
+        passwords: by user.
+    """
+
+    def __init__(self, urls: Mapping[str, str], passwords: Mapping[str, str]) -> None:
+        self._urls = urls
+        self._passwords = passwords
+
+    async def run(self) -> None:
+        """Make everything that is missing.
+
+        Raises:
+            Unavailable: a service does not answer.
+            Failed: a service refuses.
+        """
+        timeout = aiohttp.ClientTimeout(total=30)
+        async with aiohttp.ClientSession(headers={"User-Agent": USER_AGENT}, timeout=timeout) as session:
+            self._session = session
+            (admin, _), (demo, project) = await asyncio.gather(self._login("admin"), self._login("demo"))
+            await asyncio.gather(
+                self._flavors(admin), self._image(admin), self._quotas(admin, project), self._zone(demo)
+            )
+
+    async def _login(self, user: str) -> tuple[str, str]:
+        """A token, and the project's id."""
+        scope = {"project": {"name": user, "domain": {"id": "default"}}}
+        password = {"user": {"name": user, "domain": {"id": "default"}, "password": self._passwords[user]}}
+        body = {"auth": {"identity": {"methods": ["password"], "password": password}, "scope": scope}}
+        url = f"{self._urls['keystone']}/v3/auth/tokens"
+        try:
+            async with self._session.post(url, json=body) as response:
+                if response.status != 201:
+                    raise Failed(f"Keystone does not let {user} in.", detail=await response.text())
+                token = response.headers["X-Subject-Token"]
+                return token, (await response.json())["token"]["project"]["id"]
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable("Keystone does not answer.", detail=str(error)) from error
+
+    async def _call(
+        self, method: str, service: str, path: str, token: str, body: Any = None, *, accept: tuple[int, ...] = ()
+    ) -> Any:
+        headers = {"X-Auth-Token": token, "Accept": "application/json"}
+        try:
+            async with self._session.request(
+                method, self._urls[service] + path, json=body, headers=headers
+            ) as response:
+                if response.status >= 400 and response.status not in accept:
+                    detail = f"{response.status} {await response.text()}"
+                    raise Failed(f"{service} refuses {method} {path}.", detail=detail)
+                return await response.json() if "json" in response.content_type else None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"{service} does not answer {method} {path}.", detail=str(error)) from error
+
+    async def _flavors(self, token: str) -> None:
+        there = {row["name"] for row in (await self._call("GET", "nova", "/v2.1/flavors", token))["flavors"]}
+        for name in FLAVORS.keys() - there:
+            body = {"flavor": {"name": name, "id": name, **FLAVORS[name]._asdict()}}
+            await self._call("POST", "nova", "/v2.1/flavors", token, body)
+
+    async def _image(self, token: str) -> None:
+        found = await self._call("GET", "glance", f"/v2/images?name={IMAGE}", token)
+        if not found["images"]:
+            body = {
+                "name": IMAGE,
+                "os_distro": "fedora-coreos",
+                "visibility": "public",
+                "disk_format": "qcow2",
+                "container_format": "bare",
+            }
+            await self._call("POST", "glance", "/v2/images", token, body)
+
+    async def _quotas(self, token: str, project: str) -> None:
+        await self._call("PUT", "nova", f"/v2.1/os-quota-sets/{project}", token, {"quota_set": QUOTA})
+
+    async def _zone(self, token: str) -> None:
+        body = {"name": ZONE, "email": "hostmaster@sandbox.example", "ttl": 300, "description": "The sandbox's zone"}
+        await self._call("POST", "designate", "/v2/zones", token, body, accept=(409,))
+
+        async def active() -> None:
+            zones = (await self._call("GET", "designate", f"/v2/zones?name={ZONE}", token))["zones"]
+            status = zones[0]["status"] if zones else "absent"
+            if status != "ACTIVE":
+                raise NotYet(f"Zone {ZONE} is {status}.")
+
+        await wait_until(active, describe=f"zone {ZONE}", timeout=60, interval=0.2)
