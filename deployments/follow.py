@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra.clients.errors import DeadlineExceeded
-from infra.planes.report import RunReport
 
 INFO = 20
 PAGE = 200
@@ -56,14 +56,15 @@ class FlowRuns:
                 )
             time.sleep(0.5)
 
-    def report(self, environment: str) -> RunReport | None:
-        """The newest report on an environment."""
-        answer = self._api.get(f"artifacts/environment-{environment}-report/latest")
+    def steps(self, environment: str) -> list[dict[str, Any]]:
+        """The steps of the newest run over an environment, from its published report; none before the first."""
+        answer = self._api.get(f"artifacts/environment-{environment}-steps/latest")
         if answer.status_code == httpx.codes.NOT_FOUND:
-            return None
+            return []
         answer.raise_for_status()
         data = answer.json()["data"]
-        return RunReport.model_validate(json.loads(data) if isinstance(data, str) else data)
+        rows: list[dict[str, Any]] = json.loads(data) if isinstance(data, str) else data
+        return rows
 
     def _print_logs(self, run_id: str, offset: int, console: Console, began: float) -> int:
         body = {
@@ -87,14 +88,16 @@ class FlowRuns:
         return answer.json()
 
 
-def table(report: RunReport) -> Table:
-    """The report as a table: plane, what was made, state, seconds."""
-    rows = Table(title=f"Environment {report.environment} at {(report.commit or '')[:10]}", title_justify="left")
+def table(environment: str, steps: list[dict[str, Any]]) -> Table:
+    """The steps as a table: plane, what was made, state, seconds."""
+    rows = Table(title=f"Environment {environment}", title_justify="left")
     for column in ("plane", "step", "what was made", "state"):
         rows.add_column(column, overflow="fold")
     rows.add_column("seconds", justify="right")
-    for step in report.steps:
-        colour = {"ready": "green", "removed": "cyan", "failed": "red"}.get(step.state.value, "yellow")
-        made = ", ".join(step.made) or step.sentence
-        rows.add_row(step.plane, step.name, made, f"[{colour}]{step.state.value}[/{colour}]", f"{step.seconds:.1f}")
+    for step in steps:
+        colour = {"ready": "green", "removed": "cyan", "failed": "red"}.get(step["state"], "yellow")
+        state = f"[{colour}]{step['state']}[/{colour}]"
+        rows.add_row(
+            step["plane"], step["name"], escape(step["made"] or step["sentence"]), state, f"{step['seconds']:.1f}"
+        )
     return rows

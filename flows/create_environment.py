@@ -1,11 +1,12 @@
 """Create an environment, or bring it into step with git: the same graph does both.
 
-    python -m flows.create_environment dev
+python -m flows.create_environment dev
 """
 
 from __future__ import annotations
 
 from prefect import flow
+from tasks.cluster import check_prerequisites, converge_cluster, count_nodes
 
 from flows.graph import Graph
 from flows.parameters import Commit, EnvironmentName
@@ -22,7 +23,6 @@ from tasks.certificates import (
     probe_certificate_issued,
     probe_certificate_served,
 )
-from tasks.cluster import check_prerequisites, converge_cluster, count_nodes
 from tasks.delivery import converge_delivery, probe_delivery
 from tasks.dns import converge_dns, probe_dns
 from tasks.runners import install_runners, probe_runners

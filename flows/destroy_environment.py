@@ -1,11 +1,12 @@
 """Take an environment away, in the reverse order of its making, and show that nothing of it is left.
 
-    python -m flows.destroy_environment dev --confirm dev
+python -m flows.destroy_environment dev --confirm dev
 """
 
 from __future__ import annotations
 
 from prefect import flow
+from tasks.cluster import destroy_cluster, prove_nothing_left, reach_cluster
 
 from flows.graph import Graph
 from flows.parameters import Confirmation, EnvironmentName
@@ -13,7 +14,6 @@ from flows.run import open_run
 from infra.clients.errors import Refused
 from infra.drift.findings import PlaneName
 from infra.planes.report import RunReport
-from tasks.cluster import destroy_cluster, prove_nothing_left, reach_cluster
 from tasks.delivery import remove_delivery
 from tasks.dns import remove_dns
 from tasks.runners import remove_runners

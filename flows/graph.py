@@ -1,4 +1,4 @@
-"""Steps and what they need: each starts when all it needs is done; those that need nothing of each other run together."""
+"""Steps and what they need: each starts when that is done; those that need nothing of each other run together."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ EnvironmentName = Annotated[
 Commit = Annotated[
     str | None,
     Field(
-        pattern=r"^[0-9a-f]{40}$",
+        pattern=r"^[0-9a-f]{7,40}$",
         title="Commit",
-        description="The exact commit to read, 40 hexadecimal digits; the newest of the configured branch when empty.",
+        description="The exact commit to read, 7 to 40 hexadecimal digits; the newest of the configured branch when empty.",
     ),
 ]
 Confirmation = Annotated[

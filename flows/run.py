@@ -1,4 +1,4 @@
-"""What every run of a flow has: the declaration it was started for, the clients, the ledger, and a report at its end."""
+"""What every run of a flow has: the declaration it was started for, clients, the ledger, and a report at its end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from prefect.runtime import flow_run
+from tasks.declaration import load_environment
+from tasks.report import publish_report
 
 from infra.catalog import Catalog
 from infra.clients.errors import Failed
@@ -16,7 +18,6 @@ from infra.planes.clients import Clients, open_clients
 from infra.planes.report import RunReport, StepReport, StepState
 from infra.settings import get_settings
 from infra.spec.models import Environment
-from tasks.environment import load_environment, publish_report
 
 
 @dataclass(frozen=True)

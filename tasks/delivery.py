@@ -14,9 +14,7 @@ from tasks.step import After, step
 @step("delivery", timeout=300)
 async def converge_delivery(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
     """Bring the Argo CD Application into step."""
-    return await bring_into_step(
-        delivery, _wanted(environment), clients, name=PlaneName.DELIVERY, step="application"
-    )
+    return await bring_into_step(delivery, _wanted(environment), clients, name=PlaneName.DELIVERY, step="application")
 
 
 @step("delivery ready", timeout=1200)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.drift.findings import PlaneName
-from infra.planes import storage
+from infra.planes import storage, teardown
 from infra.planes.bring import Outcome, bring_into_step
 from infra.planes.clients import Clients
 from infra.spec.models import Environment
@@ -28,7 +28,7 @@ async def probe_storage(environment: Environment, clients: Clients, after: After
 @step("cloud resources", timeout=1800)
 async def release_cloud_resources(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
     """Give back what the cluster holds in the cloud: load balancers first, then volumes."""
-    if not await cluster.reachable(environment, clients):
+    if not clients.connected:
         return Outcome.removed(PlaneName.STORAGE, "cloud resources", [])
     removed = await teardown.release_load_balancers(clients) + await teardown.release_volumes(clients)
     return Outcome.removed(PlaneName.STORAGE, "cloud resources", removed)

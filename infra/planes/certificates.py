@@ -155,10 +155,7 @@ async def probe_served(wanted: Wanted, address: str, clients: Clients) -> str:
 
 async def _ready(manifest: dict[str, Any], clients: Clients) -> None:
     where = manifests.address(manifest)
-    metadata = manifest["metadata"]
-    live = await clients.kubernetes.get(
-        manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace")
-    )
+    live = await clients.kubernetes.get_like(manifest)
     if live is None:
         raise NotYet(f"{where} is not there.")
     generation = live["metadata"].get("generation", 0)

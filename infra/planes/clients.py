@@ -2,34 +2,107 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from infra.catalog import Catalog
 from infra.clients.dns import DnsClient
+from infra.clients.errors import NotFound
 from infra.clients.git import GitClient
 from infra.clients.helm import HelmClient
+from infra.clients.kubeconfig import Kubeconfigs
 from infra.clients.kubernetes import KubernetesClient
 from infra.clients.openstack import OpenStackClient
 from infra.clients.secrets import SecretStore
 from infra.clients.tls import TlsClient
 from infra.ledger import Journal
 from infra.settings import Settings
-from infra.terraform.runner import Terraform
+from infra.spec.models import Environment
+from infra.terraform.runner import Runner
+from infra.terraform.variables import Variables
 
 
-@dataclass(frozen=True)
 class Clients:
-    """One client per outside system, for one environment."""
+    """One client per outside system, for one environment; those of the cluster come with `connect`."""
 
-    settings: Settings
-    catalog: Catalog
-    journal: Journal
-    openstack: OpenStackClient
-    terraform: Terraform
-    dns: DnsClient
-    tls: TlsClient
-    git: GitClient
-    secrets: SecretStore
-    kubernetes: KubernetesClient
-    """Connects at its first call: the cluster need not exist before."""
-    helm: HelmClient
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        settings: Settings,
+        catalog: Catalog,
+        journal: Journal,
+        openstack: OpenStackClient,
+        stack: AsyncExitStack,
+    ) -> None:
+        self.settings = settings
+        self.catalog = catalog
+        self.journal = journal
+        self.openstack = openstack
+        self.terraform = Runner(
+            Variables.of(environment, cluster_timeout=settings.cluster_timeout),
+            settings=settings,
+            report=logging.getLogger("infra.terraform").info,
+        )
+        self.dns = DnsClient(settings.dns_resolvers, port=settings.dns_port)
+        self.tls = TlsClient()
+        self.git = GitClient()
+        self.secrets = SecretStore(settings.secrets_dir)
+        self._stack = stack
+        self._kubeconfigs: Kubeconfigs | None = None
+        self._kubernetes: KubernetesClient | None = None
+        self._helm: HelmClient | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the cluster's clients are there."""
+        return self._kubernetes is not None
+
+    @property
+    def kubernetes(self) -> KubernetesClient:
+        """The cluster's API; only after `connect`."""
+        if self._kubernetes is None:
+            raise RuntimeError("connect() comes first")
+        return self._kubernetes
+
+    @property
+    def helm(self) -> HelmClient:
+        """The cluster's releases; only after `connect`."""
+        if self._helm is None:
+            raise RuntimeError("connect() comes first")
+        return self._helm
+
+    async def connect(self, cluster_name: str) -> None:
+        """Mint a kubeconfig for the cluster and open its clients; does nothing the second time.
+
+        Raises:
+            NotFound: there is no such cluster.
+            NotYet: it has no API address yet.
+        """
+        if self.connected:
+            return
+        cluster = await self.openstack.magnum.cluster(cluster_name)
+        if cluster is None:
+            raise NotFound(f"There is no cluster {cluster_name}.")
+        if self._kubeconfigs is None:
+            self._kubeconfigs = await self._stack.enter_async_context(Kubeconfigs(self.openstack))
+        kubeconfig = await self._kubeconfigs.of(cluster)
+        self._helm = HelmClient(kubeconfig, settings=self.settings)
+        self._kubernetes = await self._stack.enter_async_context(KubernetesClient(kubeconfig, self.settings))
+
+    def disconnect(self) -> None:
+        """Forget the cluster's clients: it does not answer."""
+        self._kubernetes = self._helm = None
+
+
+@asynccontextmanager
+async def open_clients(
+    environment: Environment, *, settings: Settings, catalog: Catalog, journal: Journal
+) -> AsyncIterator[Clients]:
+    """The clients of one run over one environment; closed, and their credentials removed, at its end."""
+    async with AsyncExitStack() as stack:
+        openstack = await stack.enter_async_context(OpenStackClient(environment.spec.cloud, settings))
+        yield Clients(
+            environment, settings=settings, catalog=catalog, journal=journal, openstack=openstack, stack=stack
+        )

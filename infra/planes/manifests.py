@@ -16,7 +16,6 @@ SYSTEM_NAMESPACE = "plumbline-system"
 """Where our own objects live: the certificate canary, the storage probe's claim."""
 
 MANAGED_BY = {"app.kubernetes.io/managed-by": "plumbline"}
-FIELD_MANAGER = "plumbline"
 
 
 def address(manifest: Manifest) -> str:
@@ -32,15 +31,7 @@ def namespace(name: str) -> dict[str, Any]:
 
 async def read(kubernetes: KubernetesClient, manifests: Iterable[Manifest]) -> dict[str, dict[str, Any] | None]:
     """Read each object of `manifests`; `None` for what is not there."""
-    return {
-        address(manifest): await kubernetes.get(
-            manifest["apiVersion"],
-            manifest["kind"],
-            manifest["metadata"]["name"],
-            manifest["metadata"].get("namespace"),
-        )
-        for manifest in manifests
-    }
+    return {address(manifest): await kubernetes.get_like(dict(manifest)) for manifest in manifests}
 
 
 def compare(
@@ -86,7 +77,7 @@ async def apply(
         if where not in named:
             continue
         async with journal.write(plane, "apply", where):
-            await kubernetes.apply(dict(manifest), field_manager=FIELD_MANAGER, force=True)
+            await kubernetes.apply(dict(manifest))
         applied.append(where)
     return applied
 

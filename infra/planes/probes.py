@@ -16,7 +16,7 @@ from infra.catalog.models import (
     Probe,
     WorkloadsProbe,
 )
-from infra.clients.errors import InvalidInput, NotYet
+from infra.clients.errors import InvalidInput, NotFound, NotYet
 from infra.clients.waiting import wait_until
 from infra.planes.clients import Clients
 
@@ -120,7 +120,7 @@ def not_available(live: dict[str, Any]) -> str | None:
 async def _dry_run(probe: DryRunCreateProbe, clients: Clients) -> str:
     try:
         await clients.kubernetes.create(dict(probe.object), dry_run=True)
-    except InvalidInput as error:
+    except (InvalidInput, NotFound) as error:
         # The object is the catalogue's own and right: a refusal means that its kind or namespace is not there yet.
         raise NotYet(f"A {probe.object['kind']} is refused.", detail=str(error)) from error
     return f"a {probe.object['kind']} is accepted (dry run)"

@@ -106,7 +106,7 @@ async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], 
         if finding.address == own:
             continue
         async with clients.journal.write(PlaneName.STORAGE, "unmark default", finding.address):
-            await clients.kubernetes.merge_patch(
+            await clients.kubernetes.patch(
                 *STORAGE_CLASS, finding.address.split("/")[1], {"metadata": {"annotations": {DEFAULT_MARK: "false"}}}
             )
         made.append(finding.address)
@@ -133,7 +133,7 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
     await _bind_and_delete(clients)
     note = {"metadata": {"annotations": {PROVED_MARK: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}}}
     async with clients.journal.write(PlaneName.STORAGE, "note proof", manifests.address(wanted.manifest)):
-        await clients.kubernetes.merge_patch(*STORAGE_CLASS, wanted.name, note)
+        await clients.kubernetes.patch(*STORAGE_CLASS, wanted.name, note)
     return "a 1 GiB claim was bound and deleted"
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from infra.clients.waiting import wait_until
 from infra.clients.errors import NotYet
+from infra.clients.waiting import wait_until
 from infra.drift.findings import PlaneName
 from infra.planes import manifests
 from infra.planes.clients import Clients
@@ -62,9 +62,7 @@ async def release_volumes(clients: Clients) -> list[str]:
     return removed
 
 
-async def _stop_users(
-    claims: list[dict[str, Any]], used: dict[tuple[str, str], str], clients: Clients
-) -> None:
+async def _stop_users(claims: list[dict[str, Any]], used: dict[tuple[str, str], str], clients: Clients) -> None:
     """Scale the StatefulSets and Deployments of a claim's namespace to nothing: deleted pods alone would come back."""
     busy = {claim["metadata"]["namespace"] for claim in claims} & {namespace for namespace, _ in used}
     for namespace in sorted(busy):
@@ -72,14 +70,12 @@ async def _stop_users(
             for item in await clients.kubernetes.list("apps/v1", kind, namespace):
                 where = manifests.address(item)
                 async with clients.journal.write(PlaneName.STORAGE, "scale to 0", where):
-                    await clients.kubernetes.merge_patch(
+                    await clients.kubernetes.patch(
                         "apps/v1", kind, item["metadata"]["name"], {"spec": {"replicas": 0}}, namespace
                     )
 
 
-async def _delete(
-    kind: tuple[str, str], items: list[dict[str, Any]], plane: PlaneName, clients: Clients
-) -> list[str]:
+async def _delete(kind: tuple[str, str], items: list[dict[str, Any]], plane: PlaneName, clients: Clients) -> list[str]:
     named = [{"apiVersion": kind[0], "kind": kind[1], "metadata": item["metadata"]} for item in items]
     return await manifests.remove(
         clients.kubernetes, clients.journal, plane, named, timeout=clients.settings.probe_timeout

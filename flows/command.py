@@ -1,0 +1,99 @@
+"""A flow as a command: the same flow in the foreground, in a terminal or a CI job.
+
+Exit status: 0 done or in step, 2 drift found or approval needed, 1 failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+# Our own log lines belong into the flow run's log. Prefect reads this once, when it is imported.
+os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "infra")
+
+from prefect.flows import Flow
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+
+from infra.clients.errors import PlumblineError
+
+
+def main(flow: Flow[..., Any], arguments: Sequence[str] | None = None) -> None:
+    """Run `flow` with the command line's arguments and exit with its status."""
+    parser = _parser(flow)
+    parsed = vars(parser.parse_args(arguments))
+    as_json = parsed.pop("json")
+    sys.exit(_run(flow, parsed, as_json=as_json))
+
+
+def _run(flow: Flow[..., Any], parameters: dict[str, Any], *, as_json: bool) -> int:
+    console = Console(stderr=True)
+    try:
+        validated = flow.validate_parameters(parameters)
+    except Exception as error:
+        console.print(f"[red]{_reason(error)}[/red]", highlight=False)
+        return 1
+    try:
+        # Prefect prints its log to stdout; with --json that has to stay clean for the document.
+        with contextlib.redirect_stdout(sys.stderr):
+            result = asyncio.run(flow(**validated))
+    except PlumblineError as error:
+        console.print(f"[red]{error.summary}[/red]", highlight=False)
+        for line in (error.detail, error.hint):
+            if line:
+                console.print(line, highlight=False)
+        if as_json:
+            print(_failure(error))
+        return 1
+    if as_json and isinstance(result, BaseModel):
+        print(result.model_dump_json())
+    elif not as_json:
+        console.print(getattr(result, "sentence", lambda: str(result))(), highlight=False)
+    return 0
+
+
+def _parser(flow: Flow[..., Any]) -> argparse.ArgumentParser:
+    described = flow.parameters.properties
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {flow.fn.__module__ if flow.fn.__module__ != '__main__' else _module(flow)}",
+        description=(inspect.getdoc(flow.fn) or "").split("\n\nArgs:")[0],
+        epilog="Exit status: 0 done or in step, 2 drift found or approval needed, 1 failed.",
+    )
+    for name, schema in described.items():
+        positional = name == "name"
+        required = name in (flow.parameters.required or [])
+        flags = [name] if positional else [f"--{name.replace('_', '-')}"]
+        extra: dict[str, Any] = {} if positional else {"required": required, "default": schema.get("default")}
+        parser.add_argument(*flags, help=schema.get("description"), **extra)
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")
+    return parser
+
+
+def _module(flow: Flow[..., Any]) -> str:
+    return f"flows.{flow.fn.__name__}"
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        return "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in cause.errors())
+    return str(error)
+
+
+def _failure(error: PlumblineError) -> str:
+    class Failure(BaseModel):
+        state: str = "failed"
+        category: str
+        summary: str
+        detail: str | None
+        hint: str | None
+
+    return Failure(
+        category=error.category, summary=error.summary, detail=error.detail, hint=error.hint
+    ).model_dump_json()

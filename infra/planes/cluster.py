@@ -1,0 +1,254 @@
+"""The cluster plane: keypair, template, cluster and node groups, by Terraform; what it made and lost track of, taken back.
+
+A run that was killed may leave a cluster that Terraform's state does not know. So before anything is made, the cloud is
+asked for what carries our names and our mark, and that is taken into the state instead of being made twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from infra.clients.errors import Failed, InvalidInput, NotYet
+from infra.clients.openstack_models import Cluster
+from infra.clients.waiting import wait_until
+from infra.drift.findings import Finding, PlaneName
+from infra.planes.clients import Clients
+from infra.spec.models import Environment
+from infra.spec.names import cluster_name
+from infra.terraform.plans import Change, Plan
+from infra.terraform.policy import agreed_by_destroy
+
+log = logging.getLogger(__name__)
+
+MARK = "plumbline_environment"
+"""The template label by which templates, clusters and node groups are known as ours."""
+KEYPAIR = "openstack_compute_keypair_v2"
+TEMPLATE = "openstack_containerinfra_clustertemplate_v1"
+CLUSTER = "openstack_containerinfra_cluster_v1"
+NODE_GROUP = "openstack_containerinfra_nodegroup_v1"
+
+
+def keypair_name(environment: str) -> str:
+    """The keypair's name, as the Terraform module gives it: keypairs carry no labels, so the name is the mark."""
+    return f"plumbline-{environment}"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One environment's cluster; what exactly is declared, Terraform's variables say."""
+
+    environment: str
+    cluster: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What Terraform would do after it has looked at the cloud."""
+
+    plan: Plan
+
+
+def desired(environment: Environment) -> Wanted:
+    """The declared cluster (pure)."""
+    return Wanted(environment=environment.name, cluster=cluster_name(environment))
+
+
+async def observe(wanted: Wanted, clients: Clients) -> Observed:
+    """Let Terraform refresh and plan: it reads every object and writes nothing."""
+    del wanted
+    return Observed(await clients.terraform.plan())
+
+
+def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
+    """One finding for each object that Terraform would change, and one for an output that is not noted yet."""
+    findings = [
+        Finding(
+            plane=PlaneName.CLUSTER,
+            address=change.address,
+            path=", ".join(difference.path for difference in change.differences),
+            sentence=f"Terraform would {change.verb} {change.address}.",
+        )
+        for change in observed.plan.changes
+    ]
+    if not findings and observed.plan.outputs_changed:
+        sentence = "Terraform's state does not have all outputs."
+        findings.append(Finding(plane=PlaneName.CLUSTER, address=f"outputs/{wanted.environment}", sentence=sentence))
+    return findings
+
+
+async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
+    """Take back what an earlier run made, then apply exactly the plan that was judged.
+
+    Raises:
+        Refused: the plan would destroy a cluster or a node group, and nobody agreed to lose it.
+        Failed: Magnum could not make it, with every cause Magnum gives.
+    """
+    del findings
+    plan = observed.plan
+    found = await _made_before(wanted, plan, clients)
+    if found:
+        await clients.terraform.discard(plan)
+        async with clients.journal.write(PlaneName.CLUSTER, "adopt", ", ".join(found)):
+            await clients.terraform.adopt(found)
+        plan = await clients.terraform.plan()
+    if plan.empty:
+        await clients.terraform.discard(plan)
+        return []
+    log.info("%s", plan.summary())
+    async with clients.journal.write(PlaneName.CLUSTER, "terraform apply", wanted.environment):
+        try:
+            await clients.terraform.apply(plan, allow=await _never_lived(wanted, plan, clients))
+        except Failed as error:
+            raise await _with_cause(error, wanted, clients) from error
+    return [change.address for change in plan.changes] or [f"outputs/{wanted.environment}"]
+
+
+async def probe(environment: Environment, clients: Clients) -> str:
+    """Wait until the API answers and every node that Magnum counts is Ready.
+
+    Magnum says COMPLETE while nodes are missing, and IN_PROGRESS while the API works: so the nodes are counted.
+    """
+    name = cluster_name(environment)
+    await clients.connect(name)
+    groups = await clients.openstack.magnum.node_groups(name)
+    expected = sum(group.node_count for group in groups)
+
+    async def ready() -> str:
+        nodes = await clients.kubernetes.nodes()
+        count = sum(is_ready(node) for node in nodes)
+        if count < expected:
+            raise NotYet(f"{count} of {expected} nodes are Ready.")
+        return f"{count} nodes are Ready, Kubernetes {await clients.kubernetes.version()}"
+
+    return await wait_until(
+        ready,
+        describe=f"{expected} nodes of cluster {name}",
+        timeout=clients.settings.cluster_timeout * 60,
+        interval=clients.settings.probe_interval,
+    )
+
+
+def is_ready(node: dict[str, object]) -> bool:
+    """Whether a Node's condition Ready is True (pure)."""
+    status = node.get("status")
+    conditions = status.get("conditions") or [] if isinstance(status, dict) else []
+    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
+
+
+async def remove(environment: Environment, clients: Clients) -> list[str]:
+    """Destroy cluster, node groups, template and keypair, also those that Terraform's state has lost."""
+    wanted = desired(environment)
+    await _take_back_all(wanted, clients)
+    plan = await clients.terraform.plan(destroy=True)
+    if plan.empty:
+        await clients.terraform.discard(plan)
+        return []
+    async with clients.journal.write(PlaneName.CLUSTER, "terraform destroy", wanted.environment):
+        await clients.terraform.apply(plan, allow=agreed_by_destroy(plan))
+    return [change.address for change in plan.changes]
+
+
+async def _take_back_all(wanted: Wanted, clients: Clients) -> None:
+    """Adopt what a plan to create would make although it is there."""
+    cluster = await _ours(wanted, clients)
+    if cluster is not None and cluster.in_progress and cluster.status != "DELETE_IN_PROGRESS":
+        await _settle(wanted, clients)
+    plan = await clients.terraform.plan()
+    await clients.terraform.discard(plan)
+    found = await _found(wanted, plan, clients)
+    if found:
+        await clients.terraform.adopt(found)
+
+
+async def _made_before(wanted: Wanted, plan: Plan, clients: Clients) -> dict[str, str]:
+    """What the plan would make, or make anew for doubt, although a working one of ours is there."""
+    found = await _found(wanted, plan, clients)
+    if any(address.startswith(CLUSTER) for address in found):
+        # A cluster half made is imported when Magnum is done with it; one that failed, never.
+        cluster = await _settle(wanted, clients)
+        if cluster is None or cluster.failed:
+            return {address: identifier for address, identifier in found.items() if not _of_cluster(address)}
+    return found
+
+
+async def _found(wanted: Wanted, plan: Plan, clients: Clients) -> dict[str, str]:
+    doubted = [change for change in plan.changes if change.verb == "create" or change.tainted]
+    found = {}
+    for change in doubted:
+        identifier = await _identifier(wanted, change, clients)
+        if identifier is not None:
+            found[change.address] = identifier
+    return found
+
+
+async def _identifier(wanted: Wanted, change: Change, clients: Clients) -> str | None:
+    """The cloud's id of the object a change is about, if it is there and ours."""
+    match change.type:
+        case "openstack_compute_keypair_v2":
+            name = keypair_name(wanted.environment)
+            return name if await clients.openstack.compute.keypair(name) else None
+        case "openstack_containerinfra_clustertemplate_v1":
+            template = await clients.openstack.magnum.template(str(change.key))
+            ours = template is not None and template.labels.get(MARK) == wanted.environment
+            return template.uuid if template is not None and ours else None
+        case "openstack_containerinfra_cluster_v1":
+            cluster = await _ours(wanted, clients)
+            return cluster.uuid if cluster else None
+        case "openstack_containerinfra_nodegroup_v1":
+            cluster = await _ours(wanted, clients)
+            group = await clients.openstack.magnum.node_group(cluster.uuid, str(change.key)) if cluster else None
+            return f"{cluster.uuid}/{group.uuid}" if cluster and group else None
+        case _:
+            return None
+
+
+async def _ours(wanted: Wanted, clients: Clients) -> Cluster | None:
+    """The environment's cluster.
+
+    Raises:
+        InvalidInput: there is a cluster of that name which is not ours.
+    """
+    cluster = await clients.openstack.magnum.cluster(wanted.cluster)
+    if cluster is not None and cluster.labels.get(MARK) != wanted.environment:
+        raise InvalidInput(
+            f"There is a cluster {wanted.cluster} in the project that Plumbline did not make.",
+            hint="Give the environment another name, or remove that cluster.",
+        )
+    return cluster
+
+
+async def _settle(wanted: Wanted, clients: Clients) -> Cluster | None:
+    try:
+        return await clients.openstack.magnum.wait_settled(
+            wanted.cluster, timeout=clients.settings.cluster_timeout * 60, progress=log.info
+        )
+    except Failed:
+        return await clients.openstack.magnum.cluster(wanted.cluster)
+
+
+async def _never_lived(wanted: Wanted, plan: Plan, clients: Clients) -> frozenset[str]:
+    """Agree to replacing a cluster whose creation failed: it never ran anything that could be lost."""
+    if not any(change.type == CLUSTER and change.destroys for change in plan.changes):
+        return frozenset()
+    cluster = await clients.openstack.magnum.cluster(wanted.cluster)
+    if cluster is not None and cluster.status != "CREATE_FAILED":
+        return frozenset()
+    return frozenset(change.address for change in plan.changes if _of_cluster(change.address))
+
+
+async def _with_cause(error: Failed, wanted: Wanted, clients: Clients) -> Failed:
+    """Terraform says that the cluster failed; Magnum may say why."""
+    cluster = await clients.openstack.magnum.cluster(wanted.cluster)
+    if cluster is None or not cluster.failed:
+        return error
+    return Failed(
+        f"Cluster {cluster.name} is {cluster.status}: {cluster.why or 'Magnum gives no cause'}.",
+        detail=error.detail,
+        hint="Mend the cause (quota, flavor, image, network), then start the flow again: a cluster that never came up "
+        "is made anew.",
+    )
+
+
+def _of_cluster(address: str) -> bool:
+    return address.startswith((CLUSTER, NODE_GROUP))
