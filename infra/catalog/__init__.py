@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.catalog.catalog import WILDCARD_SECRET, Addon, Catalog, Release, wildcard
-from infra.catalog.fetch import Reference, crds_of, fetch, resolve
+from infra.catalog.fetching import Reference, crds_of, fetch, resolve
 from infra.catalog.lock import Lock, digest, verify
 from infra.catalog.models import Chart, Crds, Ignore, Probe, Protects, RequiredSecret
 

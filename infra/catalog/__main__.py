@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.catalog.catalog import Catalog
-from infra.catalog.fetch import Reference, download, resolve
+from infra.catalog.fetching import Reference, download, resolve
 from infra.catalog.lock import LOCK_FILE, Lock, digest, source_keys
 from infra.catalog.models import Chart
 from infra.clients.errors import PlumblineError

@@ -11,7 +11,7 @@ import os
 import re
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import httpx
 import yaml
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from infra.catalog.catalog import Release
 from infra.catalog.lock import Lock, digest, expected, verify
@@ -30,6 +30,9 @@ from infra.settings import Settings, get_settings
 
 CHART_LIMIT = 32 * 1024 * 1024
 """Bytes a packed chart may have; the largest upstream one has under one megabyte."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds a server's Retry-After is heeded at most; after that the whole step is tried again by its caller."""
 
 # libyaml's loader reads a public repository's index of some megabytes ten times faster.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -124,7 +127,7 @@ async def download(
     """
     async for attempt in AsyncRetrying(
         stop=stop_after_attempt(attempts),
-        wait=wait_exponential_jitter(initial=pause, max=30, jitter=pause),
+        wait=_patience(pause),
         retry=retry_if_exception_type(Temporary),
         reraise=True,
     ):
@@ -133,6 +136,18 @@ async def download(
                 return await _helm_pull(reference, folder, settings)
             return await _from_mirror(reference, folder, settings)
     raise AssertionError("tenacity ends with a result or an exception")
+
+
+def _patience(pause: float) -> Callable[[RetryCallState], float]:
+    """Wait twice as long each time, and at least as long as the server asked for, within reason."""
+    backoff = wait_exponential_jitter(multiplier=pause, max=30, jitter=pause)
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, Temporary) else None
+        return max(backoff(state), min(asked or 0.0, LONGEST_PAUSE))
+
+    return wait
 
 
 async def _helm_pull(reference: Reference, folder: Path, settings: Settings) -> Path:

@@ -1,0 +1,254 @@
+"""The sandbox's charts: the same bytes everywhere, under the catalogue's names, versions and value keys."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.catalog import Catalog, Lock
+from infra.catalog.lock import SANDBOX
+from infra.catalog.models import CrdEstablishedProbe, LoadBalancerProbe
+from infra.sandbox import charts
+from infra.sandbox.charts import build, pack
+from infra.sandbox.charts.__main__ import main
+
+GOLDEN = Path(__file__).parent.parent / "catalog/golden"
+FOLDERS = {path.name: path for path in charts.charts()}
+
+
+def metadata(chart: Path) -> dict[str, Any]:
+    content = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def test_every_chart_of_the_catalogue_is_there_in_its_version() -> None:
+    wanted = {chart.name: chart.version for chart in Catalog.load().charts()}
+    assert {name: metadata(folder)["version"] for name, folder in FOLDERS.items()} == wanted
+    assert all(metadata(folder)["name"] == name for name, folder in FOLDERS.items())
+
+
+def test_the_lock_has_the_packages_digests(tmp_path: Path) -> None:
+    """After a change to a chart: `python -m infra.sandbox.charts DIR` and `python -m infra.catalog lock --replace`."""
+    digests = build(tmp_path, "http://127.0.0.1:15008")
+    recorded = {
+        f"{name}-{version}.tgz": sha256
+        for (source, name, version), sha256 in Lock.load().digests.items()
+        if source == SANDBOX
+    }
+    assert recorded == digests
+
+
+def test_packages_are_the_same_whenever_they_are_made(tmp_path: Path) -> None:
+    name, folder = next(iter(FOLDERS.items()))
+    copied = tmp_path / name
+    shutil.copytree(folder, copied)
+    for path in sorted(copied.rglob("*"), reverse=True):
+        os.utime(path, (1, 1))
+        if path.is_file():
+            path.chmod(0o600)
+    (copied / ".DS_Store").write_bytes(b"x")
+    assert pack(copied) == pack(folder)
+
+
+def test_a_package_is_what_helm_expects(tmp_path: Path) -> None:
+    digests = build(tmp_path, "http://charts.example.org/base/")
+    for filename, digest in digests.items():
+        assert hashlib.sha256((tmp_path / filename).read_bytes()).hexdigest() == digest
+        with tarfile.open(tmp_path / filename, "r:gz") as archive:
+            members = archive.getmembers()
+        top = {member.name.split("/")[0] for member in members}
+        assert len(top) == 1
+        assert f"{top.pop()}/Chart.yaml" in {member.name for member in members}
+        assert {(one.uid, one.gid, one.mtime, one.mode) for one in members} == {(0, 0, 0, 0o644)}
+
+
+def test_the_index_leads_to_every_package(tmp_path: Path) -> None:
+    digests = build(tmp_path, "http://charts.example.org/base/")
+    index = yaml.safe_load((tmp_path / "index.yaml").read_text(encoding="utf-8"))
+    entries = [entry for versions in index["entries"].values() for entry in versions]
+    assert {entry["urls"][0].rsplit("/", 1)[1]: entry["digest"] for entry in entries} == digests
+    assert all(entry["urls"][0].startswith("http://charts.example.org/base/") for entry in entries)
+    before = (tmp_path / "index.yaml").read_bytes()
+    build(tmp_path, "http://charts.example.org/base/")
+    assert (tmp_path / "index.yaml").read_bytes() == before
+
+
+def test_packages_of_gone_versions_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "cert-manager-v0.0.1.tgz").write_bytes(b"x")
+    digests = build(tmp_path, "http://x")
+    assert {path.name for path in tmp_path.glob("*.tgz")} == set(digests)
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_the_command_packs_into_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["charts", str(tmp_path)])
+    main()
+    assert len(capsys.readouterr().out.splitlines()) == len(FOLDERS)
+    assert f"{tmp_path.as_uri()}/argo-cd" in (tmp_path / "index.yaml").read_text(encoding="utf-8")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_come_back_from_the_gzip_stream(content: bytes) -> None:
+    assert gzip.decompress(charts._gzip_stored(content)) == content
+
+
+@pytest.mark.parametrize("size", [0, 65534, 65535, 65536, 131070, 131071])
+def test_block_borders_are_right(size: int) -> None:
+    content = bytes(number % 251 for number in range(size))
+    assert gzip.decompress(charts._gzip_stored(content)) == content
+
+
+# The charts take our values, and make what the probes look for --------------------------------------------------------
+
+
+def leaves(values: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from leaves(value, (*at, key))
+    else:
+        yield at
+
+
+OPEN = {("cephClusterSpec",), ("controllerServiceAccount",), ("minRunners",), ("maxRunners",)}
+"""Values that upstream's charts take without a default of their own."""
+
+
+def releases() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(kind of environment, chart, values) of every golden release."""
+    of_release = {one.name: one.chart.name for addon in Catalog.load().values() for one in addon.spec.releases}
+    for path in sorted(GOLDEN.glob("*.yaml")):
+        for place, values in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+            yield path.stem, of_release.get(place.split("/")[1], "gha-runner-scale-set"), values
+
+
+@pytest.mark.parametrize(("kind", "chart", "values"), list(releases()))
+def test_every_value_of_ours_is_one_the_chart_knows(kind: str, chart: str, values: dict[str, Any]) -> None:
+    defaults = yaml.safe_load((FOLDERS[chart] / "values.yaml").read_text(encoding="utf-8"))
+    for leaf in leaves(values):
+        known: Any = defaults
+        for depth, key in enumerate(leaf):
+            if leaf[: depth + 1] in OPEN or not isinstance(known, dict) or known == {}:
+                break
+            assert key in known, f"{kind}: {chart} has no value {'.'.join(leaf[: depth + 1])}"
+            known = known[key]
+
+
+def template(chart: str, values: dict[str, Any], tmp_path: Path) -> list[dict[str, Any]]:
+    helm = shutil.which("helm")
+    if helm is None:
+        pytest.skip("helm is not on PATH")
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    argv = [helm, "template", "REL", str(FOLDERS[chart]), "-n", "NS", "--include-crds", "-f", "values.yaml"]
+    names = {"cert-manager": "cert-manager", "nginx-ingress": "nginx-ingress", "argo-cd": "argocd"}
+    argv[2] = names.get(chart, chart)
+    argv[5] = names.get(chart, "there")
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+@pytest.mark.parametrize(("kind", "chart", "values"), list(releases()))
+def test_every_chart_renders_with_our_values(kind: str, chart: str, values: dict[str, Any], tmp_path: Path) -> None:
+    del kind
+    objects = template(chart, values, tmp_path)
+    assert objects
+    seen = [
+        (one["apiVersion"], one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in objects
+    ]
+    assert len(set(seen)) == len(seen)
+    # The control plane the sandbox can run for real is older than these.
+    assert not {"policy/v1", "autoscaling/v2", "batch/v1"} & {one["apiVersion"] for one in objects}
+    for one in objects:
+        if one["kind"] in ("Deployment", "StatefulSet"):
+            labels = one["spec"]["template"]["metadata"]["labels"]
+            assert one["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_the_charts_bring_every_crd_the_probes_ask_for() -> None:
+    brought = {
+        yaml.safe_load(path.read_text(encoding="utf-8"))["metadata"]["name"]
+        for folder in FOLDERS.values()
+        for path in [*folder.glob("crds/*.yaml"), *folder.glob("files/crds/*.yaml")]
+    }
+    asked = {
+        name
+        for addon in Catalog.load().values()
+        for probe in addon.probes
+        if isinstance(probe, CrdEstablishedProbe)
+        for name in probe.names
+    }
+    assert asked <= brought
+
+
+def test_crds_are_carried_as_the_catalogue_says() -> None:
+    for addon in Catalog.load().values():
+        for release in addon.spec.releases:
+            folder = FOLDERS[release.chart.name]
+            carried = {
+                (True, False): "folder",
+                (False, True): "templates",
+                (False, False): "none",
+            }[(folder / "crds").is_dir(), (folder / "files/crds").is_dir()]
+            assert release.crds.carried == carried
+
+
+def test_cert_managers_webhook_is_as_the_sandbox_serves_it(tmp_path: Path) -> None:
+    objects = template("cert-manager", {"crds": {"enabled": True}}, tmp_path)
+    (hook,) = [one for one in objects if one["kind"] == "ValidatingWebhookConfiguration"]
+    annotations = hook["metadata"]["annotations"]
+    assert annotations["cert-manager.io/inject-ca-from-secret"] == "cert-manager/cert-manager-webhook-ca"
+    (webhook,) = hook["webhooks"]
+    assert webhook["failurePolicy"] == "Fail"
+    assert webhook["sideEffects"] == "None"
+    (service,) = [
+        one for one in objects if one["kind"] == "Service" and one["metadata"]["name"] == "cert-manager-webhook"
+    ]
+    assert webhook["clientConfig"]["service"]["port"] == service["spec"]["ports"][0]["port"] == 10443
+    crds = [one for one in objects if one["kind"] == "CustomResourceDefinition"]
+    assert len(crds) == 6
+    assert all(one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for one in crds)
+
+
+def test_the_ingress_serves_the_wildcard_certificate_it_is_given(tmp_path: Path) -> None:
+    values = yaml.safe_load((GOLDEN / "wildcard.yaml").read_text(encoding="utf-8"))["nginx-ingress/nginx-ingress"]
+    objects = template("nginx-ingress", values, tmp_path)
+    (controller,) = [one for one in objects if one["kind"] == "Deployment"]
+    arguments = controller["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "-wildcard-tls-secret=nginx-ingress/wildcard-tls" in arguments
+    (service,) = [one for one in objects if one["kind"] == "Service"]
+    (probe,) = [one for one in Catalog.load()["nginx-ingress"].probes if isinstance(one, LoadBalancerProbe)]
+    assert service["metadata"]["name"] == probe.service
+    assert service["spec"]["externalTrafficPolicy"] == "Cluster"
+    (ingress_class,) = [one for one in objects if one["kind"] == "IngressClass"]
+    assert ingress_class["metadata"]["annotations"] == {"ingressclass.kubernetes.io/is-default-class": "true"}
+
+
+def test_argo_cds_ingress_follows_the_certificate(tmp_path: Path) -> None:
+    def tls(kind: str) -> tuple[Any, Any]:
+        values = yaml.safe_load((GOLDEN / f"{kind}.yaml").read_text(encoding="utf-8"))["argocd/argocd"]
+        (ingress,) = [one for one in template("argo-cd", values, tmp_path) if one["kind"] == "Ingress"]
+        return ingress["spec"]["tls"], ingress["metadata"].get("annotations", {})
+
+    host = "argocd.dev.sandbox.example"
+    plain, annotations = tls("http01")
+    assert plain == [{"hosts": [host], "secretName": "argocd-server-tls"}]
+    assert annotations["cert-manager.io/cluster-issuer"] == "letsencrypt-staging"
+    starred, annotations = tls("wildcard")
+    assert starred == [{"hosts": [host]}]
+    assert annotations == {}
