@@ -1,19 +1,15 @@
 """Kubeconfigs minted from Magnum: made when needed, readable by us alone, removed afterwards.
 
-The key is made here and never leaves its folder; Magnum signs a request for `CN=plumbline, O=system:masters`. Each
-folder is held by a lock that ends with its process, so that what a killed run left behind is recognised for certain
-and removed by the next one.
+The key is made here and never leaves its folder; Magnum signs a request for `CN=plumbline, O=system:masters`. What
+a killed run leaves behind is removed by the next one (infra.clients.private).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,18 +24,17 @@ from cryptography.x509.oid import NameOID
 from infra.clients.errors import Failed, NotYet
 from infra.clients.openstack import OpenStackClient
 from infra.clients.openstack_models import Cluster
+from infra.clients.private import PrivateFolder
 from infra.settings import get_settings
 
 COMMON_NAME = "plumbline"
 ORGANIZATION = "system:masters"
 """The group Kubernetes lets do everything; Magnum's own kubeconfigs use it too."""
-HELD = ".held"
-"""The file of a folder that its process keeps locked."""
 
 
 def default_folder() -> Path:
     """Where kubeconfigs are kept while they are in use."""
-    return get_settings().state_dir / "kubeconfigs"
+    return get_settings().state_dir / "private"
 
 
 class Kubeconfigs:
@@ -50,13 +45,13 @@ class Kubeconfigs:
 
     Args:
         cloud: signs for the clusters of its project.
-        folder: of all runs' kubeconfigs (0700); leftovers of killed runs are removed from it on entry.
+        folder: where private folders are kept; leftovers of killed runs are removed from it on entry.
     """
 
     def __init__(self, cloud: OpenStackClient, *, folder: Path | None = None) -> None:
         self._cloud = cloud
         self._folder = (folder or default_folder()).absolute()
-        self._held: _Held | None = None
+        self._held: PrivateFolder | None = None
         self._minted: dict[tuple[str, str], Path] = {}
         self._lock = asyncio.Lock()
 
@@ -79,8 +74,7 @@ class Kubeconfigs:
         return self._minted[key]
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(sweep, self._folder)
-        self._held = await asyncio.to_thread(_Held, self._folder)
+        self._held = await asyncio.to_thread(PrivateFolder, self._folder, "kubeconfig")
         return self
 
     async def __aexit__(
@@ -89,7 +83,7 @@ class Kubeconfigs:
         held, self._held = self._held, None
         self._minted.clear()
         if held is not None:
-            held.release()
+            held.remove()
 
 
 @contextlib.asynccontextmanager
@@ -101,63 +95,6 @@ async def mint(cloud: OpenStackClient, cluster: Cluster, *, folder: Path | None 
     """
     async with Kubeconfigs(cloud, folder=folder) as kubeconfigs:
         yield await kubeconfigs.of(cluster)
-
-
-def sweep(folder: Path | None = None) -> int:
-    """Remove the kubeconfigs of runs that no longer live, and return how many runs that were."""
-    folder = folder or default_folder()
-    if not folder.is_dir():
-        return 0
-    removed = 0
-    with _turn(folder):
-        for run in sorted(path for path in folder.iterdir() if path.is_dir()):
-            descriptor = _try_lock(run / HELD)
-            if descriptor is None:
-                continue
-            shutil.rmtree(run)
-            os.close(descriptor)
-            removed += 1
-    return removed
-
-
-class _Held:
-    """A folder that is ours as long as we live."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        with _turn(folder):
-            self.path = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
-            descriptor = _try_lock(self.path / HELD)
-        if descriptor is None:
-            raise RuntimeError(f"{self.path} was just made and is locked by another process")
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._descriptor)
-
-
-@contextlib.contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """One process at a time makes or sweeps runs, so that a folder is never seen before it is locked."""
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(path: Path) -> int | None:
-    """A descriptor that holds the lock on a file, None when a living process holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 async def _mint(cloud: OpenStackClient, cluster: Cluster, address: str, target: Path) -> Path:

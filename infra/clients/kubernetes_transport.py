@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import base64
 import json as jsonlib
-import os
-import shutil
 import ssl
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +20,7 @@ from kubernetes import client as kube
 
 from infra.clients.calling import Caller, error_for, retry_after
 from infra.clients.errors import InvalidInput, Misconfigured, NotFound, PlumblineError, Refused, Temporary, Unavailable
+from infra.clients.private import PrivateFolder
 from infra.clients.waiting import Clock
 from infra.settings import Settings, get_settings
 
@@ -73,14 +71,15 @@ class Transport:
         user_agent: str = USER_AGENT,
         clock: Clock | None = None,
     ) -> None:
-        self._timeout = (settings or get_settings()).request_timeout
+        settings = settings or get_settings()
+        self._timeout = settings.request_timeout
         self._read_only = read_only
         self._caller = Caller("kubernetes", workers=CONNECTIONS, clock=clock)
-        self._folder = Path(tempfile.mkdtemp(prefix="plumbline-kube-"))
+        self._keys = _Keys(settings.state_dir / "private")
         try:
-            configuration = read_kubeconfig(kubeconfig, self._folder)
+            configuration = read_kubeconfig(kubeconfig, self._keys.write)
         except BaseException:
-            shutil.rmtree(self._folder)
+            self._keys.remove()
             raise
         configuration.connection_pool_maxsize = CONNECTIONS
         configuration.retries = urllib3.Retry(total=False, redirect=False)
@@ -124,7 +123,7 @@ class Transport:
         """Close the connections and remove the key material that was written for them."""
         self._caller.close()
         self._api.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._keys.remove()
 
     def _request(
         self, method: str, path: str, params: Mapping[str, str] | None, body: Any = None, content: str | None = None
@@ -147,6 +146,22 @@ class Transport:
             raise Unavailable(
                 f"The API server's answer to {method} {path} broke off.", detail=data[:200].decode(errors="replace")
             ) from error
+
+
+class _Keys:
+    """Files for the inline keys of a kubeconfig; the folder is made with the first."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._folder: PrivateFolder | None = None
+
+    def write(self, name: str, content: bytes) -> Path:
+        self._folder = self._folder or PrivateFolder(self._base, "keys")
+        return self._folder.write(name, content)
+
+    def remove(self) -> None:
+        if self._folder is not None:
+            self._folder.remove()
 
 
 def _dry(body: Any, params: Mapping[str, str] | None) -> bool:
@@ -193,11 +208,11 @@ def _reason(body: Mapping[str, Any]) -> str:
     return f" ({body['reason']})" if body.get("reason") else ""
 
 
-def read_kubeconfig(path: Path, folder: Path) -> Any:
+def read_kubeconfig(path: Path, keep: Callable[[str, bytes], Path]) -> Any:
     """The `kubernetes` package's configuration for a kubeconfig's current context.
 
-    The package's own loader copies inline keys to files in /tmp that stay after a kill; here they go to `folder`,
-    and files the kubeconfig names are used where they are.
+    The package's own loader copies inline keys to files in /tmp that stay after a kill; here `keep` writes them, and
+    files the kubeconfig names are used where they are.
 
     Raises:
         Misconfigured: the file cannot be used, in a sentence that says why.
@@ -218,9 +233,9 @@ def read_kubeconfig(path: Path, folder: Path) -> Any:
             f"The kubeconfig {path} signs in by a program.", hint="Use one with a client certificate or a token."
         )
     configuration = kube.Configuration(host=server)
-    configuration.ssl_ca_cert = _file(cluster, "certificate-authority", path, folder)
-    configuration.cert_file = _file(user, "client-certificate", path, folder)
-    configuration.key_file = _file(user, "client-key", path, folder)
+    configuration.ssl_ca_cert = _file(cluster, "certificate-authority", path, keep)
+    configuration.cert_file = _file(user, "client-certificate", path, keep)
+    configuration.key_file = _file(user, "client-key", path, keep)
     configuration.verify_ssl = not cluster.get("insecure-skip-tls-verify", False)
     configuration.tls_server_name = cluster.get("tls-server-name")
     if user.get("token"):
@@ -228,14 +243,10 @@ def read_kubeconfig(path: Path, folder: Path) -> Any:
     return configuration
 
 
-def _file(entry: Mapping[str, Any], key: str, kubeconfig: Path, folder: Path) -> str | None:
-    """The file of a kubeconfig entry; inline data is written to `folder`, 0600."""
+def _file(entry: Mapping[str, Any], key: str, kubeconfig: Path, keep: Callable[[str, bytes], Path]) -> str | None:
+    """The file of a kubeconfig entry; `keep` writes inline data."""
     if entry.get(f"{key}-data"):
-        target = folder / key
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.b64decode(entry[f"{key}-data"]))
-        return str(target)
+        return str(keep(key, base64.b64decode(entry[f"{key}-data"])))
     return str(kubeconfig.parent / entry[key]) if entry.get(key) else None
 
 

@@ -1,0 +1,300 @@
+"""The Helm client: releases brought to a chart and values, one writer at a time, and dead writers' remains closed.
+
+Reads take the release records from the cluster (helm_records); writes run helm through pyhelm3 (helm_command) while
+holding a Lease (helm_lease).
+
+A revision whose writer died stays `pending-…` for ever. Once the writer is proven dead, its record is marked
+`failed`, which is what helm does itself when it is interrupted, and the ordinary `helm upgrade --install` goes on
+from there: Helm 3.10 upgrades from the last deployed revision, or, where none was ever deployed, from the failed
+first one, adopting the objects that exist. Nothing is uninstalled, and no object is rolled back and forth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from infra.clients.errors import Conflict, InvalidInput, NotFound, PlumblineError, Refused
+from infra.clients.helm_chart import ChartFile, description, read_chart, same
+from infra.clients.helm_command import MARGIN, HelmCommand
+from infra.clients.helm_lease import Now, ReleaseLease, while_holding
+from infra.clients.helm_records import HelmRelease, closed, release_of, revision_of
+from infra.clients.kubernetes import KubernetesClient, Object
+from infra.clients.private import PrivateFolder
+from infra.settings import Settings, get_settings
+
+__all__ = ["ChartFile", "Ensured", "HelmClient", "HelmRelease"]
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+OWNED = "owner=helm"
+DEAD = "Plumbline: the writer of this revision ended before it was done."
+
+
+class Ensured(BaseModel):
+    """What `ensure` did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    action: Literal["unchanged", "installed", "upgraded"]
+    release: HelmRelease
+    recovered: str | None = None
+    """The status a dead writer had left, where it had to be closed first."""
+
+
+class HelmClient:
+    """Releases in one cluster.
+
+    Args:
+        kubeconfig: of the cluster.
+        settings: `helm_binary`, `helm_timeout`, `state_dir`.
+        kubernetes: a client of the same cluster to share; one of its own otherwise.
+        now: the wall clock, replaced in tests.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: Path,
+        settings: Settings | None = None,
+        *,
+        kubernetes: KubernetesClient | None = None,
+        now: Now | None = None,
+    ) -> None:
+        self._settings = settings or get_settings()
+        self._kubernetes = kubernetes or KubernetesClient(kubeconfig, self._settings)
+        self._owns_kubernetes = kubernetes is None
+        self._kubeconfig = kubeconfig.absolute()
+        self._now: Now = now or (lambda: datetime.now(UTC))
+        self._home = PrivateFolder(self._settings.state_dir / "private", "helm")
+
+    async def release(self, name: str, namespace: str) -> HelmRelease | None:
+        """The latest revision of a release, whatever its status; None when there is none."""
+        secrets = await self._secrets(namespace, f"{OWNED},name={_checked(name)}")
+        return release_of(secrets[-1]) if secrets else None
+
+    async def history(self, name: str, namespace: str) -> tuple[HelmRelease, ...]:
+        """Every revision Helm kept of a release, oldest first."""
+        secrets = await self._secrets(namespace, f"{OWNED},name={_checked(name)}")
+        return tuple(release_of(secret) for secret in secrets)
+
+    async def releases(self, namespace: str | None = None) -> tuple[HelmRelease, ...]:
+        """The latest revision of every release, by namespace and name."""
+        latest: dict[tuple[str, str], Object] = {}
+        for secret in await self._secrets(namespace, OWNED):
+            metadata = secret["metadata"]
+            latest[metadata["namespace"], metadata.get("labels", {}).get("name", "")] = secret
+        return tuple(release_of(secret) for _, secret in sorted(latest.items(), key=lambda item: item[0]))
+
+    async def ensure(
+        self,
+        name: str,
+        namespace: str,
+        chart: Path,
+        values: Mapping[str, Any],
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        create_namespace: bool = True,
+    ) -> Ensured:
+        """Bring a release to a chart and values; with nothing to do, nothing is written.
+
+        Unchanged means: the latest revision is deployed, with the same chart (name, version and, where we recorded
+        it, content) and the same values. Whether its objects are still as Helm made them is not looked at here.
+
+        Args:
+            chart: a packed chart (.tgz).
+            wait: until its workloads are ready.
+            timeout: seconds helm may wait; `helm_timeout` of the settings by default.
+
+        Raises:
+            Conflict: another writer is, or may be, at work.
+            WebhookUnavailable, Unavailable: try again.
+            DeadlineExceeded: the workloads were not ready in time; the revision is `failed`.
+            InvalidInput, Refused, Denied, Failed: as helm said.
+        """
+        file = await asyncio.to_thread(read_chart, chart)
+        found = await self.release(name, namespace)
+        if found is not None and same(found, file, values):
+            return Ensured(action="unchanged", release=found)
+        recovered = None
+        async with self._writing(name, namespace, timeout) as (helm, lease):
+            found = await self.release(name, namespace)
+            if found is not None and found.pending:
+                await self._close(found, lease)
+                recovered = found.status
+            await helm.install_or_upgrade(
+                name,
+                str(file.path),
+                dict(values),
+                namespace=namespace,
+                wait=wait,
+                create_namespace=create_namespace and found is None,
+                # Without it, helm takes the old values where the new ones are empty.
+                reset_values=True,
+                description=description(file),
+            )
+        done = await self.release(name, namespace)
+        if done is None:
+            raise NotFound(f"The release {namespace}/{name} vanished while it was being written.")
+        return Ensured(action="upgraded" if found else "installed", release=done, recovered=recovered)
+
+    async def uninstall(self, name: str, namespace: str, *, wait: bool = True, timeout: float | None = None) -> bool:
+        """Uninstall a release with its history; False when it was gone already.
+
+        Raises:
+            Conflict: another writer is, or may be, at work.
+        """
+        if await self.release(name, namespace) is None:
+            return False
+        async with self._writing(name, namespace, timeout) as (helm, lease):
+            found = await self.release(name, namespace)
+            if found is None:
+                return False
+            if found.pending:
+                await self._close(found, lease)
+            try:
+                await helm.uninstall(name, namespace=namespace, wait=wait)
+            except NotFound:
+                return False
+        return True
+
+    async def rollback(
+        self, name: str, namespace: str, revision: int, *, wait: bool = True, timeout: float | None = None
+    ) -> HelmRelease:
+        """Make a new revision that is what `revision` was."""
+        async with self._writing(name, namespace, timeout) as (helm, lease):
+            found = await self.release(name, namespace)
+            if found is None:
+                raise NotFound(f"There is no release {namespace}/{name}.")
+            if found.pending:
+                await self._close(found, lease)
+            await helm.rollback(name, revision, namespace=namespace, wait=wait)
+        done = await self.release(name, namespace)
+        if done is None:
+            raise NotFound(f"The release {namespace}/{name} vanished while it was being written.")
+        return done
+
+    async def template(
+        self, name: str, namespace: str, chart: Path, values: Mapping[str, Any], *, include_crds: bool = False
+    ) -> list[Object]:
+        """Render a chart without asking the cluster."""
+        helm = self._command(None)
+        file = await asyncio.to_thread(read_chart, chart)
+        documents = await helm.template(
+            _checked(name),
+            str(file.path),
+            dict(values),
+            namespace=_checked(namespace),
+            include_crds=include_crds,
+        )
+        return [document for document in documents if document]
+
+    async def version(self) -> str:
+        """The helm program's version.
+
+        Raises:
+            Misconfigured: there is none.
+        """
+        return str(await self._command(None).version())
+
+    def close(self) -> None:
+        """Close the connections and remove helm's private folder."""
+        if self._owns_kubernetes:
+            self._kubernetes.close()
+        self._home.remove()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _command(self, timeout: float | None) -> HelmCommand:
+        timeout = timeout or self._settings.helm_timeout
+        return HelmCommand(self._settings.helm_binary, self._kubeconfig, self._home.path, timeout)
+
+    @contextlib.asynccontextmanager
+    async def _writing(
+        self, name: str, namespace: str, timeout: float | None
+    ) -> AsyncIterator[tuple[_Held, ReleaseLease]]:
+        """Hold the Lease of a release, and say on leaving whether a revision was left unfinished."""
+        if self._kubernetes.read_only:
+            raise Refused(f"This run only looks: the release {namespace}/{name} was not written.")
+        timeout = timeout or self._settings.helm_timeout
+        lease = ReleaseLease(
+            self._kubernetes, _checked(namespace), _checked(name), runs_for=timeout + MARGIN, now=self._now
+        )
+        await lease.take()
+        helm = self._command(timeout)
+        helm.writer = lease.identity
+        try:
+            yield _Held(helm, lease), lease
+        except BaseException:
+            # Our helm has ended by now (infra.clients.process waits for it), whatever its record says.
+            with contextlib.suppress(PlumblineError):
+                await asyncio.shield(self._leave(lease, name, namespace))
+            raise
+        await lease.give_back()
+
+    async def _leave(self, lease: ReleaseLease, name: str, namespace: str) -> None:
+        found = await self.release(name, namespace)
+        await lease.give_back(found.revision if found is not None and found.pending else None)
+
+    async def _close(self, found: HelmRelease, lease: ReleaseLease) -> None:
+        """Mark a dead writer's revision failed.
+
+        Raises:
+            Conflict: nothing proves that the writer is dead.
+        """
+        if not lease.previous_died and lease.ended_revision != found.revision:
+            # Somebody else's helm: it ends by itself after its --timeout, of which we know only our own.
+            since = found.updated or datetime.min.replace(tzinfo=UTC)
+            free = since + timedelta(seconds=self._settings.helm_timeout + MARGIN) - self._now()
+            if free > timedelta():
+                raise Conflict(
+                    f"Release {found.namespace}/{found.name} is {found.status} since {since:%H:%M:%S} UTC: "
+                    "another helm may be at work.",
+                    retry_after=free.total_seconds(),
+                )
+        secrets = await self._secrets(found.namespace, f"{OWNED},name={found.name}")
+        if secrets and revision_of(secrets[-1]) == found.revision:
+            # With its resourceVersion: should the writer live after all, one of us gets a Conflict.
+            await self._kubernetes.replace(closed(secrets[-1], DEAD))
+
+    async def _secrets(self, namespace: str | None, selector: str) -> list[Object]:
+        if namespace is not None:
+            _checked(namespace)
+        found = await self._kubernetes.list("v1", "Secret", namespace, label_selector=selector)
+        return sorted(found, key=revision_of)
+
+
+class _Held:
+    """pyhelm3's commands, each run while the Lease is renewed."""
+
+    def __init__(self, command: HelmCommand, lease: ReleaseLease) -> None:
+        self._command = command
+        self._lease = lease
+
+    def __getattr__(self, verb: str) -> Any:
+        method = getattr(self._command, verb)
+
+        async def held(*arguments: Any, **options: Any) -> Any:
+            return await while_holding(self._lease, asyncio.ensure_future(method(*arguments, **options)))
+
+        return held
+
+
+def _checked(name: str) -> str:
+    """A release name or namespace that Helm and Kubernetes take (and that no command line could misread)."""
+    if len(name) > 63 or not _NAME.fullmatch(name):
+        raise InvalidInput(f"{name!r} is no release name or namespace: lower-case letters, digits, '-' and '.'.")
+    return name
