@@ -11,7 +11,7 @@ import os
 import re
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,7 +245,7 @@ def _read(url: str) -> bytes:
         raise NotFound(f"{path} cannot be read.", detail=str(error)) from error
 
 
-def crds_of(packed: Path) -> list[Mapping[str, Any]]:
+def crds_of(packed: Path) -> list[dict[str, Any]]:
     """Read the CustomResourceDefinitions of a packed chart's crds/ folder, which `helm upgrade` leaves alone.
 
     Raises:
