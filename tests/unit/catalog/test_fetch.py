@@ -142,7 +142,7 @@ async def test_what_the_server_asks_for_is_heeded(httpserver: HTTPServer, mirror
 @pytest.mark.parametrize(("asked", "least", "most"), [(None, 1, 2), (5.0, 5, 5), (900.0, 60, 60)])
 def test_the_pause_is_bounded(asked: float | None, least: float, most: float) -> None:
     state = RetryCallState(retry_object=AsyncRetrying(), fn=None, args=(), kwargs={})
-    state.set_exception((Throttled, Throttled("x", retry_after=asked), None))  # type: ignore[arg-type]
+    state.set_exception((Throttled, Throttled("x", retry_after=asked), None))
     assert least <= _patience(1.0)(state) <= most
 
 
