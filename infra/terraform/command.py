@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -132,8 +131,3 @@ def configuration_text(parent: Mapping[str, str] = os.environ) -> str:
     """The CLI configuration that says where providers come from; empty when there is none."""
     path = Path(parent.get("TF_CLI_CONFIG_FILE") or Path(parent.get("HOME", "/")) / ".terraformrc")
     return path.read_text() if path.is_file() else ""
-
-
-def address_type(address: str) -> str:
-    """The resource type in an address of the module."""
-    return re.split(r"[.\[]", address, maxsplit=1)[0]

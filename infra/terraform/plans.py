@@ -128,7 +128,7 @@ def parse(document: str, *, environment: str, destroy: bool = False, file: Path 
 
 
 def _changes(items: list[dict[str, Any]]) -> tuple[Change, ...]:
-    return tuple(_change(item) for item in items if item.get("mode") == "managed" and _acts(item["change"]["actions"]))
+    return tuple(_change(item) for item in items if item["mode"] == "managed" and _acts(item["change"]["actions"]))
 
 
 def _telling(change: Change) -> bool:

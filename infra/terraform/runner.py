@@ -27,7 +27,8 @@ from infra.terraform.workspace import Workspace
 LOCK_TIMEOUT = 600
 """Seconds to wait for a state lock that a live terraform holds."""
 
-_NOT_CONFIGURED = "Configuration for import target does not exist"
+_NOT_CONFIGURED = ("Configuration for import target does not exist", "does not exist in the configuration")
+"""What terraform says of a key, and of a whole resource, that the module does not have."""
 
 
 class Terraform:
@@ -215,7 +216,7 @@ class Terraform:
                     **self._locking,
                 )
         except PlumblineError as error:
-            if _NOT_CONFIGURED in (error.detail or ""):
+            if any(said in (error.detail or "") for said in _NOT_CONFIGURED):
                 raise InvalidInput(f"The module declares no {address} today.", detail=error.detail) from error
             raise
         self._workspace.say(f"Imported {address} (id {identifier}).")

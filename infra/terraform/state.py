@@ -91,7 +91,7 @@ def _resources(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def outputs(document: str) -> Outputs:
     """Read `terraform output -json`; sensitive outputs are left out (the module has none)."""
     try:
-        values = json.loads(document)
+        values: dict[str, Any] = {**json.loads(document)}
         return Outputs(
             **{
                 name: values[name]["value"]
