@@ -29,6 +29,8 @@ from infra.sandbox.supervisor.programs import own_environment
 Say = Callable[[str], None]
 
 POLL_SECONDS = 0.1
+HOPELESS = 4
+"""So many deaths of one service while we wait for it are enough."""
 
 
 def up(settings: SandboxSettings, say: Say) -> dict[str, Any]:
@@ -188,6 +190,7 @@ async def _until_ready(
                 _tell(now, told, say, time.monotonic() - begun)
             if now["ready"]:
                 return now
+            _give_up(now, layout)
         if time.monotonic() - begun > settings.ready_timeout:
             raise DeadlineExceeded(
                 f"The sandbox was not ready within {settings.ready_timeout:g} s.",
@@ -206,6 +209,18 @@ def _tell(now: dict[str, Any], told: dict[str, str], say: Say, elapsed: float) -
     if now["content"] != told.get("content") and now["content"] not in ("waiting", "seeded"):
         say(f"  {elapsed:5.1f} s  {now['content']}")
     told["content"] = now["content"]
+
+
+def _give_up(now: dict[str, Any], layout: Layout) -> None:
+    """A service that has never become ready and keeps ending will not get better by waiting."""
+    for row in now["services"]:
+        if row["state"] == "restarting" and row["restarts"] >= HOPELESS:
+            logs = (layout.log / f"{row['name']}.out", layout.log / f"{row['name']}.log")
+            raise Failed(
+                f"{row['name']} {row['detail']} {row['restarts']} times.",
+                detail=next((text for text in map(_tail, logs) if text), None),
+                hint=f"Logs are in {layout.log}.",
+            )
 
 
 def _waiting_for(now: dict[str, Any] | None) -> str:

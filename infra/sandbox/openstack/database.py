@@ -74,14 +74,16 @@ def initialise(databases: dict[str, Path], create: Callable[[], None], templates
 
 
 def template_folder() -> Path:
-    """Where this environment keeps its initialised schemas; a rebuilt environment has none."""
-    return Path(sys.prefix) / "share/plumbline-sandbox/schemas"
+    """Where this environment keeps its initialised schemas: other versions of the services have other ones."""
+    marker = Path(sys.prefix) / ".plumbline-lock"
+    versions = marker.read_text().strip()[:16] if marker.exists() else "unlocked"
+    return Path(sys.prefix) / "share/plumbline-sandbox" / versions
 
 
 def _copy(source: Path, target: Path) -> None:
     """A consistent copy of a database that may be open, in place in one step."""
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    origin, copy = sqlite3.connect(source), sqlite3.connect(temporary)
+    origin, copy = sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True), sqlite3.connect(temporary)
     try:
         with copy:
             origin.backup(copy)

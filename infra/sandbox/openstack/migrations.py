@@ -20,8 +20,8 @@ from infra.sandbox.openstack.config import SERVICES
 def databases(service: str, home: Path) -> dict[str, Path]:
     """The database files of a service, by name."""
     folder = home / "openstack" / service
-    names = ("api", "cell0", "cell1") if service == "nova" else (service,)
-    return {f"{name}.sqlite": folder / f"{name}.sqlite" for name in names}
+    names = ("api", "cell0", "cell1") if service == "nova" else ("db",)
+    return {f"{service}-{name}.sqlite": folder / f"{name}.sqlite" for name in names}
 
 
 def prepare(service: str, home: Path) -> bool:
