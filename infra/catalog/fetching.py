@@ -24,7 +24,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from infra.catalog.catalog import Release
 from infra.catalog.lock import Lock, digest, expected, verify
 from infra.catalog.models import Chart
-from infra.clients.errors import Denied, Failed, NotFound, Temporary, Throttled, Unavailable
+from infra.clients.errors import DeadlineExceeded, Denied, Failed, NotFound, Temporary, Throttled, Unavailable
 from infra.clients.process import run
 from infra.settings import Settings, get_settings
 
@@ -158,7 +158,11 @@ async def _helm_pull(reference: Reference, folder: Path, settings: Settings) -> 
     env = {name: os.environ[name] for name in (*_PASSED_ON, *_PASSED_ON_TLS) if name in os.environ}
     env |= {f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
     env["HOME"] = str(home)
-    done = await run(argv, env=env, timeout=settings.helm_timeout, grace=5.0)
+    try:
+        # Token, index or manifest, and the package: each is one request.
+        done = await run(argv, env=env, timeout=4 * settings.request_timeout, grace=5.0)
+    except DeadlineExceeded as error:
+        raise Unavailable(f"The chart {reference} could not be fetched in time.", detail=str(error)) from error
     if done.returncode != 0:
         raise _helm_error(reference, done.stderr)
     return await asyncio.to_thread(_only_package, folder, reference)

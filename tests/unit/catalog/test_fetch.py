@@ -197,7 +197,8 @@ async def test_a_folder_is_a_mirror_too(settings: Settings, tmp_path: Path) -> N
 # helm pull ---------------------------------------------------------------------------------------------------------
 
 FAKE_HELM = """#!/usr/bin/env python3
-import json, os, pathlib, sys
+import json, os, pathlib, sys, time
+time.sleep({stall})
 note = pathlib.Path({note!r})
 note.write_text(json.dumps({{"argv": sys.argv[1:], "env": dict(os.environ)}}))
 code = {code}
@@ -215,10 +216,10 @@ MakeHelm = Callable[..., tuple[Settings, Path]]
 
 @pytest.fixture
 def helm(tmp_path: Path, settings: Settings) -> MakeHelm:
-    def _helm(*, code: int = 0, stderr: str = "", packages: int = 1) -> tuple[Settings, Path]:
+    def _helm(*, code: int = 0, stderr: str = "", packages: int = 1, stall: int = 0) -> tuple[Settings, Path]:
         note, program = tmp_path / "note.json", tmp_path / "helm"
         program.write_text(
-            FAKE_HELM.format(note=str(note), code=code, stderr=stderr, packages=packages, content=CONTENT),
+            FAKE_HELM.format(note=str(note), code=code, stderr=stderr, packages=packages, stall=stall, content=CONTENT),
             encoding="utf-8",
         )
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -268,6 +269,14 @@ async def test_what_helm_says_becomes_an_error_of_ours(
     lock = Lock({(HTTPS.repository, "thing", "1.2.3"): SHA})
     with pytest.raises(error, match="could not be fetched"):
         await fetch(HTTPS, tmp_path / "cache", settings=settings, lock=lock, attempts=1)
+
+
+async def test_a_stalled_pull_is_ended_and_may_be_tried_again(helm: MakeHelm, tmp_path: Path) -> None:
+    settings, _ = helm(stall=60)
+    lock = Lock({(HTTPS.repository, "thing", "1.2.3"): SHA})
+    impatient = settings.model_copy(update={"request_timeout": 0.02})
+    with pytest.raises(Unavailable, match="could not be fetched in time"):
+        await fetch(HTTPS, tmp_path / "cache", settings=impatient, lock=lock, attempts=1)
 
 
 async def test_helm_that_leaves_no_package_failed(helm: MakeHelm, tmp_path: Path) -> None:
