@@ -221,12 +221,13 @@ def test_crds_are_carried_as_the_catalogue_says() -> None:
 
 def test_cert_managers_webhook_is_as_the_sandbox_serves_it(tmp_path: Path) -> None:
     objects = template("cert-manager", {"crds": {"enabled": True}}, tmp_path)
-    (hook,) = [one for one in objects if one["kind"] == "ValidatingWebhookConfiguration"]
-    annotations = hook["metadata"]["annotations"]
-    assert annotations["cert-manager.io/inject-ca-from-secret"] == "cert-manager/cert-manager-webhook-ca"
-    (webhook,) = hook["webhooks"]
-    assert webhook["failurePolicy"] == "Fail"
-    assert webhook["sideEffects"] == "None"
+    hooks = {one["kind"]: one for one in objects if one["kind"].endswith("WebhookConfiguration")}
+    for kind, path in (("ValidatingWebhookConfiguration", "/validate"), ("MutatingWebhookConfiguration", "/mutate")):
+        annotations = hooks[kind]["metadata"]["annotations"]
+        assert annotations["cert-manager.io/inject-ca-from-secret"] == "cert-manager/cert-manager-webhook-ca"
+        (webhook,) = hooks[kind]["webhooks"]
+        assert (webhook["failurePolicy"], webhook["sideEffects"]) == ("Fail", "None")
+        assert webhook["clientConfig"]["service"]["path"] == path
     (service,) = [
         one for one in objects if one["kind"] == "Service" and one["metadata"]["name"] == "cert-manager-webhook"
     ]
