@@ -1,0 +1,67 @@
+"""What happens at the edge of the server: injected faults, the request log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from infra.sandbox.kubernetes.errors import StatusError
+from infra.sandbox.kubernetes.wire import dumps
+from infra.sandbox.openstack.faults import Fault, FaultFile
+from infra.sandbox.openstack.middleware import RequestLog
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_REASONS = {"500": "InternalError", "503": "ServiceUnavailable", "429": "TooManyRequests"}
+HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
+
+
+class Edge:
+    """An aiohttp middleware: strikes with the faults of the file, writes one line a request."""
+
+    __middleware_version__ = 1
+
+    def __init__(self, log: RequestLog | None, faults: FaultFile | None) -> None:
+        self._log = log
+        self._faults = faults
+
+    async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        agent = request.headers.get("User-Agent", "")
+        status = 500
+        try:
+            answer = await self._struck(request, agent) or await handler(request)
+            status = answer.status
+            return answer
+        except ConnectionResetError:
+            status = 0
+            raise
+        finally:
+            if self._log is not None and request.path not in HEALTH:
+                self._log.write(request.method, request.path_qs, status, agent)
+
+    async def _struck(self, request: web.Request, agent: str) -> web.Response | None:
+        """The answer of an injected fault, None to go on; a reset ends the connection."""
+        if self._faults is None or request.path in HEALTH:
+            return None
+        fault = self._faults.decide(request.method, request.path, agent)
+        if fault is None:
+            return None
+        if fault.kind == "stall":
+            await asyncio.sleep(fault.stall_seconds)
+            return None
+        if fault.kind == "reset":
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("injected fault")
+        return _failure(fault)
+
+
+def _failure(fault: Fault) -> web.Response:
+    error = StatusError(
+        int(fault.kind), _REASONS[fault.kind], "injected fault", {"retryAfterSeconds": int(fault.retry_after)}
+    )
+    headers = {"Retry-After": f"{fault.retry_after:g}"} if fault.kind != "500" else {}
+    return web.Response(
+        body=dumps(error.to_json()), status=error.code, content_type="application/json", headers=headers
+    )
