@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.sandbox.controllers import workloads
+from infra.sandbox.controllers.cert_manager.assembly import CertManager
+from infra.sandbox.controllers.cert_manager.solver import Checker
 from infra.sandbox.controllers.kube.client import Client
 from infra.sandbox.controllers.kube.cluster import Cluster
 from infra.sandbox.controllers.kubelet import Kubelet
 from infra.sandbox.controllers.loadbalancers import AddressPool, LoadBalancers
 from infra.sandbox.controllers.nodes import Inventory, Nodes
 from infra.sandbox.controllers.storage import Storage
-from infra.sandbox.settings import SandboxSettings
+from infra.sandbox.settings import NAME_SERVERS, SandboxSettings
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +47,16 @@ async def run(options: Options) -> None:
         name = str(inventory.document.get("name", identity))
         cluster = Cluster(client, name=name, embedded=options.embedded)
         besides = _core(cluster, inventory, identity, options)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(cluster.run())
-            for each in besides:
-                group.create_task(_insist(each))
+        settings = options.settings
+        checker = Checker(list(NAME_SERVERS.values()), settings.port("dns"), settings.ingress_http_port)
+        cert_manager = CertManager(cluster, options.sandbox_home / "ca", checker)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cluster.run())
+                for each in besides:
+                    group.create_task(_insist(each))
+        finally:
+            await cert_manager.stop()
 
 
 def _core(
