@@ -6,7 +6,8 @@ holding a Lease (helm_lease).
 A revision whose writer died stays `pending-…` for ever. Once the writer is proven dead, its record is marked
 `failed`, which is what helm does itself when it is interrupted, and the ordinary `helm upgrade --install` goes on
 from there: Helm 3.10 upgrades from the last deployed revision, or, where none was ever deployed, from the failed
-first one, adopting the objects that exist. Nothing is uninstalled, and no object is rolled back and forth.
+first one, adopting the objects that exist. Nothing is uninstalled, and no object is rolled back and forth. What only
+revisions that never became deployed had made is forgotten by Helm; it is removed here (helm_prune).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from infra.clients.errors import Conflict, InvalidInput, NotFound, PlumblineErro
 from infra.clients.helm_chart import ChartFile, description, read_chart, same
 from infra.clients.helm_command import MARGIN, HelmCommand
 from infra.clients.helm_lease import Now, ReleaseLease, while_holding
+from infra.clients.helm_prune import left_behind, prune
 from infra.clients.helm_records import HelmRelease, closed, release_of, revision_of
 from infra.clients.kubernetes import KubernetesClient, Object
 from infra.clients.private import PrivateFolder
@@ -47,6 +49,8 @@ class Ensured(BaseModel):
     release: HelmRelease
     recovered: str | None = None
     """The status a dead writer had left, where it had to be closed first."""
+    pruned: tuple[str, ...] = ()
+    """Objects that only revisions which never became deployed had made, and that were removed."""
 
 
 class HelmClient:
@@ -120,30 +124,34 @@ class HelmClient:
             InvalidInput, Refused, Denied, Failed: as helm said.
         """
         file = await asyncio.to_thread(read_chart, chart)
-        found = await self.release(name, namespace)
-        if found is not None and same(found, file, values):
-            return Ensured(action="unchanged", release=found)
+        history = await self.history(name, namespace)
+        if history and same(history[-1], file, values) and not await left_behind(self._kubernetes, history):
+            return Ensured(action="unchanged", release=history[-1])
+        action: Literal["unchanged", "installed", "upgraded"] = "unchanged"
         recovered = None
         async with self._writing(name, namespace, timeout) as (helm, lease):
             found = await self.release(name, namespace)
             if found is not None and found.pending:
                 await self._close(found, lease)
                 recovered = found.status
-            await helm.install_or_upgrade(
-                name,
-                str(file.path),
-                dict(values),
-                namespace=namespace,
-                wait=wait,
-                create_namespace=create_namespace and found is None,
-                # Without it, helm takes the old values where the new ones are empty.
-                reset_values=True,
-                description=description(file),
-            )
-        done = await self.release(name, namespace)
-        if done is None:
-            raise NotFound(f"The release {namespace}/{name} vanished while it was being written.")
-        return Ensured(action="upgraded" if found else "installed", release=done, recovered=recovered)
+            if found is None or not same(found, file, values):
+                await helm.install_or_upgrade(
+                    name,
+                    str(file.path),
+                    dict(values),
+                    namespace=namespace,
+                    wait=wait,
+                    create_namespace=create_namespace and found is None,
+                    # Without it, helm takes the old values where the new ones are empty.
+                    reset_values=True,
+                    description=description(file),
+                )
+                action = "upgraded" if found else "installed"
+            history = await self.history(name, namespace)
+            if not history:
+                raise NotFound(f"The release {namespace}/{name} vanished while it was being written.")
+            pruned = await prune(self._kubernetes, history)
+        return Ensured(action=action, release=history[-1], recovered=recovered, pruned=pruned)
 
     async def uninstall(self, name: str, namespace: str, *, wait: bool = True, timeout: float | None = None) -> bool:
         """Uninstall a release with its history; False when it was gone already.
