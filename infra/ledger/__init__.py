@@ -1,0 +1,20 @@
+"""What happened and what is known: runs, their steps, a write-ahead journal of every external write, environments."""
+
+from __future__ import annotations
+
+from infra.ledger.journal import Journal, JournalEntry, ReadOnlyJournal
+from infra.ledger.ledger import Ledger
+from infra.ledger.records import EnvironmentRecord, JournalRecord, RunRecord, StepRecord
+from infra.ledger.run import LedgerRun
+
+__all__ = [
+    "EnvironmentRecord",
+    "Journal",
+    "JournalEntry",
+    "JournalRecord",
+    "Ledger",
+    "LedgerRun",
+    "ReadOnlyJournal",
+    "RunRecord",
+    "StepRecord",
+]
