@@ -11,8 +11,11 @@ from pathlib import Path
 from infra.sandbox.controllers import workloads
 from infra.sandbox.controllers.cert_manager.assembly import CertManager
 from infra.sandbox.controllers.cert_manager.solver import Checker
+from infra.sandbox.controllers.features import Feature
+from infra.sandbox.controllers.ingress.controller import Ingress, Ports, is_ingress_controller
 from infra.sandbox.controllers.kube.client import Client
 from infra.sandbox.controllers.kube.cluster import Cluster
+from infra.sandbox.controllers.kube.resources import DAEMONSETS, DEPLOYMENTS
 from infra.sandbox.controllers.kubelet import Kubelet
 from infra.sandbox.controllers.loadbalancers import AddressPool, LoadBalancers
 from infra.sandbox.controllers.nodes import Inventory, Nodes
@@ -50,6 +53,11 @@ async def run(options: Options) -> None:
         settings = options.settings
         checker = Checker(list(NAME_SERVERS.values()), settings.port("dns"), settings.ingress_http_port)
         cert_manager = CertManager(cluster, options.sandbox_home / "ca", checker)
+        ingress = Ingress(
+            cluster,
+            Feature(cluster, is_ingress_controller, (DEPLOYMENTS, DAEMONSETS)),
+            Ports(settings.ingress_https_port, settings.ingress_http_port),
+        )
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(cluster.run())
@@ -57,6 +65,7 @@ async def run(options: Options) -> None:
                     group.create_task(_insist(each))
         finally:
             await cert_manager.stop()
+            await ingress.stop()
 
 
 def _core(

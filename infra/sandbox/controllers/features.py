@@ -17,15 +17,18 @@ class Feature:
 
     Args:
         cluster: where it is looked for.
-        resource: DEPLOYMENTS or STATEFULSETS.
+        resources: the kinds of workload it may be.
         predicate: whether a workload is the program's.
     """
 
-    def __init__(self, cluster: Cluster, predicate: Predicate, resource: Resource = DEPLOYMENTS) -> None:
+    def __init__(
+        self, cluster: Cluster, predicate: Predicate, resources: tuple[Resource, ...] = (DEPLOYMENTS,)
+    ) -> None:
         self._predicate = predicate
         self._workloads: dict[Key, Obj] = {}
         self._listeners: list[Callable[[], None]] = []
-        cluster.informer(resource).subscribe(self._changed)
+        for resource in resources:
+            cluster.informer(resource).subscribe(self._changed)
 
     @property
     def on(self) -> bool:

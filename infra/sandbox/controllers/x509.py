@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import ssl
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -126,6 +128,18 @@ def public_pem(key: PrivateKey) -> bytes:
 def pem(*certificates: x509.Certificate) -> bytes:
     """Certificates as one PEM bundle, in the order given."""
     return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
+
+
+def server_context(chain: bytes, key: bytes) -> ssl.SSLContext:
+    """A server's TLS with this certificate, chain and key, all PEM."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    # The ssl module reads certificates from files only.
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(chain + b"\n" + key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
 
 
 def request(key: PrivateKey, subject: Subject) -> bytes:

@@ -203,7 +203,11 @@ def _mismatch(spec: Obj, pair: Pair) -> list[str]:
 
 def _key_fits(wanted: Obj, key: x509.PrivateKey) -> bool:
     algorithm = wanted.get("algorithm", "RSA")
-    kinds: dict[str, type] = {"RSA": rsa.RSAPrivateKey, "ECDSA": ec.EllipticCurvePrivateKey, "Ed25519": ed25519.Ed25519PrivateKey}
+    kinds: dict[str, type] = {
+        "RSA": rsa.RSAPrivateKey,
+        "ECDSA": ec.EllipticCurvePrivateKey,
+        "Ed25519": ed25519.Ed25519PrivateKey,
+    }
     if not isinstance(key, kinds[algorithm]):
         return False
     size = wanted.get("size") or (2048 if algorithm == "RSA" else 256)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import logging
-import ssl
-import tempfile
 
 from aiohttp import web
 
@@ -91,7 +89,9 @@ class Webhook:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
-            await web.TCPSite(runner, address, port, ssl_context=server_context(x509.pem(leaf), key)).start()
+            await web.TCPSite(
+                runner, address, port, ssl_context=x509.server_context(x509.pem(leaf), x509.key_pem(key))
+            ).start()
         except OSError:
             await runner.cleanup()
             raise
@@ -209,17 +209,6 @@ def with_bundle(resource: Resource, obj: Obj, bundle: str) -> Obj | None:
     metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
     changed = [{**each, "clientConfig": {**each["clientConfig"], "caBundle": bundle}} for each in hooks]
     return {"metadata": metadata, "webhooks": changed}
-
-
-def server_context(chain: bytes, key: x509.PrivateKey) -> ssl.SSLContext:
-    """A server's TLS with this certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # The ssl module reads certificates from files only.
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(chain + x509.key_pem(key))
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context
 
 
 def _review(review: Obj) -> Obj:
