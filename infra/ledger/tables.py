@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect, ForeignKey, Index, String, Text, TypeDecorator
+from sqlalchemy import DateTime, Dialect, Float, ForeignKey, Index, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -60,8 +60,8 @@ class StepRow(Base):
     plane: Mapped[str] = mapped_column(String(30))
     name: Mapped[str] = mapped_column(String(200))
     state: Mapped[str] = mapped_column(String(20))
-    seconds: Mapped[float]
-    waited_seconds: Mapped[float]
+    seconds: Mapped[float] = mapped_column(Float)
+    waited_seconds: Mapped[float] = mapped_column(Float)
     sentence: Mapped[str] = mapped_column(Text)
     category: Mapped[str | None] = mapped_column(String(40))
 
