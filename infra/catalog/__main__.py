@@ -58,7 +58,7 @@ async def _lock(path: Path, mirror: str | None, *, replace: bool) -> int:
             sha256 = await _digest(reference, settings)
         except PlumblineError as error:
             failed += 1
-            print(f"not fetched: {reference}: {error}", file=sys.stderr)
+            print(f"not fetched: {chart.name} {chart.version}: {error}", file=sys.stderr)
             continue
         known = lock.digests.get(key)
         if known not in (None, sha256) and not replace:
