@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,24 @@ def up(settings: SandboxSettings, say: Say) -> dict[str, Any]:
         DeadlineExceeded: it was not ready in time; it goes on starting.
     """
     layout = Layout(settings.home.absolute())
+    with _ours_alone():
+        if _start(settings, layout, say):
+            return asyncio.run(_until_ready(settings, layout, say))
+    return asyncio.run(_until_ready(settings, layout, lambda _: None))
+
+
+@contextmanager
+def _ours_alone() -> Iterator[None]:
+    """Whatever is written here, by whatever library, nobody else on the machine can read."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _start(settings: SandboxSettings, layout: Layout, say: Say) -> bool:
+    """Start the supervisor unless it runs; returns whether it was started."""
     layout.make()
     if running(layout.lock) is None:
         end_left_over(left_over(layout), grace=settings.stop_timeout)
@@ -53,10 +72,9 @@ def up(settings: SandboxSettings, say: Say) -> dict[str, Any]:
         prepare(settings, layout)
         layout.control.unlink(missing_ok=True)
         say(f"Starting the sandbox in {layout.home} …")
-        process = _spawn(settings, layout)
-    else:
-        process = None
-    return asyncio.run(_until_ready(settings, layout, process, say))
+        _spawn(settings, layout)
+        return True
+    return False
 
 
 def down(settings: SandboxSettings, say: Say) -> bool:
@@ -143,10 +161,11 @@ def _check_port(name: str, address: str, port: int, kind: socket.SocketKind) -> 
             ) from error
 
 
-def _spawn(settings: SandboxSettings, layout: Layout) -> subprocess.Popen[bytes]:
+def _spawn(settings: SandboxSettings, layout: Layout) -> None:
     with (layout.log / "supervisor.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "infra.sandbox.supervisor"],
+        subprocess.run(
+            [sys.executable, "-m", "infra.sandbox.supervisor", "--detach"],
+            check=False,
             cwd=ROOT,
             env=own_environment(settings),
             stdin=subprocess.DEVNULL,
@@ -173,21 +192,18 @@ async def _ask(layout: Layout) -> dict[str, Any]:
         raise Unavailable("The supervisor does not answer.", detail=str(error) or type(error).__name__) from error
 
 
-async def _until_ready(
-    settings: SandboxSettings, layout: Layout, process: subprocess.Popen[bytes] | None, say: Say
-) -> dict[str, Any]:
+async def _until_ready(settings: SandboxSettings, layout: Layout, say: Say) -> dict[str, Any]:
     begun = time.monotonic()
     told: dict[str, str] = {}
     while True:
-        if process is not None and process.poll() is not None:
+        if running(layout.lock) is None:
             raise Failed("The supervisor ended.", detail=_tail(layout.log / "supervisor.log"))
         try:
             now = await _ask(layout)
         except Unavailable:
             now = None
         if now is not None:
-            if process is not None:
-                _tell(now, told, say, time.monotonic() - begun)
+            _tell(now, told, say, time.monotonic() - begun)
             if now["ready"]:
                 return now
             _give_up(now, layout)

@@ -1,7 +1,8 @@
-"""`python -m infra.sandbox.supervisor`: the daemon in the foreground; `python -m infra.sandbox up` starts it."""
+"""`python -m infra.sandbox.supervisor`: the supervisor; `--detach` returns at once and leaves it running."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import os
@@ -15,11 +16,18 @@ from infra.sandbox.supervisor.daemon import Supervisor, only_one
 
 def main() -> int:
     """Run until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m infra.sandbox.supervisor", description=__doc__)
+    parser.add_argument("--detach", action="store_true", help="return as soon as it runs")
+    arguments = parser.parse_args()
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = get_sandbox_settings()
     try:
-        with only_one(Layout(settings.home.absolute()).lock):
+        with only_one(Layout(settings.home.absolute()).lock) as claim:
+            # The lock goes with the open file, so the child has it when we return, and nobody is left to reap it.
+            if arguments.detach and os.fork():
+                os._exit(0)
+            claim()
             asyncio.run(Supervisor(settings).run())
     except PlumblineError as error:
         print(error, file=sys.stderr)

@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -155,8 +155,8 @@ def _row(managed: Managed) -> dict[str, Any]:
 
 
 @contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold the sandbox's lock; our number is in it.
+def only_one(path: Path) -> Iterator[Callable[[], None]]:
+    """Hold the sandbox's lock; gives a function that writes our number into it.
 
     Raises:
         Refused: another supervisor has it.
@@ -172,10 +172,13 @@ def only_one(path: Path) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise Refused("Another supervisor runs this sandbox.") from error
                 time.sleep(0.05)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield
+
+        def claim() -> None:
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+
+        yield claim
         handle.truncate(0)
 
 
