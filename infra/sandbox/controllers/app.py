@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.sandbox.controllers import workloads
+from infra.sandbox.controllers.argocd.controller import ArgoCD
 from infra.sandbox.controllers.cert_manager.assembly import CertManager
 from infra.sandbox.controllers.cert_manager.solver import Checker
 from infra.sandbox.controllers.features import Feature
@@ -58,6 +59,7 @@ async def run(options: Options) -> None:
             Feature(cluster, is_ingress_controller, (DEPLOYMENTS, DAEMONSETS)),
             Ports(settings.ingress_https_port, settings.ingress_http_port),
         )
+        ArgoCD(cluster, options.cluster_home / "argocd")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(cluster.run())

@@ -1,0 +1,1 @@
+"""Argo CD in small: Applications really synced from git."""
