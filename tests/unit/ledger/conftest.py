@@ -95,6 +95,6 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting
     server: str = request.getfixturevalue("postgresql")
     name = f"ledger_{abs(hash(request.node.nodeid))}"
     with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        admin.execute(f'CREATE DATABASE "{name}"')
         yield Settings(state_dir=tmp_path / "state", ledger_url=server.replace("/postgres?", f"/{name}?"))
-        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

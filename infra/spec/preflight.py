@@ -1,0 +1,201 @@
+"""Whether the cloud, the secrets and this machine can carry what is declared: pure, and before the first write."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from packaging.version import InvalidVersion, Version
+
+from infra.spec.capacity import capacity_problems
+from infra.spec.facts import CloudFacts, ExistingCluster, Flavor, Image
+from infra.spec.fields import parse_version
+from infra.spec.models import Environment
+from infra.spec.names import cluster_name
+from infra.spec.problems import Problem, show, suggest
+
+MASTER_VCPUS, MASTER_RAM = 2, 2048
+"""The least kubeadm accepts for a control plane node (kubernetes.io, "Installing kubeadm": 2 CPUs, 2 GB)."""
+TOOLS = {"helm": (Version("3.10"), Version("4")), "terraform": (Version("1.5"), Version("2"))}
+"""From which version up, and below which, each program is known to work."""
+RUNNER_KEYS = (
+    frozenset({"github_app_id", "github_app_installation_id", "github_app_private_key"}),
+    frozenset({"github_token"}),
+)
+"""What the gha-runner-scale-set chart takes: a GitHub App, or a token."""
+REPOSITORY_KEYS = {
+    "https": (frozenset({"username", "password"}), frozenset({"password"})),
+    "http": (frozenset({"username", "password"}), frozenset({"password"})),
+    "ssh": (frozenset({"sshPrivateKey"}),),
+}
+"""What an Argo CD repository secret holds, by the URL's scheme."""
+
+
+def preflight(environment: Environment, facts: CloudFacts) -> list[Problem]:
+    """Find everything that would keep an environment from coming to stand; an empty list is not proof of what was
+    not looked at: see `blind_spots`."""
+    return [
+        *_cluster_problems(environment, facts),
+        *_node_problems(environment, facts),
+        *_place_problems(environment, facts),
+        *_secret_problems(environment, facts),
+        *_addon_problems(environment, facts),
+        *_tool_problems(facts),
+        *capacity_problems(environment, facts),
+    ]
+
+
+def blind_spots(environment: Environment, facts: CloudFacts) -> list[str]:
+    """Name what this declaration needs and nobody could look at, such as `quotas`."""
+    spec = environment.spec
+    wanted = {
+        "flavors": facts.flavors is None,
+        "images": facts.images is None,
+        "networks": facts.networks is None and spec.cluster.external_network is not None,
+        "keypairs": facts.keypairs is None,
+        "zones": facts.zones is None and spec.dns is not None,
+        "availability zones": facts.availability_zones is None,
+        "quotas": facts.quotas is None,
+        "existing clusters": not facts.cluster_known,
+        "secrets": facts.secrets is None and any(_credentials(environment)),
+        "the catalogue": facts.addons is None and bool(spec.addons),
+        "the version of helm": "helm" not in facts.tools,
+        "the version of terraform": "terraform" not in facts.tools,
+    }
+    return [name for name, blind in wanted.items() if blind]
+
+
+def _cluster_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
+    cluster, name = facts.cluster, cluster_name(environment)
+    if cluster is not None and not cluster.ours:
+        reason = f"the cloud has a cluster {show(name)} ({cluster.uuid}) that Plumbline did not make"
+        yield Problem("metadata.name", reason, "use another name, or remove that cluster")
+        return
+    if cluster is not None:
+        yield from _version_problems(environment, cluster)
+    elif facts.cluster_known and facts.keypairs is not None and name in facts.keypairs:
+        declared = environment.spec.cluster.ssh_public_key.split()[:2]
+        if facts.keypairs[name].split()[:2] != declared:
+            reason = f"the cloud has a keypair {show(name)} with another key"
+            yield Problem("spec.cluster.sshPublicKey", reason, "remove that keypair, or declare its key")
+
+
+def _version_problems(environment: Environment, cluster: ExistingCluster) -> Iterator[Problem]:
+    """Refuse what Kubernetes cannot do: go back, or skip a minor version (kubernetes.io, "Version Skew Policy")."""
+    path, declared = "spec.cluster.kubernetes", environment.spec.cluster.kubernetes
+    wanted, there = parse_version(declared), parse_version(cluster.kubernetes or "")
+    if wanted is None or there is None or wanted == there:
+        return
+    if wanted < there:
+        reason = f"{declared} is older than the cluster's {cluster.kubernetes}"
+        yield Problem(path, reason, f"declare {cluster.kubernetes} or newer: Kubernetes cannot go back")
+    elif wanted[1] > there[1] + 1:
+        reason = f"{declared} skips a minor version: the cluster has {cluster.kubernetes}"
+        yield Problem(path, reason, f"go one at a time, first to v{there[0]}.{there[1] + 1}.x")
+
+
+def _node_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
+    spec = environment.spec.cluster
+    image = _image(spec.image, facts)
+    if facts.images is not None and image is None:
+        names = {known.name for known in facts.images}
+        yield _missing("spec.cluster.image", "image", spec.image, names)
+    elif image is not None and not image.os_distro:
+        right = "set it, such as: openstack image set --property os_distro=fedora-coreos"
+        yield Problem("spec.cluster.image", f"the image {show(image.name)} has no property os_distro", right)
+    groups = [(f"spec.cluster.nodeGroups[{index}]", group.flavor) for index, group in enumerate(spec.node_groups)]
+    nodes = [("spec.cluster.masters", spec.masters.flavor), ("spec.cluster.nodes", spec.nodes.flavor), *groups]
+    for path, name in nodes:
+        flavor = find_flavor(name, facts)
+        if flavor is not None:
+            yield from _flavor_problems(f"{path}.flavor", flavor, image)
+        elif facts.flavors is not None:
+            yield _missing(f"{path}.flavor", "flavor", name, {known.name for known in facts.flavors})
+    master = find_flavor(spec.masters.flavor, facts)
+    if master is not None and (master.vcpus < MASTER_VCPUS or master.ram < MASTER_RAM):
+        reason = f"{master.name} has {master.vcpus} vCPUs and {master.ram} MiB, too little for a master"
+        right = f"use a flavor with at least {MASTER_VCPUS} vCPUs and {MASTER_RAM} MiB"
+        yield Problem("spec.cluster.masters.flavor", reason, right)
+
+
+def _flavor_problems(path: str, flavor: Flavor, image: Image | None) -> Iterator[Problem]:
+    if image is None:
+        return
+    if flavor.ram < image.min_ram:
+        reason = f"{flavor.name} has {flavor.ram} MiB of memory, and the image {image.name} needs {image.min_ram}"
+        yield Problem(path, reason, "use a larger flavor")
+    if flavor.disk and flavor.disk < image.min_disk:
+        reason = f"{flavor.name} has a disk of {flavor.disk} GiB, and the image {image.name} needs {image.min_disk}"
+        yield Problem(path, reason, "use a larger flavor")
+
+
+def _place_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
+    spec = environment.spec
+    zone = spec.storage.availability_zone
+    if facts.availability_zones is not None and zone not in facts.availability_zones:
+        yield _missing("spec.storage.availabilityZone", "volume availability zone", zone, facts.availability_zones)
+    network = spec.cluster.external_network
+    if network is not None and facts.networks is not None and network not in facts.networks:
+        yield _missing("spec.cluster.externalNetwork", "external network", network, facts.networks)
+    if spec.dns is not None and facts.zones is not None and spec.dns.zone not in facts.zones:
+        yield _missing("spec.dns.zone", "DNS zone", spec.dns.zone, facts.zones)
+
+
+def _missing(path: str, kind: str, name: str, known: Collection[str]) -> Problem:
+    return Problem(path, f"the cloud has no {kind} {show(name)}", suggest(name, frozenset(known), "it has"))
+
+
+def _credentials(environment: Environment) -> Iterator[tuple[str, str, tuple[frozenset[str], ...]]]:
+    """Every secret that is named: path, name, and the sets of keys of which it must have one."""
+    delivery = environment.spec.delivery
+    if delivery is not None and delivery.credentials is not None:
+        keys = REPOSITORY_KEYS[delivery.repository.partition(":")[0].lower()]
+        yield "spec.delivery.credentials", delivery.credentials, keys
+    for index, runner in enumerate(environment.spec.runners):
+        yield f"spec.runners[{index}].credentials", runner.credentials, RUNNER_KEYS
+
+
+def _secret_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
+    if facts.secrets is None:
+        return
+    for path, name, choices in _credentials(environment):
+        if name not in facts.secrets:
+            reason = f"there is no secret {show(name)}"
+            yield Problem(path, reason, suggest(name, frozenset(facts.secrets), "there is"))
+        elif not any(keys <= facts.secrets[name] for keys in choices):
+            needed = ", or ".join(" + ".join(sorted(keys)) for keys in choices)
+            yield Problem(path, f"the secret {show(name)} lacks keys", f"give it {needed}")
+
+
+def _addon_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
+    if facts.addons is None:
+        return
+    for name in environment.spec.addons:
+        if name not in facts.addons:
+            right = suggest(name, facts.addons, "the catalogue has")
+            yield Problem(f"spec.addons.{name}", f"the catalogue has no add-on {show(name)}", right)
+
+
+def _tool_problems(facts: CloudFacts) -> Iterator[Problem]:
+    for name, (low, high) in TOOLS.items():
+        if name not in facts.tools:
+            continue
+        text, right = facts.tools[name], f"install {name} {low} or newer, below {high}"
+        if text is None:
+            yield Problem("(this machine)", f"the program {name} is not there", right)
+            continue
+        try:
+            version = Version(text.removeprefix("v").partition("+")[0])
+        except InvalidVersion:
+            yield Problem("(this machine)", f"{name} says its version is {show(text)}", right)
+            continue
+        if not low <= version < high:
+            yield Problem("(this machine)", f"{name} is {version}", right)
+
+
+def find_flavor(name: str, facts: CloudFacts) -> Flavor | None:
+    """The flavor of this name or id."""
+    return next((flavor for flavor in facts.flavors or () if name in (flavor.name, flavor.id)), None)
+
+
+def _image(name: str, facts: CloudFacts) -> Image | None:
+    return next((image for image in facts.images or () if name in (image.name, image.id)), None)
