@@ -132,6 +132,10 @@ def claim(old: Object, new: Object) -> list[Cause]:
     if not before.get("volumeName"):
         after.pop("volumeName", None)
         before.pop("volumeName", None)
+    if before.get("storageClassName") is None:
+        # The volume controller gives a waiting claim the default class once there is one.
+        after.pop("storageClassName", None)
+        before.pop("storageClassName", None)
     if before == after:
         return []
     text = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
