@@ -46,7 +46,7 @@ def _sentence(
         return _field_sentence(kind, str(location[-1]), field, model_at(model, location[:-1]))
     if value is None:
         return "is empty", "give it a value, or leave the line out"
-    return _value_sentence(kind, value, context, field)
+    return _value_sentence(kind, value, context, field, model_at(model, location))
 
 
 def _field_sentence(kind: str, name: str, field: FieldInfo | None, parent: type[Part] | None) -> tuple[str, str]:
@@ -56,7 +56,9 @@ def _field_sentence(kind: str, name: str, field: FieldInfo | None, parent: type[
     return "unknown field", suggest(name, aliases(parent) if parent else set())
 
 
-def _value_sentence(kind: str, value: object, context: Mapping[str, Any], field: FieldInfo | None) -> tuple[str, str]:
+def _value_sentence(
+    kind: str, value: object, context: Mapping[str, Any], field: FieldInfo | None, part: type[Part] | None
+) -> tuple[str, str]:
     """Say what is wrong with a value of the right type."""
     if kind == "literal_error" and field:
         choices = [str(choice) for choice in _literals(field.annotation)]
@@ -65,10 +67,10 @@ def _value_sentence(kind: str, value: object, context: Mapping[str, Any], field:
         return f"{show(value)} is out of bounds", _bounds(field, context)
     if kind == "too_long":
         return f"has {context['actual_length']} items", f"use at most {context['max_length']}"
-    return _type_sentence(kind, value, field)
+    return _type_sentence(kind, value, field, part)
 
 
-def _type_sentence(kind: str, value: object, field: FieldInfo | None) -> tuple[str, str]:
+def _type_sentence(kind: str, value: object, field: FieldInfo | None, part: type[Part] | None) -> tuple[str, str]:
     """Say what kind of value was expected instead."""
     if kind == "string_type":
         example = f", such as {field.examples[0]}" if field and field.examples else ""
@@ -79,7 +81,6 @@ def _type_sentence(kind: str, value: object, field: FieldInfo | None) -> tuple[s
     if kind == "bool_type":
         return f"{show(value)} is not true or false", "write true or false without quotes"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        part = model_of(field.annotation) if field else None
         fields = f": {', '.join(sorted(aliases(part)))}" if part else ", or {} for an empty one"
         return f"{show(value)} is not a mapping", f"write its fields below it{fields}"
     if kind in ("tuple_type", "list_type"):

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 from pydantic_core import PydanticCustomError
 
@@ -84,9 +84,12 @@ def path_of(location: Sequence[str | int]) -> str:
 
 
 def near(name: str, candidates: Sequence[str] | set[str] | frozenset[str], limit: int = 3) -> list[str]:
-    """Return the candidates that somebody who wrote `name` may have meant, nearest first."""
+    """Return the candidates that somebody who wrote `name` may have meant, nearest first; far ones only if no other."""
     lowered = {candidate.lower(): candidate for candidate in sorted(candidates)}
-    return [lowered[match] for match in get_close_matches(name.lower(), list(lowered), n=limit, cutoff=0.6)]
+    matches = get_close_matches(name.lower(), list(lowered), n=limit, cutoff=0.6)
+    likeness = {match: SequenceMatcher(a=match, b=name.lower()).ratio() for match in matches}
+    best = max(likeness.values(), default=0.0)
+    return [lowered[match] for match in matches if likeness[match] > best - 0.1]
 
 
 def suggest(name: str, candidates: Sequence[str] | set[str] | frozenset[str], kind: str = "known") -> str:
