@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from infra.sandbox.kubernetes.age import age
+
 Object = dict[str, Any]
 NONE = "<none>"
 
@@ -28,7 +30,7 @@ def _made(name: str, cell: Callable[[Object], Any], kind: str = "string", priori
 
 
 _NAME = Column("Name", "metadata.name", "string", "name", 0)
-_AGE = Column("Age", "metadata.creationTimestamp", "date", "", 0)
+_AGE = _made("Age", lambda item: age(item["metadata"].get("creationTimestamp")))
 
 
 def _at(item: Object, path: str, default: Any = "") -> Any:
@@ -72,6 +74,11 @@ _SELECTOR = _made("Selector", lambda item: _selector(_at(item, "spec.selector", 
 
 def _count(name: str, path: str) -> Column:
     return _made(name, lambda item: _at(item, path, 0), "integer")
+
+
+def _shown(name: str, path: str) -> Column:
+    """A count under a column that calls itself text, as some of the real ones do."""
+    return _made(name, lambda item: _at(item, path, 0))
 
 
 def _pod_status(item: Object) -> str:
@@ -261,7 +268,7 @@ COLUMNS: dict[str, list[Column]] = {
     "serviceaccounts": [_NAME, _made("Secrets", lambda item: len(item.get("secrets") or ())), _AGE],
     "endpoints": [_NAME, _made("Endpoints", _endpoints), _AGE],
     "events": [
-        Column("Last Seen", "lastTimestamp", "date"), Column("Type", "type"), Column("Reason", "reason"),
+        _made("Last Seen", lambda item: age(item.get("lastTimestamp"))), Column("Type", "type"), Column("Reason", "reason"),
         _made("Object", _event_object), Column("Message", "message"),
     ],
     "persistentvolumeclaims": [
@@ -280,8 +287,13 @@ COLUMNS: dict[str, list[Column]] = {
     ],
     "deployments.apps": [
         _NAME, _made("Ready", lambda item: f"{_at(item, 'status.readyReplicas', 0)}/{_at(item, 'spec.replicas', 0)}"),
-        _count("Up-to-date", "status.updatedReplicas"), _count("Available", "status.availableReplicas"), _AGE,
+        _shown("Up-to-date", "status.updatedReplicas"), _shown("Available", "status.availableReplicas"), _AGE,
         *_containers("spec.template.spec"), _SELECTOR,
+    ],
+    "replicationcontrollers": [
+        _NAME, _count("Desired", "spec.replicas"), _count("Current", "status.replicas"),
+        _count("Ready", "status.readyReplicas"), _AGE, *_containers("spec.template.spec"),
+        _made("Selector", _label_selector, priority=1),
     ],
     "replicasets.apps": [
         _NAME, _count("Desired", "spec.replicas"), _count("Current", "status.replicas"),
@@ -358,6 +370,6 @@ COLUMNS: dict[str, list[Column]] = {
     "controllerrevisions.apps": [
         _NAME, _made("Controller", lambda item: next(
             (f"{o['kind'].lower()}.apps/{o['name']}" for o in _at(item, "metadata.ownerReferences", []) if o.get("controller")), NONE)),
-        _made("Revision", lambda item: item.get("revision", 0), "integer"), _AGE,
+        _made("Revision", lambda item: item.get("revision", 0)), _AGE,
     ],
 }  # fmt: skip

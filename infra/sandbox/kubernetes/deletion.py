@@ -14,7 +14,19 @@ from infra.sandbox.kubernetes.storage import Record
 Object = dict[str, Any]
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 RETURNS_OBJECT = frozenset(
-    ["pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims", "podtemplates", "resourcequotas", "storageclasses.storage.k8s.io", "volumeattachments.storage.k8s.io", "csidrivers.storage.k8s.io", "namespaces"]
+    [
+        "pods",
+        "services",
+        "serviceaccounts",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+        "podtemplates",
+        "resourcequotas",
+        "storageclasses.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
+        "csidrivers.storage.k8s.io",
+        "namespaces",
+    ]
 )
 
 
@@ -72,8 +84,11 @@ class Deletion:
     def _check_preconditions(self, where: Where, record: Record, wanted: Object) -> None:
         resource = where.resource
         if wanted.get("uid") and wanted["uid"] != record.uid:
-            why = f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta: {record.uid}"
-            raise conflict(resource.group, resource.plural, where.name, why)
+            why = (
+                f"the UID in the precondition ({wanted['uid']}) does not match the UID in record ({record.uid}). "
+                "The object might have been deleted and then recreated"
+            )
+            raise conflict(resource.group, resource.kind, where.name, why)
         version = wanted.get("resourceVersion")
         if version and version != str(record.version):
             why = (f"Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: "
@@ -140,6 +155,8 @@ class Deletion:
 
     @staticmethod
     def _answer(where: Where, item: Object, record: Record) -> Object:
+        if where.resource.storage == "pods":
+            item["metadata"] |= {"deletionTimestamp": prepare.now(), "deletionGracePeriodSeconds": 0}
         if where.resource.storage in RETURNS_OBJECT:
             return item
         details = {"name": record.name, "kind": where.resource.plural, "uid": record.uid}

@@ -38,8 +38,9 @@ class StatusError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         }
+        if self.reason:
+            status["reason"] = self.reason
         if self.details is not None:
             status["details"] = {key: value for key, value in self.details.items() if value not in ("", None, [])}
         status["code"] = self.code
@@ -101,6 +102,7 @@ def method_not_allowed() -> StatusError:
 
 
 def unsupported_media_type(accepted: str) -> StatusError:
+    """415. The real server's own text for patches is just "415: Unsupported Media Type"; this one says what would do."""
     message = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
     return StatusError(415, "UnsupportedMediaType", message, {})
 

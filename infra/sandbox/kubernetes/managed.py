@@ -204,7 +204,8 @@ def _conflict(disputed: list[tuple[Manager, FieldSet]]) -> StatusError:
     return StatusError(409, "Conflict", message, {"causes": [cause.to_json() for cause in causes]})
 
 
-def adopt_untracked(schema: Type, live: dict[str, Any], managers: Managers, api_version: str, now: str) -> None:
+def adopt_untracked(
+    schema: Type, empty: dict[str, Any], live: dict[str, Any], managers: Managers, applier: Manager, now: str
+) -> None:
     """Before the first apply on an object nobody tracked: everything in it belongs to `before-first-apply`."""
-    owned = merge.to_fieldset(schema, live).without(_ignored(()))
-    managers.set(Manager(BEFORE_FIRST_APPLY, "Update", api_version), owned, now)
+    track_update(schema, empty, live, managers, Manager(BEFORE_FIRST_APPLY, "Update", applier.api_version), now)

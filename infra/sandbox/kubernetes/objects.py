@@ -22,12 +22,13 @@ from infra.sandbox.kubernetes.errors import (
     conflict,
     forbidden,
     invalid,
+    invalid_value,
     not_found,
 )
 from infra.sandbox.kubernetes.requestinfo import Options, required_manager
 from infra.sandbox.kubernetes.resources import Registry, Resource
 from infra.sandbox.kubernetes.storage import Record, Storage
-from infra.sandbox.kubernetes.wire import copy
+from infra.sandbox.kubernetes.wire import copy, dumps
 
 Object = dict[str, Any]
 TRIES = 8
@@ -116,7 +117,7 @@ class Objects:
         item = prepare.decode(resource, body, options)
         self._place(where, item)
         if item["metadata"].get("resourceVersion"):
-            raise bad_request("resourceVersion should not be set on objects to be created")
+            raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
         prepare.name_it(resource, item)
         self.check_namespace(resource, where.namespace, item["metadata"].get("name", ""))
         return await self._create(resource, item, options, None)
@@ -153,7 +154,9 @@ class Objects:
             managed.track_update(resource.schema, prepare.empty(resource), item, managers, manager, time, reset)
         elif before is not item:
             managed.track_update(resource.schema, before, item, managers, manager, time, reset)
-        item["metadata"]["managedFields"] = managers.encode()
+        encoded = managers.encode()
+        if encoded:
+            item["metadata"]["managedFields"] = encoded
 
     async def update(self, where: Where, body: Any, options: Options) -> tuple[Object, bool]:
         """Replace an object; returns it and whether it was created.
@@ -164,9 +167,7 @@ class Objects:
         resource = where.resource
         new = prepare.decode(resource, body, options)
         self._place(where, new)
-        if new["metadata"].get("name") != where.name:
-            shown = new["metadata"].get("name", "")
-            raise bad_request(f"the name of the object ({shown}) does not match the name on the URL ({where.name})")
+        self._same_name(where, new)
         if self.storage.get(resource.storage, where.namespace, where.name) is None and not where.subresource:
             if resource.storage in prepare.CREATE_ON_UPDATE and not new["metadata"].get("resourceVersion"):
                 self.check_namespace(resource, where.namespace, where.name)
@@ -183,12 +184,12 @@ class Objects:
 
         def changed(old: Object) -> tuple[Object, managed.Managers | None]:
             body = change(copy(old))
-            new = prepare.decode(resource, body, options)
+            try:
+                new = prepare.decode(resource, body, options)
+            except StatusError as error:
+                raise self._unreadable(error, body) from error
             self._place(where, new)
-            if new["metadata"].get("name") != where.name:
-                cause = Cause("metadata.name", "FieldValueInvalid",
-                              f'Invalid value: "{new["metadata"].get("name", "")}": field is immutable')  # fmt: skip
-                raise invalid(resource.group, resource.kind, where.name, [cause])
+            self._same_name(where, new)
             return new, None
 
         return await self._replace(where, changed, options)
@@ -238,10 +239,7 @@ class Objects:
             raise bad_request("metadata.managedFields must be nil")
         metadata.setdefault("name", where.name)
         self._place(where, config)
-        if metadata["name"] != where.name:
-            raise bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({where.name})"
-            )
+        self._same_name(where, config)
         if resource.custom is None:
             report = typed.Report()
             try:
@@ -252,6 +250,19 @@ class Objects:
                 listed = "\n".join(f".{path}: field not declared in schema" for path in report.unknown)
                 raise self._untyped(where, listed)
         return config
+
+    @staticmethod
+    def _same_name(where: Where, item: Object) -> None:
+        given = item["metadata"].get("name", "")
+        if given != where.name:
+            raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({where.name})")
+
+    @staticmethod
+    def _unreadable(error: StatusError, body: Any) -> StatusError:
+        """A patch whose outcome is no such object: 422 about the patch, not 400."""
+        if error.code != 400 or "strict decoding" in error.message:
+            return error
+        return invalid("", "", "", [invalid_value("patch", dumps(body).decode(), error.message)])
 
     @staticmethod
     def _untyped(where: Where, why: str) -> StatusError:
@@ -271,7 +282,7 @@ class Objects:
         live["metadata"].pop("managedFields", None)
         time = prepare.now()
         if not managers.entries:
-            managed.adopt_untracked(resource.schema, live, managers, resource.api_version, time)
+            managed.adopt_untracked(resource.schema, prepare.empty(resource), live, managers, manager, time)
         merged = managed.apply(resource.schema, live, config, managers, manager, time, force=options.force,
                                reset=prepare.reset_fields(resource, where.subresource))  # fmt: skip
         new = prepare.decode(resource, merged, options)
@@ -394,10 +405,7 @@ class Objects:
             return
         given = metadata.setdefault("namespace", where.namespace)
         if given != where.namespace:
-            raise bad_request(
-                f"the namespace of the provided object does not match the namespace sent on the request"
-                f' ("{given}" is not "{where.namespace}")'
-            )
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
 
     @staticmethod
     def _schema_causes(resource: Resource, item: Object) -> list[Cause]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.sandbox.kubernetes.errors import Cause, StatusError, bad_request, invalid
+from infra.sandbox.kubernetes.errors import StatusError, bad_request
 from infra.sandbox.kubernetes.wire import copy
 
 JSON_PATCH = "application/json-patch+json"
@@ -115,12 +115,9 @@ def _remove(document: Any, path: list[str]) -> Any:
 
 
 def _missing(path: list[str]) -> StatusError:
-    return _failed(
-        f"the server rejected our request due to an error in our request: doc is missing path: /{'/'.join(path)}"
-    )
+    return _failed(f"doc is missing path: /{'/'.join(path)}")
 
 
-def _failed(message: str) -> StatusError:
-    error = invalid("", "", "", [Cause("", "", message)])
-    return StatusError(422, "Invalid", "the server rejected our request due to an error in our request",
-                       {"causes": error.details["causes"] if error.details else []})  # fmt: skip
+def _failed(_why: str) -> StatusError:
+    """422. The real server keeps the reason to itself, and so do we: clients see the same text from both."""
+    return StatusError(422, "Invalid", "the server rejected our request due to an error in our request", {})

@@ -17,17 +17,40 @@ from infra.sandbox.kubernetes.resources import Resource
 from infra.sandbox.kubernetes.types import library
 
 Object = dict[str, Any]
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 """Metadata that a client cannot change."""
 
 CONDITIONAL_ONLY = frozenset(
-    ["customresourcedefinitions.apiextensions.k8s.io", "apiservices.apiregistration.k8s.io", "leases.coordination.k8s.io", "endpointslices.discovery.k8s.io", "poddisruptionbudgets.policy", "runtimeclasses.node.k8s.io", "mutatingwebhookconfigurations.admissionregistration.k8s.io", "volumeattachments.storage.k8s.io", "validatingwebhookconfigurations.admissionregistration.k8s.io", "csidrivers.storage.k8s.io"]
+    [
+        "customresourcedefinitions.apiextensions.k8s.io",
+        "apiservices.apiregistration.k8s.io",
+        "leases.coordination.k8s.io",
+        "endpointslices.discovery.k8s.io",
+        "poddisruptionbudgets.policy",
+        "runtimeclasses.node.k8s.io",
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "volumeattachments.storage.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        "csidrivers.storage.k8s.io",
+    ]
 )
 """Kinds whose PUT has to carry a resourceVersion, besides all custom ones."""
 
 CREATE_ON_UPDATE = frozenset(
-    ["endpoints", "events", "services", "leases.coordination.k8s.io", "roles.rbac.authorization.k8s.io", "limitranges", "podtemplates", "rolebindings.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io"]
+    [
+        "endpoints",
+        "events",
+        "services",
+        "leases.coordination.k8s.io",
+        "roles.rbac.authorization.k8s.io",
+        "limitranges",
+        "podtemplates",
+        "rolebindings.rbac.authorization.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "clusterrolebindings.rbac.authorization.k8s.io",
+    ]
 )
 
 
@@ -189,11 +212,20 @@ def _fresh_job(item: Object) -> None:
         labels.setdefault(f"{prefix}controller-uid", metadata["uid"])
         labels.setdefault(f"{prefix}job-name", metadata["name"])
     spec.setdefault("selector", {"matchLabels": {"batch.kubernetes.io/controller-uid": metadata["uid"]}})
+    if not metadata.get("labels"):
+        metadata["labels"] = dict(labels)
 
 
 def _fresh_daemon_set(item: Object) -> None:
     annotations = item["metadata"].setdefault("annotations", {})
-    annotations["deprecated.daemonset.template.generation"] = "1"
+    annotations[TEMPLATE_GENERATION] = "1"
+
+
+def _fresh_node(item: Object) -> None:
+    """Nobody knows yet whether it is ready (admission plugin TaintNodesByCondition)."""
+    taints = item["spec"].setdefault("taints", [])
+    if not any(taint["key"] == "node.kubernetes.io/not-ready" for taint in taints):
+        taints.append({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})
 
 
 def _fresh_volume(item: Object) -> None:
@@ -216,6 +248,7 @@ _FRESH = {
     "namespaces": _fresh_namespace,
     "jobs.batch": _fresh_job,
     "daemonsets.apps": _fresh_daemon_set,
+    "nodes": _fresh_node,
     "persistentvolumes": _fresh_volume,
     "persistentvolumeclaims": _fresh_claim,
 }
@@ -243,7 +276,15 @@ def replace(resource: Resource, old: Object, new: Object, subresource: str) -> O
             out["status"] = old["status"]
     if resource.storage == "namespaces":
         out["spec"] = old["spec"]
-    if resource.generation and changed(resource, old, out):
+    if resource.storage == "daemonsets.apps" and old["spec"]["template"] != out["spec"]["template"]:
+        annotations = metadata.setdefault("annotations", {})
+        held = old["metadata"].get("annotations", {}).get(TEMPLATE_GENERATION, "1")
+        annotations[TEMPLATE_GENERATION] = str(int(held) + 1)
+    counted = changed(resource, old, out) or (
+        # The real Deployment strategy counts annotations, too.
+        resource.storage == "deployments.apps" and old["metadata"].get("annotations") != metadata.get("annotations")
+    )
+    if resource.generation and counted:
         metadata["generation"] = metadata.get("generation", 0) + 1
     return out
 

@@ -144,8 +144,8 @@ def parse_fields(text: str, resource: str, extra: frozenset[str] = frozenset()) 
         else:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         if name not in ALWAYS_SELECTABLE and name not in SELECTABLE.get(resource, frozenset()) | extra:
-            raise bad_request(f'Unable to find "{resource}" that match label selector "", field selector "{text}": '
-                              f"field label not supported: {name}")  # fmt: skip
+            known = '"metadata.name", "metadata.namespace"'
+            raise bad_request(f'"{name}" is not a known field selector: only {known}')  # fmt: skip
         terms.append((name, wanted, value))
     return terms
 

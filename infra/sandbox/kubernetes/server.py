@@ -218,6 +218,8 @@ class ApiServer:
                 raise method_not_allowed()
             item = await self.objects.create(where, await _body(request), options)
             return _raw(reading.shown(resource, view, item), 201)
+        if action in ("update", "patch") and not where.name:
+            raise method_not_allowed()
         if action == "update":
             item, created = await self.objects.update(where, await _body(request), options)
             return _raw(reading.shown(resource, view, item), 201 if created else 200)

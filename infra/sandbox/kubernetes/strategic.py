@@ -21,7 +21,7 @@ def patch(schema: Type, original: dict[str, Any], changes: dict[str, Any]) -> di
     """
     directive = changes.get(DIRECTIVE)
     if directive == "replace":
-        return _clean({key: value for key, value in changes.items() if key != DIRECTIVE})
+        return {key: _clean(value) for key, value in changes.items() if value is not None and not key.startswith("$")}
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
@@ -44,7 +44,7 @@ def patch(schema: Type, original: dict[str, Any], changes: dict[str, Any]) -> di
         out[name] = _member(schema.child(name) or ANY, out.get(name), value, orders.get(name))
     for name, order in orders.items():
         if name not in changes and isinstance(out.get(name), list):
-            out[name] = _sorted(schema.child(name) or ANY, out[name], [], order)
+            out[name] = _sorted(schema.child(name) or ANY, original.get(name) or [], out[name], [], order)
     return out
 
 
@@ -62,7 +62,8 @@ def _member(schema: Type, held: Any, value: Any, order: list[Any] | None) -> Any
         if schema.kind == "any":
             # Free-form JSON has no merge keys: maps merge, lists are replaced.
             return patch(ANY, held if isinstance(held, dict) else {}, value)
-        return patch(schema, held if isinstance(held, dict) else {}, value)
+        merged: Any = patch(schema, held if isinstance(held, dict) else {}, value)
+        return merged
     if isinstance(value, list):
         if schema.kind != "list" or schema.merge_key is None:
             return _clean(value)
@@ -74,7 +75,7 @@ def _merge_list(schema: Type, held: list[Any], changes: list[Any], order: list[A
     if not schema.merge_key:
         out = list(held)
         out += [item for item in dict.fromkeys(changes) if item not in held]
-        return _sorted(schema, out, changes, order)
+        return _sorted(schema, held, out, changes, order)
     if any(isinstance(item, dict) and item.get(DIRECTIVE) == "replace" for item in changes):
         return [_clean(item) for item in changes if item.get(DIRECTIVE) != "replace"]
     out, key, elem = list(held), schema.merge_key, schema.elem or ANY
@@ -88,30 +89,29 @@ def _merge_list(schema: Type, held: list[Any], changes: list[Any], order: list[A
             out[places[0]] = patch(elem, out[places[0]], item)
         else:
             out.append(patch(elem, {}, item))
-    return _sorted(schema, out, changes, order)
+    return _sorted(schema, held, out, changes, order)
 
 
-def _sorted(schema: Type, merged: list[Any], changes: list[Any], order: list[Any] | None) -> list[Any]:
-    """Items in the order the patch asks for; those it does not name keep their place relative to their neighbours."""
-    if not order:
-        return merged
+def _sorted(
+    schema: Type, original: list[Any], merged: list[Any], changes: list[Any], order: list[Any] | None
+) -> list[Any]:
+    """Items the patch names in its order, the others between them where the original list has them (best effort)."""
     key = schema.merge_key
 
     def identity(item: Any) -> Any:
         return item.get(key) if key and isinstance(item, dict) else item
 
-    wanted = [identity(item) for item in order]
+    wanted = [identity(item) for item in (order or changes)]
+    place = {identity(item): position for position, item in enumerate(original)}
     by_identity = {identity(item): item for item in merged}
-    named = [by_identity[name] for name in wanted if name in by_identity]
+    named = [by_identity[name] for name in dict.fromkeys(wanted) if name in by_identity]
+    others = [item for item in merged if identity(item) not in wanted]
     out: list[Any] = []
-    queue = list(named)
-    for item in merged:
-        if identity(item) in wanted:
-            if queue:
-                out.append(queue.pop(0))
-        else:
-            out.append(item)
-    return out + queue
+    while named and others:
+        first, second = place.get(identity(others[0])), place.get(identity(named[0]))
+        before = first is not None and second is not None and first < second
+        out.append((others if before else named).pop(0))
+    return out + named + others
 
 
 def _clean(value: Any) -> Any:

@@ -193,7 +193,7 @@ class Reviews:
         if kind != "SelfSubjectAccessReview":
             user = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
         allowed = self._authorizer.allowed(_attributes(spec, user, namespace))
-        return out | {"status": {"allowed": allowed} | ({"reason": "RBAC: allowed"} if allowed else {})}
+        return out | {"status": {"allowed": allowed}}
 
     def _token(self, token: str) -> Object:
         user = self._tokens.user(token)

@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from infra.sandbox.kubernetes import jsonpath
+from infra.sandbox.kubernetes.age import age
 from infra.sandbox.kubernetes.columns import COLUMNS, Column
 from infra.sandbox.kubernetes.resources import Resource
 
 Object = dict[str, Any]
 NAME = Column("Name", "metadata.name", "string", "name", 0)
-
-
-def age(timestamp: str | None) -> str:
-    """A duration the way kubectl shows it (duration.HumanDuration)."""
-    if not timestamp:
-        return "<unknown>"
-    since = datetime.now(UTC) - datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
-    seconds = max(int(since.total_seconds()), 0)
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if seconds < 120:
-        return f"{seconds}s"
-    if minutes < 10:
-        return f"{minutes}m" + (f"{seconds % 60}s" if seconds % 60 else "")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return f"{hours}h" + (f"{minutes % 60}m" if minutes % 60 else "")
-    if hours < 48:
-        return f"{hours}h"
-    if hours < 192:
-        return f"{days}d" + (f"{hours % 24}h" if hours % 24 else "")
-    if days < 730:
-        return f"{days}d"
-    years = days // 365
-    if years < 8:
-        return f"{years}y" + (f"{days % 365}d" if days % 365 else "")
-    return f"{years}y"
 
 
 def _definition(column: Column) -> Object:

@@ -69,6 +69,9 @@ class Type:
 
 
 ANY = Type("any")
+OPAQUE = Type("any", atomic=True)
+"""Free-form JSON inside built-in kinds (RawExtension): owned as a whole."""
+
 _SCALAR_TYPES = {name: Type(name) for name in SCALARS | {"int-or-string"}}
 _KEY_DEFAULTS = {"core.v1.ContainerPort": {"protocol": "TCP"}, "core.v1.ServicePort": {"protocol": "TCP"}}
 
@@ -108,7 +111,7 @@ class Library:
 
     def _build(self, node: Any) -> Type:
         if isinstance(node, str):
-            return _SCALAR_TYPES.get(node, ANY)
+            return _SCALAR_TYPES.get(node, OPAQUE)
         if "ref" in node:
             return self._reference(node)
         if "map" in node:

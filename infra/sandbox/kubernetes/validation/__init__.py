@@ -29,6 +29,7 @@ _CREATE: dict[str, Callable[[Object], list[Cause]]] = {
     "ingresses.networking.k8s.io": cluster.ingress,
     "secrets": cluster.secret,
     "configmaps": cluster.config_map,
+    "events": cluster.event,
     "persistentvolumeclaims": cluster.claim,
     "storageclasses.storage.k8s.io": cluster.storage_class,
     "roles.rbac.authorization.k8s.io": cluster.role,

@@ -30,8 +30,6 @@ def service(item: Object) -> list[Cause]:
     ports = spec.get("ports") or []
     if not ports and spec["type"] != "ExternalName" and spec.get("clusterIP") != "None":
         causes.append(required("spec.ports"))
-    if spec["type"] not in _SERVICE_TYPES:
-        causes.append(not_supported("spec.type", spec["type"], _SERVICE_TYPES))
     if spec["type"] == "ExternalName" and not spec.get("externalName"):
         causes.append(required("spec.externalName"))
     if spec["sessionAffinity"] not in ("ClientIP", "None"):
@@ -49,6 +47,8 @@ def service(item: Object) -> list[Cause]:
             causes.append(invalid_value(f"{where}.port", port["port"], "must be between 1 and 65535, inclusive"))
         if port["protocol"] not in ("TCP", "UDP", "SCTP"):
             causes.append(not_supported(f"{where}.protocol", port["protocol"], ["SCTP", "TCP", "UDP"]))
+    if spec["type"] not in _SERVICE_TYPES:
+        causes.append(not_supported("spec.type", spec["type"], _SERVICE_TYPES))
     return causes
 
 
@@ -101,6 +101,14 @@ def config_map(item: Object) -> list[Cause]:
     if sum(len(value) for value in data.values()) > _MAX_DATA:
         causes.append(Cause("", "FieldValueTooLong", f"Too long: may not be more than {_MAX_DATA} bytes"))
     return causes
+
+
+def event(item: Object) -> list[Cause]:
+    """An event lives in the namespace of what it is about; in default for cluster-wide things."""
+    about = item["involvedObject"].get("namespace", "")
+    if (about or "default") == item["metadata"].get("namespace") or item.get("eventTime"):
+        return []
+    return [invalid_value("involvedObject.namespace", about, "does not match event.namespace")]
 
 
 def claim(item: Object) -> list[Cause]:
@@ -172,15 +180,17 @@ def webhooks(item: Object) -> list[Cause]:
         if name.count(".") < 2:
             text = "should be a domain with at least three segments separated by dots"
             causes.append(invalid_value(f"{where}.name", name, text))
-        if hook.get("sideEffects") not in ("None", "NoneOnDryRun"):
+        if hook.get("sideEffects") is None:
+            causes.append(required(f"{where}.sideEffects", "must specify one of None, NoneOnDryRun"))
+        elif hook["sideEffects"] not in ("None", "NoneOnDryRun"):
             causes.append(not_supported(f"{where}.sideEffects", hook.get("sideEffects"), ["None", "NoneOnDryRun"]))
-        if not hook.get("admissionReviewVersions"):
-            text = "must specify one of v1, v1beta1"
-            causes.append(required(f"{where}.admissionReviewVersions", text))
         if not 0 < hook["timeoutSeconds"] <= 30:
             text = "the timeout value must be between 1 and 30 seconds"
             causes.append(invalid_value(f"{where}.timeoutSeconds", hook["timeoutSeconds"], text))
         client = hook.get("clientConfig") or {}
         if bool(client.get("url")) == bool(client.get("service")):
             causes.append(required(f"{where}.clientConfig", "exactly one of url or service is required"))
+        if not hook.get("admissionReviewVersions"):
+            text = "must specify one of v1, v1beta1"
+            causes.append(required(f"{where}.admissionReviewVersions", text))
     return causes

@@ -115,9 +115,9 @@ def _selected_template(item: Object, kind: str, *, restart: bool = True) -> list
     else:
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             causes.append(invalid_value("spec.selector", selector, f"empty selector is invalid for {kind}"))
-        if not selectors.selects(selector, labels):
-            text = "`selector` does not match template `labels`"
-            causes.append(invalid_value("spec.template.metadata.labels", labels, text))
+    if not selectors.selects(selector, labels):
+        text = "`selector` does not match template `labels`"
+        causes.append(invalid_value("spec.template.metadata.labels", labels, text))
     causes += pod_spec(template["spec"], "spec.template.spec")
     if restart and template["spec"].get("restartPolicy") in ("OnFailure", "Never"):
         causes.append(not_supported("spec.template.spec.restartPolicy", template["spec"]["restartPolicy"], ["Always"]))
@@ -130,7 +130,7 @@ def deployment(item: Object) -> list[Cause]:
     causes = _selected_template(item, "deployment")
     strategy = item["spec"]["strategy"]
     if strategy["type"] not in ("Recreate", "RollingUpdate"):
-        causes.append(not_supported("spec.strategy.type", strategy["type"], ["Recreate", "RollingUpdate"]))
+        causes.append(not_supported("spec.strategy", strategy["type"], ["Recreate", "RollingUpdate"]))
     if strategy["type"] == "Recreate" and strategy.get("rollingUpdate"):
         text = "may not be specified when strategy `type` is 'Recreate'"
         causes.append(field_forbidden("spec.strategy.rollingUpdate", text))
