@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.sandbox.controllers import workloads
+from infra.sandbox.controllers.arc import controller as arc
 from infra.sandbox.controllers.argocd.controller import ArgoCD
+from infra.sandbox.controllers.ceph import Ceph
 from infra.sandbox.controllers.cert_manager.assembly import CertManager
 from infra.sandbox.controllers.cert_manager.solver import Checker
 from infra.sandbox.controllers.features import Feature
@@ -60,6 +62,8 @@ async def run(options: Options) -> None:
             Ports(settings.ingress_https_port, settings.ingress_http_port),
         )
         ArgoCD(cluster, options.cluster_home / "argocd")
+        arc.add_all(cluster, settings.url("github"))
+        Ceph(cluster)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(cluster.run())
