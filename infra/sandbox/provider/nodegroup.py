@@ -80,19 +80,23 @@ class NodeGroup(Resource):
 
     def update(self, prior: State, wanted: State) -> State:
         cluster_id, identifier = split(prior["id"])
+        before, after = prior.get("node_count"), wanted["node_count"]
+        # Magnum refuses limits the present number of nodes does not keep to, so the limit that stands in the way of
+        # a resize is moved first, and the other one last. (Upstream moves both first, and fails when a group grows
+        # and its minimum with it.)
         limits = changed(prior, wanted, "min_node_count", "max_node_count")
-        if limits:
-            self._change(
-                cluster_id,
-                identifier,
-                "PATCH",
-                f"/clusters/{cluster_id}/nodegroups/{identifier}",
-                [_limit(name, wanted.get(name)) for name in limits],
-            )
-        if prior.get("node_count") != wanted["node_count"]:
-            body = {"node_count": wanted["node_count"], "nodegroup": identifier}
+        ahead = "max_node_count" if (after or 0) > (before or 0) else "min_node_count"
+        self._limit(cluster_id, identifier, [name for name in limits if name == ahead], wanted)
+        if before != after:
+            body = {"node_count": after, "nodegroup": identifier}
             self._change(cluster_id, identifier, "POST", f"/clusters/{cluster_id}/actions/resize", body)
+        self._limit(cluster_id, identifier, [name for name in limits if name != ahead], wanted)
         return self.read_again({**wanted, "id": prior["id"]})
+
+    def _limit(self, cluster_id: str, identifier: str, names: list[str], wanted: State) -> None:
+        if names:
+            steps = [_step(name, wanted.get(name)) for name in names]
+            self._change(cluster_id, identifier, "PATCH", f"/clusters/{cluster_id}/nodegroups/{identifier}", steps)
 
     def _change(self, cluster_id: str, identifier: str, method: str, path: str, body: object) -> None:
         magnum.wait_idle(self.cloud, cluster_id, self.timeouts["update"])
@@ -133,7 +137,7 @@ def split(identifier: str) -> tuple[str, str]:
     return cluster_id, rest
 
 
-def _limit(name: str, value: int | None) -> dict[str, object]:
+def _step(name: str, value: int | None) -> dict[str, object]:
     return (
         {"op": "remove", "path": f"/{name}"} if value is None else {"op": "replace", "path": f"/{name}", "value": value}
     )
