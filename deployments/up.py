@@ -1,6 +1,6 @@
 """`make up`: everything from nothing to an environment that is ready.
 
-The order follows from what takes long: Prefect's server starts beside the sandbox, the flow run begins when both answer.
+What takes long goes side by side: Prefect's server starts beside the sandbox; the flow run begins when both answer.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ Commit = Annotated[
     Field(
         pattern=r"^[0-9a-f]{7,40}$",
         title="Commit",
-        description="The exact commit to read, 7 to 40 hexadecimal digits; the newest of the configured branch when empty.",
+        description="The exact commit to read, 7 to 40 hexadecimal digits; when empty, the newest of the branch.",
     ),
 ]
 Confirmation = Annotated[

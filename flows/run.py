@@ -8,16 +8,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from prefect.runtime import flow_run
-from tasks.declaration import load_environment
-from tasks.report import publish_report
 
 from infra.catalog import Catalog
 from infra.clients.errors import Failed
+from infra.clients.stopwatch import Stopwatch, measured
 from infra.ledger import Ledger, LedgerRun
 from infra.planes.clients import Clients, open_clients
 from infra.planes.report import RunReport, StepReport, StepState
 from infra.settings import get_settings
 from infra.spec.models import Environment
+from tasks.declaration import load_environment
+from tasks.report import publish_report
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Run:
     commit: str
     clients: Clients
     ledger: LedgerRun
+    stopwatch: Stopwatch
     began: float
 
     async def conclude(self, steps: tuple[StepReport, ...]) -> RunReport:
@@ -39,12 +41,15 @@ class Run:
         """
         failed = any(step.state in (StepState.FAILED, StepState.NOT_STARTED) for step in steps)
         removed = self.flow == "destroy-environment"
+        seconds = time.monotonic() - self.began
         report = RunReport(
             flow=self.flow,
             environment=self.environment.name,
             commit=self.commit,
             state="failed" if failed else "removed" if removed else "ready",
-            seconds=round(time.monotonic() - self.began, 1),
+            seconds=round(seconds, 1),
+            waited={name: round(spent, 1) for name, spent in self.stopwatch.waited().items()},
+            overhead=round(seconds - self.stopwatch.total(), 1),
             steps=steps,
         )
         await self.ledger.finish(report)
@@ -60,7 +65,9 @@ async def open_run(flow: str, name: str, commit: str | None) -> AsyncIterator[Ru
     began = time.monotonic()
     settings, catalog = get_settings(), Catalog.load()
     loaded = await load_environment(name, commit, settings, frozenset(catalog))
-    async with Ledger.open(settings) as ledger:
-        run = await ledger.begin(flow, name, loaded.commit, flow_run.id)
-        async with open_clients(loaded.environment, settings=settings, catalog=catalog, journal=run.journal) as clients:
-            yield Run(flow, loaded.environment, loaded.commit, clients, run, began)
+    environment = loaded.environment
+    with measured() as stopwatch:
+        async with Ledger.open(settings) as ledger:
+            run = await ledger.begin(flow, name, loaded.commit, flow_run.id)
+            async with open_clients(environment, settings=settings, catalog=catalog, journal=run.journal) as clients:
+                yield Run(flow, environment, loaded.commit, clients, run, stopwatch, began)

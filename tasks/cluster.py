@@ -20,9 +20,7 @@ async def check_prerequisites(environment: Environment, clients: Clients, after:
 @step("cluster", timeout=6 * 3600)
 async def converge_cluster(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
     """Bring keypair, template, cluster and node groups into step by Terraform, one after another."""
-    return await bring_into_step(
-        cluster, cluster.desired(environment), clients, name=PlaneName.CLUSTER, step="cluster"
-    )
+    return await bring_into_step(cluster, cluster.desired(environment), clients, name=PlaneName.CLUSTER, step="cluster")
 
 
 @step("nodes", timeout=3 * 3600)

@@ -29,6 +29,7 @@ from infra.clients.errors import (
     Throttled,
     Unavailable,
 )
+from infra.clients.stopwatch import waiting_for
 from infra.clients.waiting import Clock, SystemClock
 
 T = TypeVar("T")
@@ -141,6 +142,7 @@ class Caller:
     """
 
     def __init__(self, name: str, *, workers: int = 8, clock: Clock | None = None, attempts: int = ATTEMPTS) -> None:
+        self._name = name
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix=name)
         self._clock = clock or SystemClock()
         self._attempts = attempts
@@ -148,7 +150,8 @@ class Caller:
     async def once(self, call: Callable[[], T]) -> T:
         """Run `call` in a thread, once."""
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(call))
+        with waiting_for(self._name):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(call))
 
     async def read(self, call: Callable[[], T]) -> T:
         """Run a call that changes nothing, or that does no harm when done twice, with the short retries."""

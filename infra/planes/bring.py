@@ -14,7 +14,7 @@ from infra.planes.clients import Clients
 
 log = logging.getLogger(__name__)
 
-Wanted = TypeVar("Wanted")
+Wanted = TypeVar("Wanted", contravariant=True)
 Observed = TypeVar("Observed")
 
 

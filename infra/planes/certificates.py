@@ -11,8 +11,7 @@ from typing import Any
 
 from infra.catalog import WILDCARD_SECRET
 from infra.clients.errors import NotYet
-from infra.clients.tls import Expectation, judge
-from infra.clients.waiting import wait_until
+from infra.clients.tls import Trust, judge
 from infra.drift.findings import Finding, PlaneName
 from infra.planes import manifests
 from infra.planes.clients import Clients
@@ -28,12 +27,12 @@ ACME_SERVERS = {
     "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
 }
 ISSUED_BY = {
-    "letsencrypt": r"O=Let's Encrypt(,|$)",
-    "letsencrypt-staging": r"O=\(STAGING\) Let's Encrypt(,|$)",
+    "letsencrypt": r"^(?!.*\(STAGING\)).*O=Let's Encrypt",
+    "letsencrypt-staging": r"\(STAGING\)",
     "sandbox": r"CN=.*[Ss]andbox",
 }
-MIN_DAYS_LEFT = 14
-"""cert-manager renews a 90-day certificate with 30 days left; one with fewer than this was not renewed."""
+MIN_DAYS_LEFT = {"sandbox": 1.0}
+"""cert-manager renews a 90-day certificate with 30 days left; one with fewer than 14 was not renewed. Days."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,7 @@ async def probe_issued(wanted: Wanted, clients: Clients) -> str:
             if (manifest["apiVersion"], manifest["kind"]) in (ISSUER, CERTIFICATE):
                 await _ready(manifest, clients)
 
-    await wait_until(
-        issued,
-        describe=f"a certificate for {', '.join(wanted.names)}",
-        timeout=clients.settings.probe_timeout,
-        interval=clients.settings.probe_interval,
-    )
+    await clients.until(issued, describe=f"a certificate for {', '.join(wanted.names)}")
     return f"issued for {', '.join(wanted.names)}"
 
 
@@ -130,27 +124,23 @@ async def probe_served(wanted: Wanted, address: str, clients: Clients) -> str:
     An ingress controller without the certificate serves its own self-signed one with a 200: so issuer, chain, names
     and expiry are judged, not the answer.
     """
-    expectation = Expectation(
-        host=wanted.host,
-        issuer_pattern=ISSUED_BY[wanted.issuer],
-        min_days=MIN_DAYS_LEFT if wanted.issuer != "sandbox" else 1,
-        # The staging roots are in nobody's store, on purpose: only the chain as served can be judged.
-        trust=None if wanted.issuer == "letsencrypt-staging" else clients.settings.tls_ca_file or "system",
-    )
+    trust = Trust(clients.settings.tls_ca_file)
 
     async def served() -> str:
-        chain = await clients.tls.served(address, clients.settings.ingress_https_port, wanted.host)
-        problems = judge(chain, expectation)
+        port = clients.settings.ingress_https_port
+        chain = await clients.tls.served(wanted.host, port, address=address)
+        problems = judge(
+            chain,
+            host=wanted.host,
+            trust=trust,
+            issuer_pattern=ISSUED_BY[wanted.issuer],
+            min_days=MIN_DAYS_LEFT.get(wanted.issuer, 14),
+        )
         if problems:
-            raise NotYet(f"{wanted.host} serves the wrong certificate: {problems[0]}")
-        return f"{wanted.host} serves a certificate of {chain.issuer}, valid until {chain.not_after:%Y-%m-%d}"
+            raise NotYet(f"{wanted.host} does not serve its certificate yet.", detail=" ".join(problems))
+        return f"{wanted.host} serves a certificate of {chain.leaf.issuer}, valid until {chain.leaf.not_after:%Y-%m-%d}"
 
-    return await wait_until(
-        served,
-        describe=f"{wanted.host} to serve its certificate",
-        timeout=clients.settings.probe_timeout,
-        interval=clients.settings.probe_interval,
-    )
+    return await clients.until(served, describe=f"{wanted.host} to serve its certificate")
 
 
 async def _ready(manifest: dict[str, Any], clients: Clients) -> None:

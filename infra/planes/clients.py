@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
 
 from infra.catalog import Catalog
 from infra.clients.dns import DnsClient
@@ -16,11 +17,14 @@ from infra.clients.kubernetes import KubernetesClient
 from infra.clients.openstack import OpenStackClient
 from infra.clients.secrets import SecretStore
 from infra.clients.tls import TlsClient
+from infra.clients.waiting import wait_until
 from infra.ledger import Journal
 from infra.settings import Settings
 from infra.spec.models import Environment
-from infra.terraform.runner import Runner
+from infra.terraform.runner import Terraform
 from infra.terraform.variables import Variables
+
+T = TypeVar("T")
 
 
 class Clients:
@@ -40,14 +44,14 @@ class Clients:
         self.catalog = catalog
         self.journal = journal
         self.openstack = openstack
-        self.terraform = Runner(
+        self.terraform = Terraform(
             Variables.of(environment, cluster_timeout=settings.cluster_timeout),
             settings=settings,
             report=logging.getLogger("infra.terraform").info,
         )
-        self.dns = DnsClient(settings.dns_resolvers, port=settings.dns_port)
-        self.tls = TlsClient()
-        self.git = GitClient()
+        self.dns = DnsClient(settings=settings)
+        self.tls = TlsClient(settings)
+        self.git = GitClient(settings)
         self.secrets = SecretStore(settings.secrets_dir)
         self._stack = stack
         self._kubeconfigs: Kubeconfigs | None = None
@@ -88,8 +92,14 @@ class Clients:
         if self._kubeconfigs is None:
             self._kubeconfigs = await self._stack.enter_async_context(Kubeconfigs(self.openstack))
         kubeconfig = await self._kubeconfigs.of(cluster)
-        self._helm = HelmClient(kubeconfig, settings=self.settings)
+        self._helm = await self._stack.enter_async_context(HelmClient(kubeconfig, self.settings))
         self._kubernetes = await self._stack.enter_async_context(KubernetesClient(kubeconfig, self.settings))
+
+    async def until(self, probe: Callable[[], Awaitable[T]], *, describe: str) -> T:
+        """Ask a readiness probe until it holds, as long and as often as the settings say; see `wait_until`."""
+        return await wait_until(
+            probe, describe=describe, timeout=self.settings.probe_timeout, interval=self.settings.probe_interval
+        )
 
     def disconnect(self) -> None:
         """Forget the cluster's clients: it does not answer."""

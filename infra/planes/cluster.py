@@ -1,4 +1,4 @@
-"""The cluster plane: keypair, template, cluster and node groups, by Terraform; what it made and lost track of, taken back.
+"""The cluster plane: keypair, template, cluster and node groups, by Terraform; what it lost track of is taken back.
 
 A run that was killed may leave a cluster that Terraform's state does not know. So before anything is made, the cloud is
 asked for what carries our names and our mark, and that is taken into the state instead of being made twice.
@@ -15,23 +15,16 @@ from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
 from infra.planes.clients import Clients
 from infra.spec.models import Environment
-from infra.spec.names import cluster_name
+from infra.spec.names import MARK, cluster_name, keypair_name
 from infra.terraform.plans import Change, Plan
 from infra.terraform.policy import agreed_by_destroy
 
 log = logging.getLogger(__name__)
 
-MARK = "plumbline_environment"
-"""The template label by which templates, clusters and node groups are known as ours."""
 KEYPAIR = "openstack_compute_keypair_v2"
 TEMPLATE = "openstack_containerinfra_clustertemplate_v1"
 CLUSTER = "openstack_containerinfra_cluster_v1"
 NODE_GROUP = "openstack_containerinfra_nodegroup_v1"
-
-
-def keypair_name(environment: str) -> str:
-    """The keypair's name, as the Terraform module gives it: keypairs carry no labels, so the name is the mark."""
-    return f"plumbline-{environment}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.clients.errors import NotYet
-from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
 from infra.planes import manifests
 from infra.planes.clients import Clients
@@ -119,12 +118,7 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
             raise NotYet(f"Argo CD is at {str(sync.get('revision'))[:10]}, the repository at {head[:10]}.")
         return f"Synced to {head[:10]} and Healthy"
 
-    return await wait_until(
-        delivered,
-        describe=f"Argo CD to deliver {metadata['name']}",
-        timeout=clients.settings.probe_timeout,
-        interval=clients.settings.probe_interval,
-    )
+    return await clients.until(delivered, describe=f"Argo CD to deliver {metadata['name']}")
 
 
 def _conditions(status: dict[str, Any]) -> str | None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from infra.clients.errors import InvalidInput, NotYet, Refused
 from infra.clients.openstack_models import Recordset, Zone
-from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
 from infra.planes.clients import Clients
 from infra.spec.models import Environment
@@ -133,33 +132,20 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
     A resolver that is asked too early keeps its "no such name" for the zone's negative TTL, up to an hour.
     """
     zone = (await observe(wanted, clients)).zone
-    servers = await clients.dns.name_servers(
-        [server.hostname for server in await clients.openstack.designate.name_servers(zone.id)]
-    )
-    for name in (item.replace("*", PROBED_LABEL, 1) for item in wanted.names):
+    servers = [server.hostname for server in await clients.openstack.designate.name_servers(zone.id)]
+    asked = [name.replace("*", PROBED_LABEL, 1) for name in wanted.names]
 
-        async def everywhere(name: str = name) -> None:
+    async def everywhere() -> None:
+        for name in asked:
             await clients.dns.propagated(name, wanted.type, {wanted.address}, servers)
 
-        await wait_until(
-            everywhere,
-            describe=f"every name server of {wanted.zone} to answer {name}",
-            timeout=clients.settings.probe_timeout,
-            interval=clients.settings.probe_interval,
-        )
-    asked = wanted.names[0].replace("*", PROBED_LABEL, 1)
-
     async def resolved() -> None:
-        answer = await clients.dns.resolve(asked, wanted.type)
-        if wanted.address not in answer:
-            raise NotYet(f"The resolver answers {', '.join(answer) or 'nothing'} for {asked}.")
+        for answer in await clients.dns.resolve(asked[0], wanted.type):
+            if wanted.address not in answer.records:
+                raise NotYet(f"The resolver does not answer {wanted.address} for {asked[0]}.", detail=str(answer))
 
-    await wait_until(
-        resolved,
-        describe=f"the resolver to answer {asked}",
-        timeout=clients.settings.probe_timeout,
-        interval=clients.settings.probe_interval,
-    )
+    await clients.until(everywhere, describe=f"every name server of {wanted.zone} to answer {', '.join(asked)}")
+    await clients.until(resolved, describe=f"the resolver to answer {asked[0]}")
     return f"{len(servers)} name servers and the resolver answer {wanted.address}"
 
 

@@ -6,13 +6,12 @@ import logging
 
 from infra.clients.errors import Failed, NotFound, NotYet, PlumblineError
 from infra.clients.openstack_models import Leftover
-from infra.clients.waiting import wait_until
 from infra.drift.findings import PlaneName
-from infra.planes import cluster, dns
+from infra.planes import dns
 from infra.planes.bring import Outcome
 from infra.planes.clients import Clients
 from infra.spec.models import Environment
-from infra.spec.names import cluster_name
+from infra.spec.names import MARK, cluster_name, keypair_name
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +52,7 @@ async def sweep(environment: Environment, clients: Clients) -> Outcome:
             names = ", ".join(f"{item.kind} {item.name or item.id}" for item in left)
             raise NotYet(f"{len(left)} things are still there.", detail=names)
 
-    await wait_until(
-        nothing,
-        describe=f"the last things of {environment.name} to go",
-        timeout=clients.settings.probe_timeout,
-        interval=clients.settings.probe_interval,
-    )
+    await clients.until(nothing, describe=f"the last things of {environment.name} to go")
     outcome = Outcome.removed(PlaneName.CLUSTER, "leftovers", removed)
     return outcome if removed else outcome.model_copy(update={"sentence": "nothing of it is left"})
 
@@ -66,7 +60,7 @@ async def sweep(environment: Environment, clients: Clients) -> Outcome:
 async def _left(environment: Environment, clients: Clients) -> list[Leftover]:
     name = cluster_name(environment)
     found = await clients.openstack.leftovers.find(
-        names=[name, cluster.keypair_name(environment.name)], marks=[dns.mark(environment.name)]
+        names=[name, keypair_name(environment.name)], marks=[dns.mark(environment.name)]
     )
     if found.not_looked:
         said = "; ".join(f"{service}: {why}" for service, why in found.not_looked.items())
@@ -74,7 +68,7 @@ async def _left(environment: Environment, clients: Clients) -> list[Leftover]:
     templates = [
         Leftover(kind="cluster template", id=template.uuid, name=template.name, why="its label names the environment")
         for template in await clients.openstack.magnum.templates()
-        if template.labels.get(cluster.MARK) == environment.name
+        if template.labels.get(MARK) == environment.name
     ]
     known = {item.id for item in found.found}
     return [*found.found, *(template for template in templates if template.id not in known)]

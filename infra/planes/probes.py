@@ -17,7 +17,6 @@ from infra.catalog.models import (
     WorkloadsProbe,
 )
 from infra.clients.errors import InvalidInput, NotFound, NotYet
-from infra.clients.waiting import wait_until
 from infra.planes.clients import Clients
 
 WORKLOADS = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"))
@@ -29,12 +28,7 @@ async def prove(probe: Probe, clients: Clients) -> str:
     Raises:
         DeadlineExceeded: it did not within `settings.probe_timeout`, with the last thing seen.
     """
-    return await wait_until(
-        lambda: look(probe, clients),
-        describe=describe(probe),
-        timeout=clients.settings.probe_timeout,
-        interval=clients.settings.probe_interval,
-    )
+    return await clients.until(lambda: look(probe, clients), describe=describe(probe))
 
 
 async def look(probe: Probe, clients: Clients) -> str:

@@ -46,6 +46,10 @@ class RunReport(BaseModel):
     commit: str | None
     state: Literal["ready", "removed", "failed"]
     seconds: float
+    waited: dict[str, float] = {}
+    """Seconds of them during which somebody else was waited for, by whom; calls side by side count once."""
+    overhead: float = 0.0
+    """Seconds during which nobody was waited for: our own."""
     steps: tuple[StepReport, ...]
 
     @property

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra.clients.errors import NotYet
-from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
 from infra.planes import manifests
 from infra.planes.clients import Clients
@@ -156,12 +155,7 @@ async def _bind_and_delete(clients: Clients) -> None:
             raise NotYet(f"The probe claim is {phase}.", detail=await _events(clients))
 
     try:
-        await wait_until(
-            bound,
-            describe="a 1 GiB claim of the default StorageClass to be bound",
-            timeout=clients.settings.probe_timeout,
-            interval=clients.settings.probe_interval,
-        )
+        await clients.until(bound, describe="a 1 GiB claim of the default StorageClass to be bound")
     finally:
         await manifests.remove(
             clients.kubernetes, clients.journal, PlaneName.STORAGE, [CLAIM], timeout=clients.settings.probe_timeout

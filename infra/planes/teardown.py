@@ -10,7 +10,6 @@ import logging
 from typing import Any
 
 from infra.clients.errors import NotYet
-from infra.clients.waiting import wait_until
 from infra.drift.findings import PlaneName
 from infra.planes import manifests
 from infra.planes.clients import Clients
@@ -53,12 +52,7 @@ async def release_volumes(clients: Clients) -> list[str]:
         if left:
             raise NotYet(f"{len(left)} volumes have not been given back yet.", detail=", ".join(left))
 
-    await wait_until(
-        given_back,
-        describe="the cluster's volumes to be given back",
-        timeout=clients.settings.probe_timeout,
-        interval=clients.settings.probe_interval,
-    )
+    await clients.until(given_back, describe="the cluster's volumes to be given back")
     return removed
 
 

@@ -5,9 +5,18 @@ from __future__ import annotations
 from infra.spec.models import Environment
 
 
+MARK = "plumbline_environment"
+"""The label by which cluster templates, clusters and node groups are known as an environment's."""
+
+
 def cluster_name(environment: Environment) -> str:
-    """The Magnum cluster's name, and that of its template and its keypair: the environment's own."""
+    """The Magnum cluster's name: the environment's own."""
     return environment.metadata.name
+
+
+def keypair_name(environment: str) -> str:
+    """The name of an environment's keypair: keypairs carry no labels, so the name is the mark."""
+    return f"plumbline-{environment}"
 
 
 def record_names(environment: Environment) -> tuple[str, ...]:

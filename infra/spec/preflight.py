@@ -10,7 +10,7 @@ from infra.spec.capacity import capacity_problems
 from infra.spec.facts import CloudFacts, ExistingCluster, Flavor, Image
 from infra.spec.fields import parse_version
 from infra.spec.models import Environment
-from infra.spec.names import cluster_name
+from infra.spec.names import cluster_name, keypair_name
 from infra.spec.problems import Problem, show, suggest
 
 MASTER_VCPUS, MASTER_RAM = 2, 2048
@@ -72,10 +72,10 @@ def _cluster_problems(environment: Environment, facts: CloudFacts) -> Iterator[P
         return
     if cluster is not None:
         yield from _version_problems(environment, cluster)
-    elif facts.cluster_known and facts.keypairs is not None and name in facts.keypairs:
-        declared = environment.spec.cluster.ssh_public_key.split()[:2]
-        if facts.keypairs[name].split()[:2] != declared:
-            reason = f"the cloud has a keypair {show(name)} with another key"
+    elif facts.cluster_known and facts.keypairs is not None and keypair_name(environment.name) in facts.keypairs:
+        keypair, declared = keypair_name(environment.name), environment.spec.cluster.ssh_public_key.split()[:2]
+        if facts.keypairs[keypair].split()[:2] != declared:
+            reason = f"the cloud has a keypair {show(keypair)} with another key"
             yield Problem("spec.cluster.sshPublicKey", reason, "remove that keypair, or declare its key")
 
 

@@ -1,0 +1,74 @@
+"""The add-ons plane: each add-on's Helm releases as declared, and the probes that say whether it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.catalog import Catalog, Release
+from infra.catalog.models import LoadBalancerProbe
+from infra.clients.errors import InvalidInput
+from infra.drift.findings import Finding, PlaneName
+from infra.planes import probes, releases
+from infra.planes.clients import Clients
+from infra.spec.models import Environment
+
+INGRESS = "nginx-ingress"
+"""The add-on whose load balancer the names lead to."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One add-on's releases, in the order in which they are installed."""
+
+    releases: tuple[Release, ...]
+
+
+def order(environment: Environment, catalog: Catalog) -> tuple[str, ...]:
+    """The environment's add-ons, each after those it needs (pure)."""
+    return tuple(name for wave in catalog.install_order(environment) for name in wave)
+
+
+def desired(environment: Environment, addon: str, catalog: Catalog) -> Wanted:
+    """The releases of one add-on (pure)."""
+    return Wanted(tuple(catalog.addon(addon).releases(environment)))
+
+
+async def observe(wanted: Wanted, clients: Clients) -> list[releases.Observed]:
+    """Fetch the charts and read the release records."""
+    return await releases.observe(wanted.releases, clients)
+
+
+def compare(wanted: Wanted, observed: list[releases.Observed]) -> list[Finding]:
+    """Each release deployed, from the declared chart, with the declared values."""
+    del wanted
+    return releases.compare(PlaneName.ADDONS, observed)
+
+
+async def converge(
+    wanted: Wanted, observed: list[releases.Observed], findings: list[Finding], clients: Clients
+) -> list[str]:
+    """Install or upgrade what a finding names."""
+    del wanted
+    return await releases.converge(PlaneName.ADDONS, observed, findings, clients)
+
+
+async def probe(addon: str, clients: Clients) -> str:
+    """Prove each of the add-on's probes in turn."""
+    return "; ".join([await probes.prove(probe, clients) for probe in clients.catalog.addon(addon).probes])
+
+
+async def ingress_address(environment: Environment, clients: Clients) -> str:
+    """The address of the load balancer that every name leads to.
+
+    Raises:
+        InvalidInput: no ingress controller is declared.
+        NotYet: it has no address yet.
+    """
+    if not environment.spec.addon_enabled(INGRESS):
+        raise InvalidInput(
+            f"spec.addons: {INGRESS} is needed for names and certificates.", hint=f"Add `{INGRESS}: {{}}`."
+        )
+    for probe in clients.catalog.addon(INGRESS).probes:
+        if isinstance(probe, LoadBalancerProbe):
+            return await probes.load_balancer_address(probe.namespace, probe.service, clients)
+    raise InvalidInput(f"The add-on {INGRESS} names no load balancer among its probes.")

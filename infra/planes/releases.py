@@ -1,0 +1,108 @@
+"""Helm releases as a plane sees them: chart and values as declared, deployed; shared by add-ons and runner sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.catalog import Release, crds_of, fetch
+from infra.clients.errors import NotYet
+from infra.clients.helm import HelmRelease
+from infra.clients.helm_chart import ChartFile, read_chart, same
+from infra.drift.findings import Finding, PlaneName
+from infra.planes import manifests
+from infra.planes.clients import Clients
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One release: the chart that was fetched and checked, and what is deployed."""
+
+    wanted: Release
+    chart: ChartFile
+    deployed: HelmRelease | None
+
+
+async def observe(wanted: tuple[Release, ...], clients: Clients) -> list[Observed]:
+    """Fetch each chart (once, checked against the lock) and read each release's record."""
+    return [await _observe(release, clients) for release in wanted]
+
+
+async def _observe(release: Release, clients: Clients) -> Observed:
+    path = await fetch(release, charts_folder(clients), settings=clients.settings)
+    return Observed(release, read_chart(path), await clients.helm.release(release.name, release.namespace))
+
+
+def charts_folder(clients: Clients) -> Path:
+    """Where fetched charts are kept between runs."""
+    return clients.settings.state_dir / "charts"
+
+
+def compare(plane: PlaneName, observed: list[Observed]) -> list[Finding]:
+    """Each release deployed, from the declared chart, with the declared values (pure).
+
+    Values may hold what is nobody's business: which ones differ is not said.
+    """
+    findings = []
+    for item in observed:
+        sentence = _difference(item)
+        if sentence is not None:
+            findings.append(Finding(plane=plane, address=address(item.wanted), sentence=sentence))
+    return findings
+
+
+def _difference(item: Observed) -> str | None:
+    wanted, deployed, chart = item.wanted, item.deployed, item.chart
+    if deployed is None:
+        return f"The release {wanted.name} is not installed."
+    if deployed.status != "deployed":
+        return f"The release {wanted.name} is {deployed.status}."
+    if (deployed.chart, deployed.chart_version) != (chart.name, chart.version):
+        there = f"{deployed.chart} {deployed.chart_version}"
+        return f"The release {wanted.name} is {there} instead of {chart.name} {chart.version}."
+    if not same(deployed, chart, wanted.values):
+        return f"The release {wanted.name} has other values, or another chart of the same version."
+    return None
+
+
+async def converge(plane: PlaneName, observed: list[Observed], findings: list[Finding], clients: Clients) -> list[str]:
+    """Install or upgrade what a finding names, in the declared order.
+
+    Raises:
+        NotYet: a Secret that a release's pods need is not there yet.
+    """
+    named = {finding.address for finding in findings}
+    made = []
+    for item in observed:
+        where = address(item.wanted)
+        if where not in named:
+            continue
+        await _check_secrets(item.wanted, clients)
+        if item.deployed is not None and item.wanted.crds.carried == "folder":
+            await _upgrade_crds(plane, item, clients)
+        async with clients.journal.write(plane, "helm upgrade --install", where):
+            await clients.helm.ensure(
+                item.wanted.name, item.wanted.namespace, item.chart.path, item.wanted.values, wait=True
+            )
+        made.append(f"{where} {item.chart.version}")
+    return made
+
+
+async def _upgrade_crds(plane: PlaneName, item: Observed, clients: Clients) -> None:
+    """Helm installs a chart's crds/ folder once and never upgrades it."""
+    definitions = crds_of(item.chart.path)
+    findings = manifests.compare(plane, definitions, await manifests.read(clients.kubernetes, definitions))
+    await manifests.apply(clients.kubernetes, clients.journal, plane, definitions, findings)
+
+
+async def _check_secrets(release: Release, clients: Clients) -> None:
+    for secret in release.requires:
+        live = await clients.kubernetes.get("v1", "Secret", secret.name, secret.namespace)
+        missing = [key for key in secret.keys if key not in ((live or {}).get("data") or {})]
+        if missing:
+            raise NotYet(f"{release.name} needs the Secret {secret.namespace}/{secret.name}.", detail=secret.why)
+
+
+def address(release: Release) -> str:
+    """`release/<namespace>/<name>`."""
+    return f"release/{release.namespace}/{release.name}"

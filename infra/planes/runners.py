@@ -1,0 +1,139 @@
+"""The runners plane: for each declared set of runners its GitHub secret and its scale set, registered and listening.
+
+The secret goes from our secret store into the cluster and nowhere else: not into Helm's values, whose copy every
+release record keeps.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from infra.catalog import Catalog, Release
+from infra.clients.errors import NotYet
+from infra.drift.findings import Finding, PlaneName
+from infra.planes import manifests, releases
+from infra.planes.clients import Clients
+from infra.spec.models import Environment, Runner
+
+SCALE_SET = ("actions.github.com/v1alpha1", "AutoscalingRunnerSet")
+LISTENER = ("actions.github.com/v1alpha1", "AutoscalingListener")
+REGISTERED = "runner-scale-set-id"
+"""The annotation in which the controller notes the set's id at GitHub."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One set of runners."""
+
+    runner: Runner
+    release: Release
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The set's secret, as a checksum, and its release."""
+
+    secret: Finding | None
+    releases: list[releases.Observed]
+
+
+def desired(environment: Environment, runner: Runner, catalog: Catalog) -> Wanted:
+    """The release of one set (pure)."""
+    return Wanted(runner, catalog.runner_release(environment, runner))
+
+
+async def observe(wanted: Wanted, clients: Clients) -> Observed:
+    """Read the Secret and the release's record; what the Secret holds is compared here and goes no further."""
+    where = f"Secret/{wanted.release.namespace}/{wanted.runner.credentials}"
+    live = await clients.kubernetes.get("v1", "Secret", wanted.runner.credentials, wanted.release.namespace)
+    finding = None
+    if live is None:
+        finding = Finding(plane=PlaneName.RUNNERS, address=where, sentence=f"{where} is not there.")
+    elif (live.get("data") or {}) != (await _secret(wanted, clients))["data"]:
+        finding = Finding(plane=PlaneName.RUNNERS, address=where, sentence=f"{where} is not what the store has.")
+    return Observed(finding, await releases.observe((wanted.release,), clients))
+
+
+def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
+    """The Secret as in the store, the release as declared."""
+    del wanted
+    found = releases.compare(PlaneName.RUNNERS, observed.releases)
+    return [observed.secret, *found] if observed.secret else found
+
+
+async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
+    """Write the Secret, then install the set that reads it."""
+    made = []
+    if observed.secret is not None:
+        secret = await _secret(wanted, clients)
+        async with clients.journal.write(PlaneName.RUNNERS, "apply", observed.secret.address):
+            await clients.kubernetes.apply(manifests.namespace(wanted.release.namespace))
+            await clients.kubernetes.apply(secret)
+        made.append(observed.secret.address)
+    return made + await releases.converge(PlaneName.RUNNERS, observed.releases, findings, clients)
+
+
+async def probe(wanted: Wanted, clients: Clients) -> str:
+    """Wait until the set has its id from GitHub, and its listener runs.
+
+    The controller's pod runs long before that: a GitHub App without the right permission shows only here.
+    """
+
+    async def listening() -> str:
+        live = await clients.kubernetes.get(*SCALE_SET, wanted.release.name, wanted.release.namespace)
+        if live is None:
+            raise NotYet(f"There is no AutoscalingRunnerSet {wanted.release.name}.")
+        number = (live["metadata"].get("annotations") or {}).get(REGISTERED)
+        if not number:
+            raise NotYet(f"The runner set {wanted.release.name} is not registered with GitHub yet.")
+        if not await _listener_runs(wanted, clients):
+            raise NotYet(f"The runner set {wanted.release.name} has no running listener yet.")
+        return f"registered as {number}, listening"
+
+    return await clients.until(listening, describe=f"runner set {wanted.release.name} to register with GitHub")
+
+
+async def remove(environment: Environment, clients: Clients) -> list[str]:
+    """Uninstall every set while the controller still runs: its finalizer deregisters the set, and hangs without it."""
+    removed: list[str] = []
+    if not clients.connected:
+        return removed
+    for runner in environment.spec.runners:
+        release = clients.catalog.runner_release(environment, runner)
+        async with clients.journal.write(PlaneName.RUNNERS, "helm uninstall", releases.address(release)):
+            gone = await clients.helm.uninstall(release.name, release.namespace)
+        await clients.kubernetes.wait_deleted(
+            *SCALE_SET, release.name, release.namespace, timeout=clients.settings.probe_timeout
+        )
+        if gone:
+            removed.append(releases.address(release))
+    return removed
+
+
+async def _listener_runs(wanted: Wanted, clients: Clients) -> bool:
+    for listener in await clients.kubernetes.list(*LISTENER):
+        spec = listener.get("spec", {})
+        ours = (spec.get("autoscalingRunnerSetName"), spec.get("autoscalingRunnerSetNamespace"))
+        if ours == (wanted.release.name, wanted.release.namespace):
+            metadata = listener["metadata"]
+            pod = await clients.kubernetes.get("v1", "Pod", metadata["name"], metadata["namespace"])
+            return bool((pod or {}).get("status", {}).get("phase") == "Running")
+    return False
+
+
+async def _secret(wanted: Wanted, clients: Clients) -> dict[str, Any]:
+    values = await clients.secrets.read(wanted.runner.credentials)
+    data = {key: base64.b64encode(value.get_secret_value().encode()).decode() for key, value in sorted(values.items())}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": wanted.runner.credentials,
+            "namespace": wanted.release.namespace,
+            "labels": dict(manifests.MANAGED_BY),
+        },
+        "type": "Opaque",
+        "data": data,
+    }
