@@ -15,7 +15,11 @@ NODES_MAX = 1000
 """The most nodes one node group may have; Kubernetes itself is tested to 5,000 in a cluster."""
 RESERVED_NODE_GROUPS = frozenset({"default-worker", "default-master"})
 """The node groups Magnum makes itself, from `nodes` and `masters`."""
-OWN_LABELS = {"kube_tag": "spec.cluster.kubernetes", "kube_version": "spec.cluster.kubernetes"}
+OWN_LABELS = {
+    "kube_tag": "spec.cluster.kubernetes",
+    "kube_version": "spec.cluster.kubernetes",
+    "plumbline_environment": "metadata.name",
+}
 """Template labels that say what another field says."""
 
 

@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import ValidationInfo
 
 from infra.settings import Settings
+from infra.spec.fields import name_problem
 from infra.spec.problems import show, suggest
 
 
@@ -31,7 +32,9 @@ class Rules:
 
     def addon_problem(self, name: str) -> tuple[str, str] | None:
         """Say what is wrong with an add-on's name, as (reason, right)."""
-        if self.addons is None or name in self.addons:
+        if self.addons is None:
+            return name_problem(name, 63)
+        if name in self.addons:
             return None
         return f"the catalogue has no add-on {show(name)}", suggest(name, self.addons, "the catalogue has")
 

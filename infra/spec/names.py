@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from infra.spec.models import Environment
 
-
 MARK = "plumbline_environment"
 """The label by which cluster templates, clusters and node groups are known as an environment's."""
 

@@ -47,7 +47,7 @@ _RULES = """
 - `spec.dns.domain` lies in `spec.dns.zone`, and every host name under the domain; names are kept in lower case with the
   trailing dot, however they are written. `*.<domain>` is always there; `plumbline.<domain>` is Plumbline's own.
 - A node group has `min <= count <= max` and a name of its own, none of Magnum's (`default-worker`, `default-master`).
-- The labels `kube_tag` and `kube_version` are set from `spec.cluster.kubernetes`.
+- The labels `kube_tag`, `kube_version` and `plumbline_environment` are Plumbline's to set.
 - Secrets never stand in the file: where one is needed, the file has its *name*. What looks like a token, a private key
   or a password in a URL is refused, and never quoted.
 - Scalars are read as YAML 1.2 does: only `true` and `false` are booleans. A key may stand once; anchors and `<<` work,

@@ -10,6 +10,7 @@ import pytest
 from infra.spec.capacity import needs
 from infra.spec.facts import CloudFacts, ExistingCluster, Flavor, Image, NodeCount, Quota
 from infra.spec.models import Environment
+from infra.spec.names import keypair_name
 from infra.spec.preflight import blind_spots, preflight
 
 FLAVORS = (
@@ -92,7 +93,12 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "“dev” (3c1e) that Plumbline did not make",
         "another name",
     ),
-    ({"keypairs": {"dev": "ssh-ed25519 AAAAother x"}}, "spec.cluster.sshPublicKey", "with another key", "remove"),
+    (
+        {"keypairs": {keypair_name("dev"): "ssh-ed25519 AAAAother x"}},
+        "spec.cluster.sshPublicKey",
+        "with another key",
+        "remove",
+    ),
     ({"cluster": replace(OURS, kubernetes="v1.34.0")}, "spec.cluster.kubernetes", "is older than", "v1.34.0 or newer"),
     ({"cluster": replace(OURS, kubernetes="v1.33.5")}, "spec.cluster.kubernetes", "is older than", "cannot go back"),
     ({"cluster": replace(OURS, kubernetes="v1.31.9")}, "spec.cluster.kubernetes", "skips a minor", "first to v1.32.x"),
@@ -123,7 +129,9 @@ def test_versions_that_can_be_reached(environment: Environment, there: str | Non
 
 def test_our_own_keypair_is_no_collision(environment: Environment) -> None:
     key = environment.spec.cluster.ssh_public_key.split()
-    assert preflight(environment, replace(GOOD, keypairs={"dev": f"{key[0]} {key[1]} other-comment"})) == []
+    assert (
+        preflight(environment, replace(GOOD, keypairs={keypair_name("dev"): f"{key[0]} {key[1]} other-comment"})) == []
+    )
 
 
 def test_what_nobody_looked_at_is_said_and_never_taken_for_fine(environment: Environment) -> None:
