@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 
-from infra.clients.errors import mask, truncate
+from infra.clients.errors import truncate
+from infra.clients.secrets import MASKER
 from infra.spec.problems import is_secret
 
 
 def masked(text: str | None, limit: int = 2000) -> str | None:
-    """Mask what looks like a secret in `text`, and shorten it to `limit` characters."""
+    """Mask every secret this process has read, and what else looks like one; shorten to `limit` characters."""
     if text is None:
         return None
-    text = re.sub(r"://[^/\s@]*:[^/\s@]+@", "://***@", mask(text))
+    text = re.sub(r"://[^/\s@]*:[^/\s@]+@", "://***@", MASKER.mask(text))
     text = "".join("***" if is_secret(word) else word for word in re.split(r"([\s\"'=,;<>()]+)", text))
     return truncate(text, limit) if len(text) <= limit else truncate(text, limit - 40)

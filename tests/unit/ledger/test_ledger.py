@@ -22,6 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from infra.clients.errors import Failed, Misconfigured, Refused, Unavailable
+from infra.clients.secrets import MASKER
 from infra.ledger import Ledger, ReadOnlyJournal
 from infra.ledger.masking import masked
 from infra.ledger.run import died, this_process
@@ -363,6 +364,11 @@ async def test_no_secret_enters(sqlite_settings: Settings) -> None:
     assert b"create-environment" in kept
     for secret in (b"hunter2", TOKEN.encode(), b"MIIEow"):
         assert secret not in kept
+
+
+def test_a_secret_that_looks_like_nothing_is_masked_once_it_was_read() -> None:
+    MASKER.learn("correct horse battery staple")
+    assert masked("it said: correct horse battery staple.") == "it said: ***."
 
 
 def test_long_details_are_shortened() -> None:
