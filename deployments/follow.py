@@ -15,6 +15,35 @@ from infra.clients.errors import DeadlineExceeded
 
 INFO = 20
 PAGE = 200
+OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+class _Shown:
+    """What has been printed of a run, so that nothing is printed twice."""
+
+    def __init__(self, console: Console, began: float) -> None:
+        self.count = 0
+        self._console = console
+        self._began = began
+        self._ended: set[str] = set()
+
+    def lines(self, logs: list[dict[str, Any]]) -> None:
+        """Print our own sentences; Prefect's say only what `steps` says better."""
+        self.count += len(logs)
+        for line in logs:
+            if not line["name"].startswith("prefect."):
+                self._print("     ", line["message"].splitlines()[0])
+
+    def steps(self, tasks: list[dict[str, Any]]) -> None:
+        """Print the steps that have ended since."""
+        for task in reversed(tasks):
+            if task["state_type"] in OVER and task["id"] not in self._ended:
+                self._ended.add(task["id"])
+                mark = "[green]done[/green] " if task["state_type"] == "COMPLETED" else "[red]fail[/red] "
+                self._print(mark, f"{task['name']} ({task['total_run_time']:.1f} s)")
+
+    def _print(self, mark: str, text: str) -> None:
+        self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {mark}{escape(text)}", soft_wrap=True)
 
 
 class FlowRuns:
@@ -36,18 +65,21 @@ class FlowRuns:
         return str(answer.json()["id"])
 
     def follow(self, run_id: str, console: Console, timeout: float) -> str:
-        """Print the run's log as it comes, and return the state it ended in (`COMPLETED`, `FAILED` …).
+        """Print what the run says and which of its steps ended, and return the state it ended in.
 
         Raises:
             DeadlineExceeded: it still runs after `timeout` seconds.
         """
-        began, seen = time.monotonic(), 0
+        began = time.monotonic()
+        shown = _Shown(console, began)
         while True:
             run = self._get(f"flow_runs/{run_id}")
-            seen += self._print_logs(run_id, seen, console, began)
-            if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+            over = run["state_type"] in OVER
+            shown.lines(self._logs(run_id, shown.count))
+            shown.steps(self._tasks(run_id))
+            if over:
                 # The last lines arrive after the state: the run sends its log in batches.
-                self._print_logs(run_id, seen, console, began)
+                shown.lines(self._logs(run_id, shown.count))
                 return str(run["state_type"])
             if time.monotonic() - began > timeout:
                 raise DeadlineExceeded(
@@ -66,21 +98,26 @@ class FlowRuns:
         rows: list[dict[str, Any]] = json.loads(data) if isinstance(data, str) else data
         return rows
 
-    def _print_logs(self, run_id: str, offset: int, console: Console, began: float) -> int:
-        body = {
-            "logs": {"flow_run_id": {"any_": [run_id]}, "level": {"ge_": INFO}},
-            "sort": "TIMESTAMP_ASC",
-            "offset": offset,
-            "limit": PAGE,
-        }
-        answer = self._api.post("logs/filter", json=body)
+    def _logs(self, run_id: str, offset: int) -> list[dict[str, Any]]:
+        return self._filter(
+            "logs/filter",
+            {
+                "logs": {"flow_run_id": {"any_": [run_id]}, "level": {"ge_": INFO}},
+                "sort": "TIMESTAMP_ASC",
+                "offset": offset,
+                "limit": PAGE,
+            },
+        )
+
+    def _tasks(self, run_id: str) -> list[dict[str, Any]]:
+        body = {"task_runs": {"flow_run_id": {"any_": [run_id]}}, "sort": "END_TIME_DESC", "limit": PAGE}
+        return self._filter("task_runs/filter", body)
+
+    def _filter(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        answer = self._api.post(path, json=body)
         answer.raise_for_status()
-        lines = answer.json()
-        for line in lines:
-            if line["name"] not in ("prefect.flow_runs", "prefect.task_runs") or "Finished in state" in line["message"]:
-                console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  ", end="")
-                console.print(line["message"].splitlines()[0], markup=False, highlight=False)
-        return len(lines)
+        found: list[dict[str, Any]] = answer.json()
+        return found
 
     def _get(self, path: str) -> Any:
         answer = self._api.get(path)

@@ -135,6 +135,8 @@ class Up:
 def main() -> int:
     """Bring everything up; exit status 0 only when the environment is ready."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)
     try:
         Up(console).run()
     except PlumblineError as error:

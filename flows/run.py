@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from prefect.runtime import flow_run
 
+from flows import logs
 from infra.catalog import Catalog
 from infra.clients.errors import Failed
 from infra.clients.stopwatch import Stopwatch, measured
@@ -63,6 +64,7 @@ class Run:
 async def open_run(flow: str, name: str, commit: str | None) -> AsyncIterator[Run]:
     """Read the declaration at one commit, open clients and ledger, and close them again whatever happens."""
     began = time.monotonic()
+    logs.set_up()
     settings, catalog = get_settings(), Catalog.load()
     loaded = await load_environment(name, commit, settings, frozenset(catalog))
     environment = loaded.environment

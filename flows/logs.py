@@ -1,0 +1,19 @@
+"""Our sentences in the flow run's log, and no secret among them."""
+
+from __future__ import annotations
+
+import logging
+
+from infra.clients.secrets import MASKER
+
+SENTENCES = "infra"
+"""The logger whose children all of `infra` speaks through; PREFECT_LOGGING_EXTRA_LOGGERS brings it into Prefect."""
+PREFECT = ("prefect.flow_runs", "prefect.task_runs", "prefect.extra")
+
+
+def set_up() -> None:
+    """Let `infra`'s sentences through, and mask whatever this run has read as secret; safe to call twice."""
+    logging.getLogger(SENTENCES).setLevel(logging.INFO)
+    for name in (SENTENCES, "", *PREFECT):
+        for handler in logging.getLogger(name).handlers:
+            handler.addFilter(MASKER)
