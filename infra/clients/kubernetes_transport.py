@@ -46,8 +46,8 @@ class WebhookUnavailable(Temporary):
     category = "WebhookUnavailable"
 
 
-class Expired(Unavailable):
-    """A list's continue token is too old (410): begin again."""
+class Expired(Temporary):
+    """A list's continue token is too old (410): to ask with it again is of no use, to begin again is."""
 
     category = "Unavailable"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import os
 import threading
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import requests
 import yaml
 from keystoneauth1 import exceptions as keystone
 from openstack import exceptions as sdk
+from openstack.warnings import RemovedInSDK50Warning, RemovedInSDK60Warning
 
 from infra.clients.calling import Caller, error_for, retry_after
 from infra.clients.errors import Denied, Misconfigured, NotFound, PlumblineError, Unavailable
@@ -61,6 +63,9 @@ class OpenStackSession:
         config_file: Path | None = None,
         clock: Clock | None = None,
     ) -> None:
+        for kind in (RemovedInSDK50Warning, RemovedInSDK60Warning):
+            # The SDK warns of what it does itself: its empty InfluxDB section, arguments of its own constructors.
+            warnings.filterwarnings("ignore", category=kind)
         self.cloud = cloud
         self.settings = settings or get_settings()
         self.clock: Clock = clock or SystemClock()
@@ -119,7 +124,7 @@ class OpenStackSession:
 
     async def authorize(self) -> None:
         """Sign in now, so that a wrong credential is found before anything else is done."""
-        await self._caller.read(lambda: self._guarded("Keystone", "sign in", lambda: self._connect().authorize()))
+        await self._caller.read(lambda: self._guarded("Keystone", "sign in", self._connect().session.get_token))
 
     async def has(self, service: str) -> bool:
         """Whether the cloud's catalogue lists `service`."""

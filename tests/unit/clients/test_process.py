@@ -1,0 +1,59 @@
+"""Child programs: their output, their end, and that nothing of their group survives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.clients.errors import DeadlineExceeded, Misconfigured
+from infra.clients.process import run
+
+ENV = {"PATH": os.environ["PATH"]}
+
+
+async def test_output_return_code_lines_and_private_files(tmp_path: Path) -> None:
+    lines: list[str] = []
+    script = "echo one; echo two >&2; touch made; exit 3"
+    done = await run(["sh", "-c", script], env=ENV, cwd=tmp_path, timeout=5, on_line=lines.append)
+    assert (done.returncode, done.stdout, done.stderr, lines) == (3, "one\n", "two\n", ["one"])
+    assert (tmp_path / "made").stat().st_mode & 0o077 == 0
+
+
+async def test_a_missing_program_is_a_sentence() -> None:
+    with pytest.raises(Misconfigured, match="no-such-program"):
+        await run(["no-such-program"], env=ENV, timeout=5)
+
+
+async def test_a_deadline_ends_the_whole_group(tmp_path: Path) -> None:
+    script = f"sleep 60 & echo $! > {tmp_path}/pid; wait"
+    with pytest.raises(DeadlineExceeded):
+        await run(["sh", "-c", script], env=ENV, timeout=0.3, grace=0.2)
+    await gone(int((tmp_path / "pid").read_text()))
+
+
+async def test_cancelling_interrupts_first_and_waits(tmp_path: Path) -> None:
+    script = f"trap 'echo saved > {tmp_path}/state; exit 0' INT; echo ready; while :; do sleep 0.05; done"
+    ready = asyncio.Event()
+    task = asyncio.create_task(run(["sh", "-c", script], env=ENV, timeout=30, grace=5, on_line=lambda _: ready.set()))
+    await ready.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (tmp_path / "state").read_text() == "saved\n"
+
+
+async def test_who_ignores_the_interrupt_is_killed() -> None:
+    with pytest.raises(DeadlineExceeded):
+        await run(["sh", "-c", "trap '' INT; while :; do sleep 0.05; done"], env=ENV, timeout=0.2, grace=0.2)
+
+
+async def gone(pid: int) -> None:
+    for _ in range(100):
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"process {pid} still runs")
