@@ -19,7 +19,7 @@ Listener = Callable[[Obj | None, Obj | None], None]
 GRAVES = 4096
 """Deleted objects remembered by uid, so that a late answer to our own write does not bring one back."""
 
-BACKOFF = (0.1, 5.0)
+BACKOFF = (0.1, 1.0)
 ABSENT_PAUSE = 30.0
 """Seconds until a kind that does not exist is asked for again, unless its CRD is established earlier."""
 
@@ -41,6 +41,7 @@ class Informer:
         self.established = asyncio.Event()
         """Set by whoever sees the CRD established, to look again at once."""
         self._client = client
+        self._version: str | None = None
         self._objects: dict[str, dict[str, Obj]] = {}
         self._graves: OrderedDict[str, None] = OrderedDict()
         self._listeners: list[Listener] = []
@@ -82,26 +83,27 @@ class Informer:
 
     async def run(self) -> None:
         """List and watch until cancelled, whatever the server does meanwhile."""
-        pause, version = BACKOFF[0], None
+        pause = BACKOFF[0]
         while True:
             try:
-                if version is None:
-                    version = await self._list()
-                version = await self._watch(version)
+                if self._version is None:
+                    self._version = await self._list()
+                await self._watch(self._version)
                 pause = BACKOFF[0]
+                continue
             except ApiError as error:
-                version = None
+                self._version = None
                 if error.status == 404:
                     await self._absent()
                     continue
-                if error.status != 410:
-                    log.warning("%s: %s", self.resource.plural, error)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, BACKOFF[1])
+                if error.status == 410:
+                    continue
+                log.warning("%s: %s", self.resource.plural, error)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                log.info("%s: %r", self.resource.plural, error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, BACKOFF[1])
+                # What breaks is taken up where it stopped; only a refusal costs a new list.
+                log.debug("%s: %r", self.resource.plural, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, BACKOFF[1])
 
     async def _list(self) -> str:
         answer = await self._client.list_all(self.resource)
@@ -117,22 +119,16 @@ class Informer:
         self.synced.set()
         return str(answer["metadata"].get("resourceVersion", "0"))
 
-    async def _watch(self, version: str) -> str:
-        try:
-            async for event in self._client.watch(self.resource, version):
-                obj = event["object"]
-                if event["type"] == "ERROR":
-                    raise ApiError(obj.get("code", 500), obj.get("reason", ""), obj.get("message", ""))
-                version = obj["metadata"]["resourceVersion"]
-                if event["type"] == "DELETED":
-                    self._remove(obj)
-                elif event["type"] in {"ADDED", "MODIFIED"}:
-                    self._take(obj)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            # A stream that breaks is taken up where it stopped; only a refusal costs a new list.
-            log.info("%s: watch broke: %r", self.resource.plural, error)
-            await asyncio.sleep(BACKOFF[0])
-        return version
+    async def _watch(self, version: str) -> None:
+        async for event in self._client.watch(self.resource, version):
+            obj = event["object"]
+            if event["type"] == "ERROR":
+                raise ApiError(obj.get("code", 500), obj.get("reason", ""), obj.get("message", ""))
+            self._version = obj["metadata"]["resourceVersion"]
+            if event["type"] == "DELETED":
+                self._remove(obj)
+            elif event["type"] in {"ADDED", "MODIFIED"}:
+                self._take(obj)
 
     async def _absent(self) -> None:
         for obj in self.all():

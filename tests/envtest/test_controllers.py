@@ -1,0 +1,629 @@
+"""The sandbox's controllers on a living API server: the embedded one always, the real one where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import aiohttp.web
+import dns.message
+import dns.rrset
+import pytest
+import yaml
+from cryptography import x509 as cx509
+from dulwich import porcelain
+
+from infra.clients.errors import NotYet
+from infra.clients.waiting import wait_until
+from infra.sandbox.authority import make_authority, make_github_app
+from infra.sandbox.controllers.app import Options, run
+from infra.sandbox.controllers.github import GitHub
+from infra.sandbox.controllers.kube import resources as kinds
+from infra.sandbox.controllers.kube.client import ApiError, Client
+from infra.sandbox.controllers.kube.objects import condition, is_true
+from infra.sandbox.controllers.kube.resources import Obj, Resource
+from infra.sandbox.envtest import ControlPlane, available
+from infra.sandbox.envtest_home import prepare
+from infra.sandbox.settings import ROOT, SandboxSettings
+
+pytestmark = pytest.mark.envtest
+CHARTS = ROOT / "infra/sandbox/charts"
+PORTS = {"embedded": 18060, "envtest": 18061}
+SERVERS = {"master": 1, "worker": 2}
+T = TypeVar("T")
+
+
+@dataclass
+class Plane:
+    """An API server with controllers in this process."""
+
+    client: Client
+    home: Path
+    sandbox: Path
+    settings: SandboxSettings
+
+    async def see(self, probe: Callable[[], Awaitable[T | None]], what: str, timeout: float = 15) -> T:
+        """Wait until the probe finds something."""
+
+        async def look() -> T:
+            found = await probe()
+            if not found:
+                raise NotYet(f"no {what}")
+            return found
+
+        return await wait_until(look, describe=what, timeout=timeout, interval=0.05)
+
+    async def when(
+        self, resource: Resource, namespace: str, name: str, test: Callable[[Obj], Any], timeout: float = 15
+    ) -> Obj:
+        """Wait until an object is there and as wanted."""
+        last: list[Obj | None] = [None]
+
+        async def probe() -> Obj | None:
+            last[0] = await self.client.get(resource, namespace, name)
+            return last[0] if last[0] is not None and test(last[0]) else None
+
+        try:
+            return await self.see(probe, f"{resource.kind} {namespace}/{name}", timeout)
+        except Exception as error:
+            error.add_note(json.dumps(last[0])[:3000])
+            raise
+
+    async def gone(self, resource: Resource, namespace: str, name: str) -> None:
+        """Wait until an object is not there any more."""
+
+        async def probe() -> bool:
+            return await self.client.get(resource, namespace, name) is None
+
+        await self.see(probe, f"end of {resource.kind} {namespace}/{name}")
+
+    async def crds(self, pattern: str) -> None:
+        """Install a chart's CRDs."""
+        for path in sorted(CHARTS.glob(pattern)):
+            crd = yaml.safe_load(path.read_text())
+            with contextlib.suppress(ApiError):
+                await self.client.create(kinds.CRDS, crd)
+            await self.when(kinds.CRDS, "", crd["metadata"]["name"], lambda each: is_true(each, "Established"))
+
+    async def namespace(self, name: str) -> None:
+        with contextlib.suppress(ApiError):
+            await self.client.create(kinds.NAMESPACES, {"metadata": {"name": name}})
+
+    async def workload(
+        self, namespace: str, name: str, *, container: str = "main", labels: dict[str, str] | None = None, **more: Any
+    ) -> Obj:
+        """A Deployment that becomes available."""
+        await self.namespace(namespace)
+        own = {"app": name, **(labels or {})}
+        container_spec = {"name": container, "image": f"example/{name}", **more}
+        spec = {
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": own}, "spec": {"containers": [container_spec]}},
+        }
+        metadata = {"name": name, "namespace": namespace, "labels": own}
+        await self.client.create(kinds.DEPLOYMENTS, {"metadata": metadata, "spec": spec})
+        return await self.when(
+            kinds.DEPLOYMENTS, namespace, name, lambda each: each.get("status", {}).get("availableReplicas") == 1
+        )
+
+    async def service(self, namespace: str, name: str, app: str, **more: Any) -> None:
+        spec = {"selector": {"app": app}, "ports": [{"name": "https", "port": 10443, "targetPort": 10443}], **more}
+        await self.client.create(kinds.SERVICES, {"metadata": {"name": name, "namespace": namespace}, "spec": spec})
+
+
+@contextlib.contextmanager
+def embedded(home: Path, port: int) -> Iterator[None]:
+    """The embedded API server as a process of its own."""
+    prepare(home, f"https://127.0.0.1:{port}")
+    argv = [sys.executable, "-m", "infra.sandbox.kubernetes", "--home", str(home), "--port", str(port)]
+    with (home / "server.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(15)
+
+
+@pytest.fixture(scope="module", params=["embedded", "envtest"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    mode: str = request.param
+    if mode == "envtest" and available() is None:
+        pytest.skip("KUBEBUILDER_ASSETS names no control plane")
+    sandbox = tmp_path_factory.mktemp(mode)
+    home = sandbox / "clusters" / "dev"
+    home.mkdir(parents=True)
+    (home / "cluster.json").write_text(json.dumps(description(SERVERS)))
+    (sandbox / "ca").mkdir()
+    make_authority(sandbox / "ca")
+    (sandbox / "secrets/github-app").mkdir(parents=True)
+    make_github_app(sandbox / "secrets/github-app")
+    plane = ControlPlane(home, port=PORTS[mode]) if mode == "envtest" else embedded(home, PORTS[mode])
+    with plane:
+        yield mode, sandbox
+
+
+def description(counts: dict[str, int]) -> Obj:
+    servers = [
+        {
+            "name": f"dev-{role}-{number}",
+            "role": role,
+            "nodegroup": f"default-{role}",
+            "address": f"10.0.{len(role)}.{number}",
+            "flavor": "m1.large",
+        }
+        for role, count in counts.items()
+        for number in range(count)
+    ]
+    return {"name": "dev", "version": "v1.33.4", "nodes": servers}
+
+
+@pytest.fixture
+async def plane(server: tuple[str, Path]) -> AsyncIterator[Plane]:
+    mode, sandbox = server
+    home = sandbox / "clusters/dev"
+    offset = 100 if mode == "embedded" else 200
+    settings = SandboxSettings(
+        home=sandbox, port_base=18000 + offset, loadbalancer_network=IPv4Network(f"127.{79 + offset // 100}.0.0/16")
+    )
+    options = Options(home, sandbox, mode == "embedded", settings)
+    async with Client.from_kubeconfig(home / "admin.kubeconfig") as client:
+        ready = Plane(client, home, sandbox, settings)
+
+        async def answers() -> bool:
+            try:
+                await client.request("GET", "/version")
+            except (aiohttp.ClientError, OSError):
+                return False
+            return True
+
+        await ready.see(answers, "API server")
+        work = asyncio.create_task(run(options))
+        try:
+            await ready.when(kinds.NODES, "", "dev-worker-0", lambda node: is_true(node, "Ready"))
+            yield ready
+        finally:
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+
+
+async def test_workloads_volumes_and_nodes_live(plane: Plane) -> None:
+    await plane.namespace("core")
+    template = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "db", "image": "db"}]}}
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "cinder",
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    for name, more in {
+        "cinder": {"volumeBindingMode": "WaitForFirstConsumer"},
+        "moon": {"parameters": {"availability": "moon"}},
+    }.items():
+        body = {"metadata": {"name": name}, "provisioner": "cinder.csi.openstack.org", **more}
+        await plane.client.create(kinds.STORAGECLASSES, body)
+    spec = {
+        "replicas": 2,
+        "serviceName": "db",
+        "selector": {"matchLabels": {"app": "db"}},
+        "template": template,
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+    }
+    await plane.client.create(kinds.STATEFULSETS, {"metadata": {"name": "db", "namespace": "core"}, "spec": spec})
+    await plane.when(kinds.STATEFULSETS, "core", "db", lambda each: each.get("status", {}).get("readyReplicas") == 2)
+    bound = await plane.when(kinds.CLAIMS, "core", "data-db-1", lambda each: each["status"].get("phase") == "Bound")
+    volume = bound["spec"]["volumeName"]
+    lost = {"metadata": {"name": "lost", "namespace": "core"}, "spec": {**claim, "storageClassName": "moon"}}
+    await plane.client.create(kinds.CLAIMS, lost)
+
+    async def complaint() -> list[str]:
+        events = (await plane.client.list_all(kinds.EVENTS))["items"]
+        return [each["message"] for each in events if each["reason"] == "ProvisioningFailed"]
+
+    assert "moon" in (await plane.see(complaint, "event"))[0]
+    pending = await plane.client.get(kinds.CLAIMS, "core", "lost")
+    assert pending is not None
+    assert pending["status"]["phase"] == "Pending"
+    await plane.client.delete(kinds.STATEFULSETS, "core", "db")
+    await plane.gone(kinds.PODS, "core", "db-1")
+    await plane.client.delete(kinds.CLAIMS, "core", "data-db-1")
+    await plane.gone(kinds.VOLUMES, "", volume)
+
+
+async def test_a_failing_pod_a_job_and_a_lost_node(plane: Plane) -> None:
+    await plane.namespace("pods")
+    notes = {"plumbline.dev/sandbox-fail": "no database"}
+    container = {"name": "main", "image": "example/x"}
+    bad = {"metadata": {"name": "bad", "namespace": "pods", "annotations": notes}, "spec": {"containers": [container]}}
+    await plane.client.create(kinds.PODS, bad)
+    pod = await plane.when(kinds.PODS, "pods", "bad", lambda each: each["status"].get("containerStatuses"))
+    assert pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert not is_true(pod, "Ready")
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    job = {"metadata": {"name": "once", "namespace": "pods"}, "spec": {"template": template}}
+    await plane.client.create(kinds.JOBS, job)
+    await plane.when(kinds.JOBS, "pods", "once", lambda each: is_true(each, "Complete"))
+    daemon = {
+        "selector": {"matchLabels": {"app": "agent"}},
+        "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [container]}},
+    }
+    await plane.client.create(kinds.DAEMONSETS, {"metadata": {"name": "agent", "namespace": "pods"}, "spec": daemon})
+    await plane.when(kinds.DAEMONSETS, "pods", "agent", lambda each: each.get("status", {}).get("numberReady") == 2)
+    (plane.home / "cluster.json").write_text(json.dumps(description({"master": 1, "worker": 3})))
+    await plane.when(kinds.DAEMONSETS, "pods", "agent", lambda each: each.get("status", {}).get("numberReady") == 3)
+    (plane.home / "cluster.json").write_text(json.dumps(description(SERVERS)))
+    await plane.gone(kinds.NODES, "", "dev-worker-2")
+    await plane.when(kinds.DAEMONSETS, "pods", "agent", lambda each: each["status"].get("numberReady") == 2)
+
+
+async def test_a_deployment_rolls_out_and_back(plane: Plane) -> None:
+    await plane.workload("rolling", "web")
+    image = {"spec": {"replicas": 3, "template": {"spec": {"containers": [{"name": "main", "image": "example/two"}]}}}}
+    await plane.client.patch(kinds.DEPLOYMENTS, "rolling", "web", image)
+    done = await plane.when(
+        kinds.DEPLOYMENTS,
+        *("rolling", "web"),
+        lambda each: (
+            each["status"].get("updatedReplicas") == each["status"].get("availableReplicas") == 3
+            and each["status"]["observedGeneration"] == each["metadata"]["generation"]
+            and each["status"]["replicas"] == 3
+        ),
+    )
+    assert done["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2"
+    assert is_true(done, "Available")
+    said = condition(done, "Progressing")
+    assert said is not None
+    assert said["reason"] == "NewReplicaSetAvailable"
+
+
+async def install_cert_manager(plane: Plane) -> None:
+    await plane.crds("cert-manager/files/crds/*.yaml")
+    if await plane.client.get(kinds.DEPLOYMENTS, "cert-manager", "cert-manager") is None:
+        await plane.workload("cert-manager", "cert-manager", container="cert-manager-controller")
+        await plane.workload("cert-manager", "cert-manager-cainjector", container="cert-manager-cainjector")
+        issuer = {"metadata": {"name": "sandbox"}, "spec": {"ca": {"secretName": "sandbox-ca"}}}
+        await plane.client.create(kinds.CLUSTERISSUERS, issuer)
+    await plane.when(kinds.CLUSTERISSUERS, "", "sandbox", lambda each: is_true(each, "Ready"))
+
+
+async def certificate(plane: Plane, namespace: str, name: str, issuer: str, *names: str) -> None:
+    spec = {"secretName": name, "dnsNames": list(names), "issuerRef": {"kind": "ClusterIssuer", "name": issuer}}
+    spec |= {"privateKey": {"algorithm": "ECDSA"}}
+    await plane.client.create(kinds.CERTIFICATES, {"metadata": {"name": name, "namespace": namespace}, "spec": spec})
+
+
+def leaf_of(secret: Obj) -> cx509.Certificate:
+    return cx509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"]))
+
+
+async def test_certificates_are_real_and_follow_their_spec(plane: Plane) -> None:
+    await install_cert_manager(plane)
+    await plane.namespace("certs")
+    await certificate(plane, "certs", "web-tls", "sandbox", "a.example")
+    ready = await plane.when(kinds.CERTIFICATES, "certs", "web-tls", lambda each: is_true(each, "Ready"))
+    assert ready["status"]["revision"] == 1
+    said = condition(ready, "Ready")
+    assert said is not None
+    assert said["observedGeneration"] == ready["metadata"]["generation"]
+    secret = await plane.client.get(kinds.SECRETS, "certs", "web-tls")
+    assert secret is not None
+    authority = cx509.load_pem_x509_certificate((plane.sandbox / "ca/ca.crt").read_bytes())
+    leaf_of(secret).verify_directly_issued_by(authority)
+    change = {"spec": {"dnsNames": ["a.example", "b.example"]}}
+    await plane.client.patch(kinds.CERTIFICATES, "certs", "web-tls", change)
+    await plane.when(
+        kinds.CERTIFICATES, "certs", "web-tls", lambda each: each["status"]["revision"] == 2 and is_true(each, "Ready")
+    )
+    secret = await plane.client.get(kinds.SECRETS, "certs", "web-tls")
+    assert secret is not None
+    names = leaf_of(secret).extensions.get_extension_for_class(cx509.SubjectAlternativeName).value
+    assert set(names.get_values_for_type(cx509.DNSName)) == {"a.example", "b.example"}
+    await plane.client.delete(kinds.SECRETS, "certs", "web-tls")
+    await plane.when(kinds.SECRETS, "certs", "web-tls", lambda each: leaf_of(each) is not None)
+
+
+async def test_the_webhook_refuses_once_its_ca_is_trusted(plane: Plane) -> None:
+    await install_cert_manager(plane)
+    namespace, name = "cert-manager", "cert-manager-webhook"
+    if await plane.client.get(kinds.SERVICES, namespace, name) is None:
+        await plane.service(namespace, name, name)
+        arguments = ["--dynamic-serving-ca-secret-name=cert-manager-webhook-ca"]
+        await plane.workload(namespace, name, container="cert-manager-webhook", args=arguments)
+    hook = {
+        "name": "webhook.cert-manager.io",
+        "rules": [
+            {
+                "apiGroups": ["cert-manager.io"],
+                "apiVersions": ["v1"],
+                "operations": ["CREATE"],
+                "resources": ["certificates"],
+            }
+        ],
+        "clientConfig": {"service": {"name": name, "namespace": namespace, "path": "/validate", "port": 10443}},
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Fail",
+    }
+    notes = {"cert-manager.io/inject-ca-from-secret": "cert-manager/cert-manager-webhook-ca"}
+    await plane.client.create(kinds.VALIDATING, {"metadata": {"name": name, "annotations": notes}, "webhooks": [hook]})
+    try:
+        await plane.when(kinds.VALIDATING, "", name, lambda each: each["webhooks"][0]["clientConfig"].get("caBundle"))
+        await plane.namespace("hooked")
+
+        async def refused() -> str | None:
+            try:
+                await certificate(plane, "hooked", "empty", "sandbox")
+            except ApiError as error:
+                return error.message if "denied the request" in error.message else None
+            return None
+
+        assert "at least one of commonName" in await plane.see(refused, "refusal")
+        await certificate(plane, "hooked", "right", "sandbox", "right.example")
+    finally:
+        await plane.client.delete(kinds.VALIDATING, "", name)
+
+
+async def install_ingress(plane: Plane) -> str:
+    if await plane.client.get(kinds.SERVICES, "nginx-ingress", "nginx") is None:
+        labels = {"app.kubernetes.io/name": "nginx-ingress"}
+        await plane.workload("nginx-ingress", "nginx", labels=labels, args=["-ingress-class=nginx"])
+        await plane.service("nginx-ingress", "nginx", "nginx", type="LoadBalancer")
+    service = await plane.when(
+        kinds.SERVICES, "nginx-ingress", "nginx", lambda each: each["status"]["loadBalancer"].get("ingress")
+    )
+    return str(service["status"]["loadBalancer"]["ingress"][0]["ip"])
+
+
+async def fetch(address: str, port: int, name: str, authority: Path | None) -> tuple[int, str]:
+    """GET / of a name at an address, with full TLS verification where an authority is given."""
+    context: ssl.SSLContext | bool = ssl.create_default_context(cafile=str(authority)) if authority else False
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(
+            f"{'https' if authority else 'http'}://{address}:{port}/",
+            headers={"Host": name},
+            server_hostname=name if authority else None,
+            ssl=context,
+            allow_redirects=False,
+        ) as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+async def test_an_ingress_serves_its_certificate_by_name(plane: Plane) -> None:
+    await install_cert_manager(plane)
+    address = await install_ingress(plane)
+    await plane.workload("shop", "web")
+    await plane.service("shop", "web", "web")
+    backend = {"service": {"name": "web", "port": {"number": 10443}}}
+    rule = {"host": "shop.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    notes = {"cert-manager.io/cluster-issuer": "sandbox"}
+    spec = {
+        "ingressClassName": "nginx",
+        "tls": [{"hosts": ["shop.example"], "secretName": "shop-tls"}],
+        "rules": [rule],
+    }
+    body = {"metadata": {"name": "web", "namespace": "shop", "annotations": notes}, "spec": spec}
+    await plane.client.create(kinds.INGRESSES, body)
+    await plane.when(kinds.CERTIFICATES, "shop", "shop-tls", lambda each: is_true(each, "Ready"))
+    await plane.when(kinds.INGRESSES, "shop", "web", lambda each: each["status"]["loadBalancer"].get("ingress"))
+    https, authority = plane.settings.ingress_https_port, plane.sandbox / "ca/ca.crt"
+    assert await fetch(address, https, "shop.example", authority) == (200, "shop/web\n")
+    with pytest.raises(aiohttp.ClientConnectorCertificateError):
+        await fetch(address, https, "other.example", authority)
+    assert (await fetch(address, plane.settings.ingress_http_port, "shop.example", None))[0] == 301
+    assert (await fetch(address, plane.settings.ingress_http_port, "other.example", None))[0] == 404
+    await plane.client.patch(kinds.DEPLOYMENTS, "shop", "web", {"spec": {"replicas": 0}})
+
+    async def down() -> bool:
+        return (await fetch(address, https, "shop.example", authority))[0] == 502
+
+    await plane.see(down, "502")
+    await plane.client.delete(kinds.SERVICES, "nginx-ingress", "nginx")
+    await plane.gone(kinds.SERVICES, "nginx-ingress", "nginx")
+
+    async def closed() -> bool:
+        try:
+            await fetch(address, https, "shop.example", authority)
+        except aiohttp.ClientConnectorError:
+            return True
+        return False
+
+    await plane.see(closed, "closed port")
+    await plane.client.delete(kinds.DEPLOYMENTS, "nginx-ingress", "nginx")
+
+
+class Names(asyncio.DatagramProtocol):
+    """An authoritative server that knows one address for every name in its set."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = {}
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, source: Any) -> None:
+        query = dns.message.from_wire(data)
+        answer = dns.message.make_response(query)
+        name = query.question[0].name.to_text(omit_final_dot=True)
+        if name in self.known:
+            answer.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", self.known[name]))
+        self.transport.sendto(answer.to_wire(), source)
+
+
+async def test_an_acme_name_is_really_checked(plane: Plane) -> None:
+    await install_cert_manager(plane)
+    address = await install_ingress(plane)
+    loop = asyncio.get_running_loop()
+    servers = [
+        (await loop.create_datagram_endpoint(Names, (host, plane.settings.port("dns"))))
+        for host in ("127.0.53.1", "127.0.53.2")
+    ]
+    acme = {
+        "server": "https://acme.example/directory",
+        "privateKeySecretRef": {"name": "account"},
+        "solvers": [{"http01": {"ingress": {"ingressClassName": "nginx"}}}],
+    }
+    await plane.client.create(kinds.CLUSTERISSUERS, {"metadata": {"name": "letsencrypt"}, "spec": {"acme": acme}})
+    try:
+        await plane.when(kinds.CLUSTERISSUERS, "", "letsencrypt", lambda each: is_true(each, "Ready"))
+        await plane.namespace("acme")
+        await certificate(plane, "acme", "site", "letsencrypt", "site.example")
+
+        async def reason() -> str | None:
+            found = (await plane.client.list_all(kinds.CHALLENGES))["items"]
+            return found[0].get("status", {}).get("reason") if found else None
+
+        assert "no A record of site.example" in await plane.see(reason, "challenge")
+        servers[0][1].known["site.example"] = address
+        # One name server is not enough: the other one lags.
+        held = await plane.client.get(kinds.CERTIFICATES, "acme", "site")
+        assert held is not None
+        assert not is_true(held, "Ready")
+        servers[1][1].known["site.example"] = address
+        await plane.when(kinds.CERTIFICATES, "acme", "site", lambda each: is_true(each, "Ready"))
+
+        async def cleaned() -> bool:
+            return not (await plane.client.list_all(kinds.CHALLENGES))["items"]
+
+        await plane.see(cleaned, "end of the challenge")
+        solvers = [each["metadata"]["name"] for each in (await plane.client.list_all(kinds.INGRESSES))["items"]]
+        assert not [name for name in solvers if name.startswith("cm-acme")]
+    finally:
+        for transport, _ in servers:
+            transport.close()
+
+
+def commit(repository: Path, files: dict[str, str], message: str) -> str:
+    for name, text in files.items():
+        path = repository / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    porcelain.add(str(repository), [str(repository / name) for name in files])
+    who = b"Test <test@example.org>"
+    return porcelain.commit(str(repository), message=message.encode(), author=who, committer=who).decode()
+
+
+async def test_an_application_follows_git_heals_and_cascades(plane: Plane, tmp_path: Path) -> None:
+    await plane.crds("argo-cd/files/crds/*.yaml")
+    for component in ("application-controller", "repo-server"):
+        labels = {"app.kubernetes.io/part-of": "argocd", "app.kubernetes.io/component": component}
+        await plane.workload("argocd", f"argocd-{component}", labels=labels)
+    repository = tmp_path / "apps"
+    porcelain.init(str(repository)).close()
+    config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {a: '1'}\n"
+    first = commit(repository, {"dev/one.yaml": config, "dev/two.yaml": config.replace("one", "two")}, "first")
+    spec = {
+        "project": "default",
+        "source": {"repoURL": str(repository), "path": "dev", "targetRevision": "HEAD"},
+        "destination": {"server": "https://kubernetes.default.svc", "namespace": "delivered"},
+        "syncPolicy": {"automated": {"prune": True, "selfHeal": True}, "syncOptions": ["CreateNamespace=true"]},
+    }
+    metadata = {"name": "apps", "namespace": "argocd", "finalizers": ["resources-finalizer.argocd.argoproj.io"]}
+    await plane.client.create(kinds.APPLICATIONS, {"metadata": metadata, "spec": spec})
+
+    def synced(commit: str) -> Callable[[Obj], bool]:
+        return lambda app: (
+            (app.get("status", {}).get("sync") or {}) | {"revision": commit, "status": "Synced"}
+            == app.get("status", {}).get("sync")
+        )
+
+    app = await plane.when(kinds.APPLICATIONS, "argocd", "apps", synced(first))
+    assert app["status"]["operationState"]["phase"] == "Succeeded"
+    await plane.client.patch(kinds.CONFIGMAPS, "delivered", "one", {"data": {"a": "drift"}})
+    await plane.when(kinds.CONFIGMAPS, "delivered", "one", lambda each: each["data"]["a"] == "1")
+    (repository / "dev/two.yaml").unlink()
+    porcelain.rm(str(repository), [str(repository / "dev/two.yaml")])
+    second = commit(repository, {"dev/one.yaml": config.replace("'1'", "'2'")}, "second")
+    await plane.when(kinds.APPLICATIONS, "argocd", "apps", synced(second))
+    await plane.gone(kinds.CONFIGMAPS, "delivered", "two")
+    commit(repository, {"dev/kustomization.yaml": "resources: [one.yaml]\n"}, "third")
+    told = await plane.when(kinds.APPLICATIONS, "argocd", "apps", lambda each: each["status"].get("conditions"))
+    assert told["status"]["sync"]["status"] == "Unknown"
+    assert "Kustomize" in told["status"]["conditions"][0]["message"]
+    await plane.client.delete(kinds.APPLICATIONS, "argocd", "apps")
+    await plane.gone(kinds.APPLICATIONS, "argocd", "apps")
+    assert await plane.client.get(kinds.CONFIGMAPS, "delivered", "one") is None
+
+
+@contextlib.asynccontextmanager
+async def github(plane: Plane) -> AsyncIterator[GitHub]:
+    hub = GitHub(plane.sandbox)
+    runner = aiohttp.web.AppRunner(hub.app(), access_log=None)
+    await runner.setup()
+    await aiohttp.web.TCPSite(runner, "127.0.0.1", plane.settings.port("github")).start()
+    try:
+        yield hub
+    finally:
+        await runner.cleanup()
+
+
+async def test_runners_register_with_the_right_secret_and_leave_cleanly(plane: Plane) -> None:
+    await plane.crds("gha-runner-scale-set-controller/crds/*.yaml")
+    labels = {"app.kubernetes.io/part-of": "gha-rs-controller"}
+    await plane.workload("arc-systems", "arc", labels=labels)
+    await plane.namespace("arc-runners")
+    template = {"spec": {"containers": [{"name": "runner", "image": "runner"}]}}
+    spec = {
+        "githubConfigUrl": "https://github.com/example/app",
+        "githubConfigSecret": "app",
+        "minRunners": 1,
+        "maxRunners": 3,
+        "template": template,
+    }
+    body = {"metadata": {"name": "build", "namespace": "arc-runners"}, "spec": spec}
+    async with github(plane) as hub:
+        wrong = {"github_token": base64.b64encode(b"wrong").decode()}
+        await plane.client.create(
+            kinds.SECRETS, {"metadata": {"name": "app", "namespace": "arc-runners"}, "data": wrong}
+        )
+        await plane.client.create(kinds.RUNNERSETS, body)
+        await plane.when(
+            kinds.RUNNERSETS, "arc-runners", "build", lambda each: each.get("status", {}).get("phase") == "Failed"
+        )
+        assert hub.registrations() == []
+        folder = plane.sandbox / "secrets/github-app"
+        right = {path.name: base64.b64encode(path.read_bytes()).decode() for path in folder.iterdir()}
+        await plane.client.patch(kinds.SECRETS, "arc-runners", "app", {"data": {"github_token": None, **right}})
+        ready = await plane.when(
+            kinds.RUNNERSETS, "arc-runners", "build", lambda each: each["status"].get("runningEphemeralRunners") == 1
+        )
+        assert ready["metadata"]["annotations"]["runner-scale-set-id"] == "1"
+        assert [each["name"] for each in hub.registrations()] == ["build"]
+        listeners = (await plane.client.list_all(kinds.LISTENERS))["items"]
+        assert [each["metadata"]["namespace"] for each in listeners] == ["arc-systems"]
+        await plane.client.delete(kinds.RUNNERSETS, "arc-runners", "build")
+        await plane.gone(kinds.RUNNERSETS, "arc-runners", "build")
+        assert hub.registrations() == []
+
+
+async def test_load_balancer_addresses_are_stable_unique_and_given_back(plane: Plane) -> None:
+    await plane.namespace("balanced")
+    for name in ("one", "two"):
+        await plane.service("balanced", name, "x", type="LoadBalancer")
+    given = [
+        (await plane.when(kinds.SERVICES, "balanced", name, lambda each: each["status"]["loadBalancer"].get("ingress")))
+        for name in ("one", "two")
+    ]
+    addresses = [each["status"]["loadBalancer"]["ingress"][0]["ip"] for each in given]
+    assert len(set(addresses)) == 2
+    assert all("service.kubernetes.io/load-balancer-cleanup" in each["metadata"]["finalizers"] for each in given)
+    held = json.loads((plane.sandbox / "loadbalancers.json").read_text())
+    assert held[addresses[0]] == "dev/balanced/one"
+    await plane.client.delete(kinds.SERVICES, "balanced", "one")
+    await plane.gone(kinds.SERVICES, "balanced", "one")
+    assert addresses[0] not in json.loads((plane.sandbox / "loadbalancers.json").read_text())
+    assert os.stat(plane.sandbox / "loadbalancers.json").st_mode & 0o077 == 0
