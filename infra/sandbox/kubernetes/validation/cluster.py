@@ -45,6 +45,9 @@ def service(item: Object) -> list[Cause]:
         names.add(name)
         if not 0 < port["port"] < 65536:
             causes.append(invalid_value(f"{where}.port", port["port"], "must be between 1 and 65535, inclusive"))
+        target = port["targetPort"]
+        if isinstance(target, int) and not 0 < target < 65536:
+            causes.append(invalid_value(f"{where}.targetPort", target, "must be between 1 and 65535, inclusive"))
         if port["protocol"] not in ("TCP", "UDP", "SCTP"):
             causes.append(not_supported(f"{where}.protocol", port["protocol"], ["SCTP", "TCP", "UDP"]))
     if spec["type"] not in _SERVICE_TYPES:
@@ -180,7 +183,7 @@ def webhooks(item: Object) -> list[Cause]:
         if name.count(".") < 2:
             text = "should be a domain with at least three segments separated by dots"
             causes.append(invalid_value(f"{where}.name", name, text))
-        if hook.get("sideEffects") is None:
+        if not hook.get("sideEffects"):
             causes.append(required(f"{where}.sideEffects", "must specify one of None, NoneOnDryRun"))
         elif hook["sideEffects"] not in ("None", "NoneOnDryRun"):
             causes.append(not_supported(f"{where}.sideEffects", hook.get("sideEffects"), ["None", "NoneOnDryRun"]))

@@ -145,7 +145,7 @@ def claim(old: Object, new: Object) -> list[Cause]:
 def priority_class(old: Object, new: Object) -> list[Cause]:
     if old.get("value") == new.get("value"):
         return []
-    return [field_forbidden("value", "may not be changed in an update.")]
+    return [field_forbidden("Value", "may not be changed in an update.")]
 
 
 def ingress_class(old: Object, new: Object) -> list[Cause]:
