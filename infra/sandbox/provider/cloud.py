@@ -35,11 +35,14 @@ class Stopped(Exception):
 class Answer(Protocol):
     """What is used of a response."""
 
-    status_code: int
-    headers: Mapping[str, str]
-    text: str
-    url: str
-
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def url(self) -> str: ...
     def json(self) -> Any: ...
 
 

@@ -46,10 +46,10 @@ _ROWS = """
     delayed_auth                  bool   optional
     allow_reauth                  bool   optional
     cloud                         string optional
-    max_retries                   number optional
+    max_retries                   number optional default=0
     endpoint_overrides            map    optional
-    disable_no_cache_header       bool   optional
-    enable_logging                bool   optional
+    disable_no_cache_header       bool   optional default=false
+    enable_logging                bool   optional default=false
 """
 PROVIDER = Table(table(_ROWS).arguments[1:])
 """The provider's arguments: a table without `id`."""

@@ -20,7 +20,7 @@ from typing import Any
 MAGIC = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
 """What terraform puts in TF_PLUGIN_MAGIC_COOKIE (go-plugin's check against being started by hand)."""
 
-PARENT_POLL = 0.5
+PARENT_POLL = 0.2
 """Seconds after which an orphan notices that terraform is gone."""
 
 

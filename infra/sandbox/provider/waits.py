@@ -6,9 +6,9 @@ for a moment after it was accepted, and the old status after a change was accept
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from infra.sandbox.provider.cloud import Cloud, CloudError
@@ -55,10 +55,10 @@ def wait_for(
         WaitFailed: an error status (its reason is in the sentence), or the timeout.
         Stopped: terraform asked for an end.
     """
-    started = time.monotonic()
+    started = monotonic()
     status, errors = "", 0
     while True:
-        young = time.monotonic() - started < SETTLE
+        young = monotonic() - started < SETTLE
         document: dict[str, Any] | None = None
         try:
             document, errors = look(), 0
@@ -76,7 +76,7 @@ def wait_for(
                 raise WaitFailed(f"{goal.what} is in an error state: {status}: {reason}")
             if status == goal.target and (goal.gone or not young or _is_fresh(goal, document)):
                 return {} if goal.gone else document
-        if time.monotonic() - started > timeout:
+        if monotonic() - started > timeout:
             raise WaitFailed(
                 f"timeout while waiting for state to become '{goal.target}' "
                 f"(last state: '{status}', timeout: {timeout:g}s)"
