@@ -8,6 +8,7 @@ second attempt does no harm.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import email.utils
 import random
@@ -72,10 +73,8 @@ def retry_after(headers: Mapping[str, str], *, now: float | None = None) -> floa
     value = headers.get("Retry-After") or headers.get("retry-after")
     if not value:
         return None
-    try:
+    with contextlib.suppress(ValueError):
         return max(0.0, float(value))
-    except ValueError:
-        pass
     try:
         date = email.utils.parsedate_to_datetime(value)
     except (TypeError, ValueError):

@@ -229,7 +229,9 @@ def _agrees(answer: Answer, wanted: frozenset[str]) -> bool:
 def normal(record: str, type: str) -> str:
     """A record's text in the one form in which equal records are equal."""
     try:
-        parsed = dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.from_text(type), record, origin=dns.name.root)
+        parsed = dns.rdata.from_text(
+            dns.rdataclass.IN, dns.rdatatype.from_text(type), record, origin=dns.name.root, relativize=False
+        )
     except (dns.exception.DNSException, ValueError) as error:
         raise InvalidInput(f"{record!r} is no {type} record.", detail=str(error)) from error
     text: str = parsed.canonicalize().to_text() if hasattr(parsed, "canonicalize") else parsed.to_text()

@@ -9,10 +9,17 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import urllib3
-from dulwich.client import HTTPProxyUnauthorized, HTTPUnauthorized, StrangeHostname, get_transport_and_path
+from dulwich.client import (
+    HTTPProxyUnauthorized,
+    HTTPUnauthorized,
+    StrangeHostname,
+    default_urllib3_manager,
+    get_transport_and_path,
+)
 from dulwich.config import ConfigFile, StackedConfig
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.refs import SYMREF
@@ -24,7 +31,27 @@ from infra.clients.waiting import Clock
 from infra.settings import Settings, get_settings
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+SCHEMES = frozenset({"", "http", "https", "ssh", "git", "git+ssh", "file"})
 _STATUS = re.compile(r"unexpected http resp (\d{3})")
+
+
+class _Pool(urllib3.PoolManager):
+    """Closes what dulwich leaves open: it drops an error's response with its connection unread."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._answers: list[urllib3.BaseHTTPResponse] = []
+
+    def urlopen(self, *arguments: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+        answer = super().urlopen(*arguments, **options)
+        self._answers.append(answer)
+        return answer
+
+    def clear(self) -> None:
+        for answer in self._answers:
+            answer.close()
+        self._answers.clear()
+        super().clear()
 
 
 class GitClient:
@@ -79,14 +106,22 @@ class GitClient:
         self._caller.close()
 
     def _refs(self, url: str) -> Mapping[str, str]:
-        config = ConfigFile()
-        config.set((b"http",), b"timeout", str(self._timeout).encode())
+        scheme = urlsplit(url).scheme if "://" in url else ""
+        if scheme not in SCHEMES:
+            raise InvalidInput(f"{shown(url)} is no address of a git repository.", hint="Use https or ssh, or a path.")
+        web = scheme in ("http", "https")
+        # An empty configuration: nobody's ~/.gitconfig rewrites what the environment declares.
+        config = StackedConfig([ConfigFile()])
+        pool: Any = None
+        if web:
+            pool = default_urllib3_manager(config, pool_manager_cls=_Pool, base_url=url, timeout=self._timeout)
         try:
             client, path = get_transport_and_path(
                 url,
-                config=StackedConfig([config]),  # nobody's ~/.gitconfig rewrites what the environment declares
-                username=self._username,
-                password=self._password.get_secret_value() if self._password else None,
+                config=config,
+                pool_manager=pool,
+                username=self._username if web else None,
+                password=self._password.get_secret_value() if self._password and web else None,
                 ssh_command=f"ssh -o BatchMode=yes -o ConnectTimeout={int(self._timeout)}",
                 quiet=True,
             )
@@ -96,6 +131,9 @@ class GitClient:
             if known is None:
                 raise
             raise known from error
+        finally:
+            if pool is not None:
+                pool.clear()
         found = {name.decode(): sha.decode() for name, sha in result.refs.items() if sha and not sha.startswith(SYMREF)}
         for name, target in result.symrefs.items():
             if target.decode() in found:

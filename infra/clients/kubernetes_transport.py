@@ -19,7 +19,7 @@ import yaml
 from kubernetes import client as kube
 
 from infra.clients.calling import Caller, error_for, retry_after
-from infra.clients.errors import InvalidInput, Misconfigured, NotFound, PlumblineError, Refused, Temporary, Unavailable
+from infra.clients.errors import InvalidInput, Misconfigured, PlumblineError, Refused, Temporary, Unavailable
 from infra.clients.private import PrivateFolder
 from infra.clients.waiting import Clock
 from infra.settings import Settings, get_settings
@@ -248,16 +248,3 @@ def _file(entry: Mapping[str, Any], key: str, kubeconfig: Path, keep: Callable[[
     if entry.get(f"{key}-data"):
         return str(keep(key, base64.b64decode(entry[f"{key}-data"])))
     return str(kubeconfig.parent / entry[key]) if entry.get(key) else None
-
-
-__all__ = [
-    "USER_AGENT",
-    "Expired",
-    "NotFound",
-    "Object",
-    "Transport",
-    "WebhookUnavailable",
-    "read_kubeconfig",
-    "refusal",
-    "unreachable",
-]

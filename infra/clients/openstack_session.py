@@ -126,17 +126,6 @@ class OpenStackSession:
         """Sign in now, so that a wrong credential is found before anything else is done."""
         await self._caller.read(lambda: self._guarded("Keystone", "sign in", self._connect().session.get_token))
 
-    async def has(self, service: str) -> bool:
-        """Whether the cloud's catalogue lists `service`."""
-
-        def look() -> bool:
-            connection = self._connect()
-            return bool(
-                self._guarded("Keystone", "sign in", lambda: connection.endpoint_for(service.replace("_", "-")))
-            )
-
-        return await self._caller.read(look)
-
     def close(self) -> None:
         """Close the connections."""
         self._caller.close()

@@ -164,12 +164,10 @@ def _chain(secure: ssl.SSLSocket) -> list[bytes]:
 def parse(certificate: x509.Certificate) -> Certificate:
     """What we look at in a certificate."""
     sans: list[str] = []
-    try:
+    with contextlib.suppress(x509.ExtensionNotFound):
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         sans += extension.get_values_for_type(x509.DNSName)
         sans += [str(address) for address in extension.get_values_for_type(x509.IPAddress)]
-    except x509.ExtensionNotFound:
-        pass
     return Certificate(
         subject=certificate.subject.rfc4514_string(),
         issuer=certificate.issuer.rfc4514_string(),

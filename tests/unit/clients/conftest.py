@@ -50,7 +50,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 SERVICES = {
     "compute": "/compute/v2.1",
-    "image": "/image",
+    "image": "/image/v2",
     "container-infra": "/magnum/v1",
     "dns": "/dns/v2",
 }
@@ -74,17 +74,6 @@ class FakeCloud:
         }
         server.expect_request("/identity/v3", method="GET").respond_with_json({"version": version})
         server.expect_request("/identity/v3/auth/tokens", method="POST").respond_with_handler(self._token)
-        server.expect_request("/image/").respond_with_json(
-            {
-                "versions": [
-                    {
-                        "id": "v2.9",
-                        "status": "CURRENT",
-                        "links": [{"rel": "self", "href": server.url_for("/image/v2/")}],
-                    }
-                ]
-            }
-        )
 
     def _token(self, request: Request) -> Response:
         if request.get_json()["auth"]["identity"]["password"]["user"]["password"] != "p4ssw0rd":

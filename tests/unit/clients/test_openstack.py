@@ -310,3 +310,58 @@ async def test_the_project_and_parallel_first_requests(cloud: Any, client: Any) 
     answer(cloud, "GET", "/magnum/v1/clusters", (200, {"clusters": []}))
     assert await client.project_id() == "p1"
     assert await asyncio.gather(*(client.magnum.clusters() for _ in range(6))) == [()] * 6
+
+
+async def test_images_templates_zones_and_what_compute_deletes(cloud: Any, client: Any) -> None:
+    image = {"id": "i1", "name": "fcos", "status": "queued", "os_distro": "fedora-coreos"}
+    images = {"images": [image, {**image, "id": "i2", "status": "active"}]}
+    cloud.server.expect_request("/image/v2/images", query_string="limit=200&name=fcos").respond_with_json(images)
+    cloud.server.expect_request("/image/v2/images").respond_with_json({"images": []})
+    answer(cloud, "GET", "/image/v2/images/i1", (200, image))
+    assert (await client.compute.image("fcos")).id == "i2"
+    assert (await client.compute.image("i1")).os_distro == "fedora-coreos"
+    zones = [{"zoneName": name, "zoneState": {"available": name == "nova"}} for name in ("nova", "down")]
+    answer(cloud, "GET", "/compute/v2.1/os-availability-zone", (200, {"availabilityZoneInfo": zones}))
+    assert await client.compute.availability_zones() == ("nova",)
+    answer(cloud, "DELETE", "/compute/v2.1/os-keypairs/k", (202, {}))
+    assert await client.compute.delete_keypair("k") is True
+    answer(cloud, "GET", "/compute/v2.1/os-keypairs", (200, {"keypairs": [{"keypair": {"name": "k"}}]}))
+    assert [item.name for item in await client.compute.keypairs()] == ["k"]
+    template = {"uuid": "t1", "name": "t", "labels": {"kube_tag": "v1"}}
+    answer(cloud, "GET", "/magnum/v1/clustertemplates/t", (200, template))
+    answer(cloud, "GET", "/magnum/v1/clustertemplates", (200, {"clustertemplates": [template]}))
+    assert (await client.magnum.template("t")).labels == {"kube_tag": "v1"}
+    assert [item.uuid for item in await client.magnum.templates()] == ["t1"]
+
+
+async def test_node_groups_and_certificates(cloud: Any, client: Any) -> None:
+    answer(cloud, "GET", "/magnum/v1/clusters/c1/nodegroups", (200, {"nodegroups": [GROUP]}))
+    answer(cloud, "GET", "/magnum/v1/clusters/c1/nodegroups/default-worker", (200, {**GROUP, "node_addresses": ["a"]}))
+    answer(cloud, "DELETE", "/magnum/v1/clusters/c1/nodegroups/build", (404, {}))
+    answer(cloud, "GET", "/magnum/v1/clusters/none/nodegroups", (404, {}))
+    assert (await client.magnum.node_groups("c1"))[0].node_addresses == ("a",)
+    assert await client.magnum.delete_node_group("c1", "build") is False
+    with pytest.raises(NotFound):
+        await client.magnum.node_groups("none")
+    answer(cloud, "GET", "/magnum/v1/certificates/c1", (200, {"pem": "CA"}))
+    answer(cloud, "GET", "/magnum/v1/certificates/c2", (404, {}))
+    body = {"cluster_uuid": "c1", "csr": "CSR"}
+    cloud.server.expect_request("/magnum/v1/certificates", method="POST", json=body).respond_with_json({"pem": "CERT"})
+    assert await client.magnum.ca_certificate("c1") == "CA"
+    assert await client.magnum.sign("c1", "CSR") == "CERT"
+    with pytest.raises(NotFound):
+        await client.magnum.ca_certificate("c2")
+
+
+async def test_an_old_magnum_is_a_sentence(cloud: Any, client: Any) -> None:
+    answer(cloud, "GET", "/magnum/v1/clusters/dev", (406, {"errors": [{"detail": "Version 1.10 is not supported"}]}))
+    with pytest.raises(Misconfigured, match="Victoria"):
+        await client.magnum.cluster("dev")
+
+
+async def test_a_node_group_that_failed_gives_its_cause(cloud: Any, client: Any) -> None:
+    answer(cloud, "GET", "/magnum/v1/clusters/c1", (200, CLUSTER))
+    failed = {**GROUP, "status": "UPDATE_FAILED", "status_reason": "quota"}
+    answer(cloud, "GET", "/magnum/v1/clusters/c1/nodegroups/default-worker", (404, {}), (200, failed))
+    with pytest.raises(Failed, match="quota"):
+        await client.magnum.wait_settled("c1", timeout=60, nodes={"default-worker": 3})
