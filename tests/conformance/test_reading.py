@@ -187,7 +187,7 @@ def test_watch_from_the_start_and_from_the_past(cluster: Cluster, configs: str) 
 def test_watch_as_table(cluster: Cluster, configs: str) -> None:
     with Watch(cluster, f"{configs}?watch=true&timeoutSeconds=1&labelSelector=x", TABLE) as watch:
         pass
-    assert [event["object"]["rows"][0]["cells"][0] for event in watch.events] == ["a", "b"]
+    assert sorted(event["object"]["rows"][0]["cells"][0] for event in watch.events) == ["a", "b"]
     assert watch.events[0]["object"]["columnDefinitions"]
     assert not watch.events[1]["object"].get("columnDefinitions")
 

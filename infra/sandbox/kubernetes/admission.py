@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import ssl
 import uuid
 from collections.abc import Iterator
@@ -179,7 +180,7 @@ class Webhooks:
             raise CallFailed(f"{what}: x509: {error.certificate_error}") from error
         except aiohttp.ClientConnectorError as error:
             where = f"dial tcp {error.host}:{error.port}"
-            raise CallFailed(f"{what}: {where}: connect: {error.strerror.lower() or error}") from error
+            raise CallFailed(f"{what}: {where}: connect: {_reason(error.os_error)}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise CallFailed(f"{what}: {error}") from error
         return _response(body, review, what)
@@ -216,6 +217,11 @@ class Webhooks:
                     raise CallFailed(f"unable to load root certificates: {error}") from error
             self._contexts[bundle] = context
         return context
+
+
+def _reason(error: OSError) -> str:
+    """`connection refused`, as Go says it."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def _rule_matches(rule: Object, resource: Resource, call: Call) -> bool:

@@ -30,6 +30,7 @@ def _made(name: str, cell: Callable[[Object], Any], kind: str = "string", priori
 
 
 _NAME = Column("Name", "metadata.name", "string", "name", 0)
+CREATED = Column("Created At", "", "date", "", 0, "", lambda item: item["metadata"].get("creationTimestamp"))
 _AGE = _made("Age", lambda item: age(item["metadata"].get("creationTimestamp")))
 
 
@@ -269,7 +270,10 @@ COLUMNS: dict[str, list[Column]] = {
     "endpoints": [_NAME, _made("Endpoints", _endpoints), _AGE],
     "events": [
         _made("Last Seen", lambda item: age(item.get("lastTimestamp"))), Column("Type", "type"), Column("Reason", "reason"),
-        _made("Object", _event_object), Column("Message", "message"),
+        _made("Object", _event_object), _made("Subobject", lambda item: _at(item, "involvedObject.fieldPath"), priority=1),
+        _made("Source", lambda item: _at(item, "source.component"), priority=1), Column("Message", "message"),
+        _made("First Seen", lambda item: age(item.get("firstTimestamp")), priority=1),
+        _made("Count", lambda item: str(item.get("count", 1)), priority=1), Column("Name", "metadata.name", "string", "name", 1),
     ],
     "persistentvolumeclaims": [
         _NAME, _made("Status", _claim_status), _made("Volume", lambda item: _at(item, "spec.volumeName")),
@@ -346,13 +350,13 @@ COLUMNS: dict[str, list[Column]] = {
         Column("ReclaimPolicy", "reclaimPolicy"), Column("VolumeBindingMode", "volumeBindingMode"),
         _made("AllowVolumeExpansion", lambda item: bool(item.get("allowVolumeExpansion"))), _AGE,
     ],
-    "roles.rbac.authorization.k8s.io": [_NAME, Column("Created At", "metadata.creationTimestamp")],
-    "clusterroles.rbac.authorization.k8s.io": [_NAME, Column("Created At", "metadata.creationTimestamp")],
+    "roles.rbac.authorization.k8s.io": [_NAME, CREATED],
+    "clusterroles.rbac.authorization.k8s.io": [_NAME, CREATED],
     "rolebindings.rbac.authorization.k8s.io": _BINDING,
     "clusterrolebindings.rbac.authorization.k8s.io": _BINDING,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": [_NAME, _made("Webhooks", _webhook_count, "integer"), _AGE],
     "validatingwebhookconfigurations.admissionregistration.k8s.io": [_NAME, _made("Webhooks", _webhook_count, "integer"), _AGE],
-    "customresourcedefinitions.apiextensions.k8s.io": [_NAME, Column("Created At", "metadata.creationTimestamp")],
+    "customresourcedefinitions.apiextensions.k8s.io": [_NAME, CREATED],
     "apiservices.apiregistration.k8s.io": [
         _NAME, _made("Service", _api_service), _made("Available", _available), _AGE
     ],

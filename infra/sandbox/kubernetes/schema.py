@@ -89,8 +89,9 @@ def _combined(schema: Schema, value: Any, path: str) -> list[Cause]:
     return causes
 
 
-def _rule(path: str, value: Any, text: str) -> Cause:
-    return invalid_value(path, value if not isinstance(value, dict | list) else "", f"{path} in body {text}")
+def _rule(path: str, _value: Any, text: str) -> Cause:
+    """The real server names no field for these, only a path in the text."""
+    return Cause("<nil>", "FieldValueInvalid", f'Invalid value: "": "{path}" {text}')
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import Any
 
 from infra.sandbox.kubernetes import jsonpath
 from infra.sandbox.kubernetes.age import age
-from infra.sandbox.kubernetes.columns import COLUMNS, Column
+from infra.sandbox.kubernetes.columns import COLUMNS, CREATED, Column
 from infra.sandbox.kubernetes.resources import Resource
 
 Object = dict[str, Any]
@@ -21,7 +21,7 @@ def _definition(column: Column) -> Object:
 def columns(resource: Resource) -> list[Column]:
     """The columns of a kind; Name and Age where it declares none."""
     if resource.custom is None:
-        return COLUMNS.get(resource.storage) or [NAME, Column("Age", "metadata.creationTimestamp", "date", "", 0)]
+        return COLUMNS.get(resource.storage) or [NAME, CREATED]
     declared = resource.custom.get("columns")
     if not declared:
         return [NAME, Column("Age", ".metadata.creationTimestamp", "date", "", 0)]
