@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import os
 import signal
 import ssl
 import subprocess
@@ -209,10 +208,11 @@ async def test_workloads_volumes_and_nodes_live(plane: Plane) -> None:
         "storageClassName": "cinder",
         "resources": {"requests": {"storage": "1Gi"}},
     }
-    for name, more in {
+    classes: dict[str, Obj] = {
         "cinder": {"volumeBindingMode": "WaitForFirstConsumer"},
         "moon": {"parameters": {"availability": "moon"}},
-    }.items():
+    }
+    for name, more in classes.items():
         body = {"metadata": {"name": name}, "provisioner": "cinder.csi.openstack.org", **more}
         await plane.client.create(kinds.STORAGECLASSES, body)
     spec = {
@@ -626,4 +626,4 @@ async def test_load_balancer_addresses_are_stable_unique_and_given_back(plane: P
     await plane.client.delete(kinds.SERVICES, "balanced", "one")
     await plane.gone(kinds.SERVICES, "balanced", "one")
     assert addresses[0] not in json.loads((plane.sandbox / "loadbalancers.json").read_text())
-    assert os.stat(plane.sandbox / "loadbalancers.json").st_mode & 0o077 == 0
+    assert (plane.sandbox / "loadbalancers.json").stat().st_mode & 0o077 == 0

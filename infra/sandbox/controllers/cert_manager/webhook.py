@@ -200,7 +200,7 @@ def with_bundle(resource: Resource, obj: Obj, bundle: str) -> Obj | None:
     if resource is CRDS:
         conversion = obj["spec"].get("conversion") or {}
         client = (conversion.get("webhook") or {}).get("clientConfig")
-        if conversion.get("strategy") != "Webhook" or not client or client.get("caBundle") == bundle:
+        if conversion.get("strategy") != "Webhook" or client is None or client.get("caBundle") == bundle:
             return None
         return {"spec": {"conversion": {"webhook": {"clientConfig": {"caBundle": bundle}}}}}
     hooks = obj.get("webhooks") or []
