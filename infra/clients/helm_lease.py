@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from infra.clients.errors import Conflict, PlumblineError, Temporary
+from infra.clients.errors import Conflict, NotFound, PlumblineError, Temporary
 from infra.clients.helm_command import WRITER
 from infra.clients.kubernetes import KubernetesClient, Object
 
@@ -175,7 +175,10 @@ class ReleaseLease:
         if found is None or found["spec"].get("holderIdentity") != self.identity:
             raise Lost(f"Somebody took the lease {self._name}.")
         found["spec"]["renewTime"] = stamp(self._now())
-        self._lease = await self._kubernetes.replace(found)
+        try:
+            self._lease = await self._kubernetes.replace(found)
+        except NotFound as error:
+            raise Lost(f"Somebody deleted the lease {self._name}.") from error
 
 
 def lease_name(namespace: str, release: str) -> str:

@@ -28,7 +28,7 @@ from infra.clients.errors import (
 )
 from infra.clients.helm import HelmClient
 from infra.clients.helm_chart import read_chart, same
-from infra.clients.helm_command import failure
+from infra.clients.helm_command import WRITER, failure
 from infra.clients.helm_lease import ENDED, ENDS_BY, Lost, ReleaseLease, identity, stamp, while_holding
 from infra.clients.helm_prune import forgotten
 from infra.clients.helm_records import HelmRelease, decode, encode, release_of
@@ -182,6 +182,7 @@ async def test_a_strangers_helm_gets_its_time(helm: Any, api: Any, chart: Path, 
     api.put("secrets", record(1, "pending-install"))  # since a minute ago; helm may take 60 s and a margin of 60 s
     with pytest.raises(Conflict, match="may be at work") as caught:
         await helm.ensure("demo", "apps", chart, {})
+    assert caught.value.retry_after is not None
     assert 59 < caught.value.retry_after < 61
     ended = next(item for (kind, _, _), item in api.objects.items() if kind == "leases")
     assert ended["metadata"]["annotations"][ENDED] == "1"
@@ -295,9 +296,7 @@ async def test_a_holder_elsewhere_is_dead_when_its_lease_and_its_helm_have_ended
 async def test_a_helm_that_outlived_its_parent_counts_as_alive(kubernetes: Any, api: Any) -> None:
     holder = dead_holder()
     api.put("leases", lease(holder=holder, renewed=NOW))
-    orphan = await asyncio.create_subprocess_exec(
-        "sleep", "30", env={"PATH": "/usr/bin:/bin", helm_lease.WRITER: holder}
-    )
+    orphan = await asyncio.create_subprocess_exec("sleep", "30", env={"PATH": "/usr/bin:/bin", WRITER: holder})
     ours = ReleaseLease(kubernetes, "apps", "demo", runs_for=60, now=lambda: NOW)
     try:
         with pytest.raises(Conflict):
