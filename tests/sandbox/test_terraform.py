@@ -364,3 +364,48 @@ async def test_a_cloud_nobody_knows_is_a_setting_to_correct(make: Make) -> None:
         await terraform.apply(await terraform.plan())
     assert type(caught.value).__name__ == "Misconfigured"
     assert not isinstance(caught.value, Failed)
+
+
+class Faults:
+    """Sets and clears faults as a person would."""
+
+    def __call__(self, *arguments: str) -> None:
+        environment = {**os.environ, "PLUMBLINE_SANDBOX_HOME": str(HOME)}
+        line = [sys.executable, "-m", "infra.sandbox", "faults", *arguments]
+        subprocess.run(line, cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+@pytest.fixture
+def faults() -> Iterator[Faults]:
+    if not (HOME / "control.json").exists():
+        pytest.skip(f"the cloud in {HOME} has no fault injection")
+    faults = Faults()
+    yield faults
+    faults("clear")
+
+
+async def test_a_failed_creation_is_final_and_may_be_replaced_by_agreement(
+    make: Make, magnum: Magnum, faults: Faults
+) -> None:
+    terraform = make(node_groups=())
+    faults("set", "--cluster", terraform.environment, "--create", "fail", "--reason", "No valid host was found")
+    with pytest.raises(Failed, match="No valid host was found"):
+        await terraform.apply(await terraform.plan())
+    broken = magnum.cluster(terraform.environment)["uuid"]
+    again = await terraform.plan()
+    (change,) = (change for change in again.changes if change.address == CLUSTER)
+    assert change.tainted and change.identifier == broken
+    faults("clear")
+    outputs = await terraform.apply(again, allow={CLUSTER})
+    assert outputs.cluster_id != broken
+    assert [item["uuid"] for item in magnum.clusters(terraform.environment)] == [outputs.cluster_id]
+
+
+async def test_reads_that_fail_now_and_then_disturb_nothing(make: Make, magnum: Magnum, faults: Faults) -> None:
+    kinds = [part for kind in ("500", "503", "429", "reset") for part in ("--kind", kind)]
+    faults("set", "--service", "magnum", "--rate", "0.2", "--method", "GET", "--retry-after", "0.2", *kinds)
+    terraform = make()
+    outputs = await terraform.apply(await terraform.plan())
+    assert (await terraform.plan()).empty
+    faults("clear")
+    assert [item["uuid"] for item in magnum.clusters(terraform.environment)] == [outputs.cluster_id]

@@ -28,6 +28,10 @@ class CloudError(Exception):
         return self.status == 0 or self.status in _PASSING
 
 
+class Unsent(CloudError):
+    """The request never left: there was no token or no endpoint for it. Sending it again can do nothing twice."""
+
+
 class Stopped(Exception):
     """Terraform asked the provider to stop."""
 
@@ -80,18 +84,24 @@ class Cloud:
     ) -> Any:
         """Send one request and return the decoded answer.
 
-        A write is sent again only after 429, which says that it was not carried out.
+        A write is sent again only when it was not carried out: after 429, and when Keystone gave no token for it.
 
         Raises:
             CloudError: any answer but 2xx, or none.
         """
         headers = {"OpenStack-API-Version": f"{service} {microversion}"} if microversion else {}
         for attempt in range(READ_ATTEMPTS):
+            last = attempt == READ_ATTEMPTS - 1
             try:
                 answer = self._send(service, method, path, headers=headers, json=body)
+            except Unsent as error:
+                if last or not error.passing:
+                    raise
+                self.pause(_BACKOFF * 2**attempt)
+                continue
             except ConnectionError as error:
                 raise CloudError(f"{method} {service}{path}: {error}") from error
-            if answer.status_code != 429 or attempt == READ_ATTEMPTS - 1:
+            if last or answer.status_code != 429:
                 break
             self.pause(_retry_after(answer))
         if 200 <= answer.status_code < 300:

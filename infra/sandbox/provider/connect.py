@@ -8,7 +8,7 @@ from typing import Any
 from keystoneauth1 import exceptions
 from openstack.config import OpenStackConfig
 
-from infra.sandbox.provider.cloud import Answer, Cloud, CloudError
+from infra.sandbox.provider.cloud import Answer, Cloud, CloudError, Unsent
 from infra.sandbox.provider.tables import State
 
 REQUEST_TIMEOUT = 60.0
@@ -75,8 +75,8 @@ def connect(config: State, stopping: threading.Event) -> Cloud:
         except (exceptions.ConnectionError, exceptions.RetriableConnectionFailure) as error:
             raise ConnectionError(str(error)) from error
         except exceptions.HttpError as error:
-            raise CloudError(f"Error authenticating: {error}", error.http_status or 0) from error
+            raise Unsent(f"Error authenticating: {error}", error.http_status or 0) from error
         except exceptions.ClientException as error:
-            raise CloudError(f"Error finding the {service} service: {error}", 400) from error
+            raise Unsent(f"Error finding the {service} service: {error}", 400) from error
 
     return Cloud(send, region=name or "", stopping=stopping)

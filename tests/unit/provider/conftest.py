@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.sandbox.provider.cloud import Cloud
+from infra.sandbox.provider.cloud import Cloud, Unsent
 
 
 @dataclass
@@ -44,6 +44,10 @@ class Script(Cloud):
     def breaks(self, request: str) -> None:
         """The next request gets no answer."""
         self.expected.append((request, ConnectionError("connection reset")))
+
+    def unsent(self, request: str, status: int) -> None:
+        """The next request finds no token."""
+        self.expected.append((request, Unsent("Error authenticating", status)))
 
     def _answer(self, service: str, method: str, path: str, *, headers: dict[str, str], json: Any) -> Reply:
         assert self.expected, f"unexpected {method} {path}"

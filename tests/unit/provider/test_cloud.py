@@ -62,6 +62,19 @@ def test_a_write_that_was_throttled_is_sent_again_when_asked(cloud: Any) -> None
     assert cloud.now == 8
 
 
+def test_a_write_that_never_left_is_sent_again(cloud: Any) -> None:
+    cloud.unsent("POST /x", 503)
+    cloud.expect("POST /x", 204)
+    assert cloud.request("s", "POST", "/x", {}) is None
+    cloud.unsent("POST /x", 401)
+    with pytest.raises(CloudError, match="authenticating"):
+        cloud.request("s", "POST", "/x", {})
+    for _ in range(READ_ATTEMPTS):
+        cloud.unsent("POST /x", 503)
+    with pytest.raises(CloudError):
+        cloud.request("s", "POST", "/x", {})
+
+
 def test_a_pause_ends_when_terraform_asks_for_an_end(cloud: Any) -> None:
     cloud.expect("GET /x", 200, {"status": "BUSY"})
     cloud.stopping.set()
