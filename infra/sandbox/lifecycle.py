@@ -216,8 +216,13 @@ async def _until_ready(settings: SandboxSettings, layout: Layout, say: Say) -> d
         await asyncio.sleep(POLL_SECONDS)
 
 
+def _processes(now: dict[str, Any]) -> list[dict[str, Any]]:
+    """What has to be ready: the services, and the API servers of clusters there already are."""
+    return [*now["services"], *(row["api"] for row in now["clusters"])]
+
+
 def _tell(now: dict[str, Any], told: dict[str, str], say: Say, elapsed: float) -> None:
-    for row in now["services"]:
+    for row in _processes(now):
         name, state = row["name"], row["state"]
         if told.get(name) != state and state in ("ready", "restarting"):
             say(f"  {elapsed:5.1f} s  {name} {state}{': ' + row['detail'] if row['detail'] else ''}")
@@ -229,9 +234,10 @@ def _tell(now: dict[str, Any], told: dict[str, str], say: Say, elapsed: float) -
 
 def _give_up(now: dict[str, Any], layout: Layout) -> None:
     """A service that has never become ready and keeps ending will not get better by waiting."""
-    for row in now["services"]:
+    for row in _processes(now):
         if row["state"] == "restarting" and row["restarts"] >= HOPELESS:
-            logs = (layout.log / f"{row['name']}.out", layout.log / f"{row['name']}.log")
+            log = row["name"].replace("/", "-")
+            logs = (layout.log / f"{log}.out", layout.log / f"{log}.log")
             raise Failed(
                 f"{row['name']} {row['detail']} {row['restarts']} times.",
                 detail=next((text for text in map(_tail, logs) if text), None),
@@ -242,7 +248,7 @@ def _give_up(now: dict[str, Any], layout: Layout) -> None:
 def _waiting_for(now: dict[str, Any] | None) -> str:
     if now is None:
         return "The supervisor does not answer."
-    rows = [f"{row['name']} is {row['state']}" for row in now["services"] if row["state"] != "ready"]
+    rows = [f"{row['name']} is {row['state']}" for row in _processes(now) if row["state"] != "ready"]
     return "; ".join(rows or [f"content: {now['content']}"])
 
 

@@ -35,7 +35,7 @@ def prepare(settings: SandboxSettings, layout: Layout) -> None:
     write(layout.clouds, yaml.safe_dump(config.clouds(cloud), sort_keys=False))
     authority.make_authority(layout.ca)
     authority.make_github_app(layout.secrets / "github-app")
-    _repositories(layout)
+    _repositories(settings, layout)
     _charts(settings, layout)
     _terraform(settings, layout)
     environment.merge(layout.environment, variables(settings, layout), path=search_path())
@@ -88,9 +88,12 @@ def search_path() -> tuple[str, ...]:
     return tuple(str(folder) for folder in folders if folder.is_dir())
 
 
-def _repositories(layout: Layout) -> None:
+def _repositories(settings: SandboxSettings, layout: Layout) -> None:
+    # The examples name the default port; a sandbox at other ports gets its own.
+    default, ours = SandboxSettings.model_construct().url("git"), settings.url("git")
     declared = {
-        f"environments/{file.name}": file.read_bytes() for file in sorted((ROOT / "infra/environments").glob("*.yaml"))
+        f"environments/{file.name}": file.read_text().replace(f"{default}/", f"{ours}/").encode()
+        for file in sorted((ROOT / "infra/environments").glob("*.yaml"))
     }
     repositories.seed(layout.git / "environments.git", declared, "The example environments")
     applications = repositories.folder_files(ROOT / "infra/sandbox/apps")

@@ -1,37 +1,45 @@
-"""The embedded cloud, driven as its users do: through openstacksdk, DNS queries and the command line."""
+"""The embedded cloud, driven as its users do: through openstacksdk, its files and the command line."""
 
+# ruff: noqa: F811 - a fixture that is imported, and the argument that asks for it, have one name.
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import dns.flags
-import dns.message
-import dns.query
-import dns.rcode
 import dulwich.porcelain
 import openstack
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.x509.oid import NameOID
 from openstack.connection import Connection
 
 from infra.clients.errors import Misconfigured
 from infra.sandbox import lifecycle
-from infra.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from infra.sandbox.settings import ROOT, SandboxSettings
+from tests.sandbox.cloud import (  # noqa: F401
+    admin,
+    cli,
+    cli_status,
+    connect,
+    create_cluster,
+    delete_cluster,
+    demo,
+    everywhere,
+    make_template,
+    raw,
+    ready,
+    sandbox,
+    settings,
+    sign,
+    status,
+    template,
+    wait,
+)
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -40,115 +48,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning"),
 ]
-
-PORT_BASE = int(os.environ.get("PLUMBLINE_SANDBOX_PORT_BASE", "15000")) + 200
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> SandboxSettings:
-    return SandboxSettings(home=tmp_path_factory.mktemp("cloud") / "home", port_base=PORT_BASE)
-
-
-@pytest.fixture(scope="module")
-def sandbox(settings: SandboxSettings) -> Iterator[SandboxSettings]:
-    lifecycle.up(settings, print)
-    try:
-        yield settings
-    finally:
-        lifecycle.down(settings, print)
-
-
-def connect(settings: SandboxSettings, cloud: str) -> Connection:
-    config = openstack.config.OpenStackConfig(config_files=[str(settings.home / "clouds.yaml")])
-    return Connection(config=config.get_one(cloud))
-
-
-@pytest.fixture(scope="module")
-def demo(sandbox: SandboxSettings) -> Iterator[Connection]:
-    connection = connect(sandbox, "sandbox")
-    yield connection
-    connection.close()
-
-
-@pytest.fixture(scope="module")
-def admin(sandbox: SandboxSettings) -> Iterator[Connection]:
-    connection = connect(sandbox, "sandbox-admin")
-    yield connection
-    connection.close()
-
-
-@pytest.fixture(scope="module")
-def template(demo: Connection) -> Any:
-    return make_template(demo, "kubernetes", "v1.33.4")
-
-
-def make_template(demo: Connection, name: str, version: str) -> Any:
-    key = ed25519.Ed25519PrivateKey.generate().public_key()
-    public = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
-    demo.compute.create_keypair(name=name, public_key=public)
-    image = demo.image.find_image("fedora-coreos")
-    return demo.container_infrastructure_management.create_cluster_template(
-        name=name,
-        coe="kubernetes",
-        image_id=image.id,
-        keypair_id=name,
-        flavor_id="m1.large",
-        master_flavor_id="m1.medium",
-        network_driver="calico",
-        labels={"kube_tag": version},
-    )
-
-
-def wait(what: str, look: Callable[[], Any], wanted: Any, seconds: float = 60) -> float:
-    """Look until it is as wanted; returns how long that took."""
-    begun, seen = time.monotonic(), []
-    while time.monotonic() - begun < seconds:
-        try:
-            now = look()
-        except openstack.exceptions.NotFoundException:
-            now = "absent"
-        except openstack.exceptions.BadRequestException:
-            now = "refused"
-        if now == wanted:
-            return time.monotonic() - begun
-        if not seen or seen[-1] != now:
-            seen.append(now)
-        time.sleep(0.1)
-    raise AssertionError(f"{what} never was {wanted!r}, but in turn {seen}")
-
-
-def raw(demo: Connection, method: str, path: str, **extra: Any) -> tuple[int, Any]:
-    """A call that openstacksdk has no method for: node groups, resize, upgrade."""
-    response = demo.container_infrastructure_management.request(
-        path, method, headers={"OpenStack-API-Version": "container-infra 1.10"}, **extra
-    )
-    return response.status_code, response.json() if response.content else None
-
-
-def create_cluster(demo: Connection, template: Any, name: str, nodes: int = 2) -> str:
-    cluster = demo.container_infrastructure_management.create_cluster(
-        name=name, cluster_template_id=template.uuid, master_count=1, node_count=nodes, keypair=template.keypair_id
-    )
-    return str(cluster.id or cluster.uuid)
-
-
-def status(demo: Connection, uuid: str) -> Callable[[], str]:
-    return lambda: str(demo.container_infrastructure_management.get_cluster(uuid).status)
-
-
-def delete_cluster(demo: Connection, uuid: str) -> None:
-    demo.container_infrastructure_management.delete_cluster(uuid)
-    wait("deleted cluster", status(demo, uuid), "absent")
-
-
-def ask(host: str, port: int, name: str, kind: str = "A") -> tuple[str, list[str]]:
-    response = dns.query.udp(dns.message.make_query(name, kind), host, port=port, timeout=5)
-    return dns.rcode.to_text(response.rcode()), sorted(str(item) for rrset in response.answer for item in rrset)
-
-
-def everywhere(settings: SandboxSettings, name: str, kind: str = "A") -> set[tuple[str, tuple[str, ...]]]:
-    answers = (ask(host, settings.port("dns"), name, kind) for host in NAME_SERVERS.values())
-    return {(code, tuple(records)) for code, records in answers}
 
 
 def test_content(demo: Connection, admin: Connection) -> None:
@@ -235,142 +134,25 @@ def test_cluster_from_birth_to_death(sandbox: SandboxSettings, demo: Connection,
     assert not folder.exists()
 
 
-def sign(demo: Connection, uuid: str, name: str, organisation: str) -> x509.Certificate:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = [
-        x509.NameAttribute(NameOID.COMMON_NAME, name),
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
-    ]
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject)).sign(key, hashes.SHA256())
-    signed = demo.container_infrastructure_management.create_cluster_certificate(
-        cluster_uuid=uuid, csr=request.public_bytes(serialization.Encoding.PEM).decode()
-    )
-    return x509.load_pem_x509_certificate(signed.pem.encode())
+def test_git_and_charts_over_http(sandbox: SandboxSettings, tmp_path: Path) -> None:
+    url = sandbox.url("git", "/environments.git")
+    seeded = (ROOT / "infra/environments/dev.yaml").read_text().replace(":15009/", f":{sandbox.port('git')}/")
+    dulwich.porcelain.clone(url, str(tmp_path / "clone")).close()
+    assert (tmp_path / "clone/environments/dev.yaml").read_text() == seeded
+    with urllib.request.urlopen(f"{url}/info/refs?service=git-upload-pack", timeout=10) as response:
+        assert response.status == 200
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"{url}/info/refs?service=git-receive-pack", timeout=10)
+    with urllib.request.urlopen(sandbox.url("charts", "/index.yaml"), timeout=10) as response:
+        assert b"cert-manager" in response.read()
 
 
-def test_creation_fails_or_hangs_as_told(sandbox: SandboxSettings, demo: Connection, template: Any) -> None:
-    reason = "No valid host was found. There are not enough hosts available."
-    cli(sandbox, "faults", "set", "--cluster", "doomed", "--create", "fail", "--reason", reason)
-    cli(sandbox, "faults", "set", "--cluster", "stuck", "--create", "hang")
-    try:
-        doomed, stuck = create_cluster(demo, template, "doomed"), create_cluster(demo, template, "stuck")
-        wait("failure", status(demo, doomed), "CREATE_FAILED")
-        assert demo.container_infrastructure_management.get_cluster(doomed).status_reason == reason
-        time.sleep(3)
-        assert status(demo, stuck)() == "CREATE_IN_PROGRESS"
-    finally:
-        cli(sandbox, "faults", "clear")
-    wait("no longer stuck", status(demo, stuck), "CREATE_COMPLETE", 120)
-    delete_cluster(demo, doomed)
-    delete_cluster(demo, stuck)
-
-
-def test_records_are_answered_by_both_name_servers(sandbox: SandboxSettings, demo: Connection) -> None:
-    zone = demo.dns.find_zone("sandbox.example.")
-    wildcard = demo.dns.create_recordset(
-        zone.id, name="*.apps.sandbox.example.", type="A", ttl=300, records=["127.77.0.1", "127.77.0.2"]
-    )
-    wait("record", lambda: demo.dns.get_recordset(wildcard.id, zone.id).status, "ACTIVE")
-    both = ("NOERROR", ("127.77.0.1", "127.77.0.2"))
-    wait("answer", lambda: everywhere(sandbox, "a.b.apps.sandbox.example."), {both})
-    # The wildcard's parent exists, without records of its own (RFC 4592 section 2.2.2).
-    assert everywhere(sandbox, "apps.sandbox.example.") == {("NOERROR", ())}
-    assert everywhere(sandbox, "other.sandbox.example.") == {("NXDOMAIN", ())}
-    assert everywhere(sandbox, "sandbox.example.", "NS") == {
-        ("NOERROR", ("ns1.sandbox.example.", "ns2.sandbox.example."))
-    }
-    response = dns.query.tcp(
-        dns.message.make_query("x.apps.sandbox.example.", "A"), NAME_SERVERS["ns2"], port=sandbox.port("dns"), timeout=5
-    )
-    assert response.flags & dns.flags.AA
-    assert len(response.answer[0]) == 2
-    demo.dns.delete_recordset(wildcard.id, zone.id)
-    wait("no record", lambda: demo.dns.find_recordset(zone.id, wildcard.id, ignore_missing=True), None)
-    wait("no answer", lambda: everywhere(sandbox, "a.b.apps.sandbox.example."), {("NXDOMAIN", ())})
-
-
-def test_active_does_not_mean_everywhere(sandbox: SandboxSettings, demo: Connection) -> None:
-    zone = demo.dns.find_zone("sandbox.example.")
-    cli(sandbox, "faults", "set", "--lag", "ns2=4")
-    try:
-        record = demo.dns.create_recordset(
-            zone.id, name="late.sandbox.example.", type="A", ttl=300, records=["127.0.0.9"]
-        )
-        wait("record", lambda: demo.dns.get_recordset(record.id, zone.id).status, "ACTIVE", 10)
-        assert everywhere(sandbox, "late.sandbox.example.") == {("NOERROR", ("127.0.0.9",)), ("NXDOMAIN", ())}
-        wait("everywhere", lambda: everywhere(sandbox, "late.sandbox.example."), {("NOERROR", ("127.0.0.9",))}, 15)
-    finally:
-        cli(sandbox, "faults", "clear")
-
-
-def test_resolver_remembers_that_there_is_none(sandbox: SandboxSettings, demo: Connection) -> None:
-    def resolved(name: str) -> tuple[str, list[str]]:
-        return ask("127.0.0.1", sandbox.port("resolver"), name)
-
-    zone = demo.dns.find_zone("sandbox.example.")
-    assert resolved("early.sandbox.example.") == ("NXDOMAIN", [])
-    record = demo.dns.create_recordset(zone.id, name="early.sandbox.example.", type="A", ttl=300, records=["127.0.0.8"])
-    wait("record", lambda: demo.dns.get_recordset(record.id, zone.id).status, "ACTIVE")
-    wait("everywhere", lambda: everywhere(sandbox, "early.sandbox.example."), {("NOERROR", ("127.0.0.8",))})
-    assert resolved("early.sandbox.example.") == ("NXDOMAIN", [])
-    assert resolved("ns1.sandbox.example.") == ("NOERROR", [NAME_SERVERS["ns1"]])
-    assert resolved("elsewhere.example.") == ("SERVFAIL", [])
-
-
-def test_many_writers_at_once(sandbox: SandboxSettings, demo: Connection) -> None:
-    zone = demo.dns.find_zone("sandbox.example.")
-
-    def one(number: int) -> str:
-        name = f"h{number}.many.sandbox.example."
-        return str(demo.dns.create_recordset(zone.id, name=name, type="A", ttl=300, records=[f"10.0.0.{number}"]).id)
-
-    with ThreadPoolExecutor(8) as pool:
-        made = set(pool.map(one, range(1, 41)))
-
-    def pending() -> set[str]:
-        return {row.id for row in demo.dns.recordsets(zone.id) if row.id in made and row.status != "ACTIVE"}
-
-    print(f"40 records ACTIVE after {wait('40 records', pending, set(), 60):.1f} s")
-    names = (f"h{number}.many.sandbox.example." for number in (1, 20, 40))
-    assert {answer[0] for name in names for answer in everywhere(sandbox, name)} == {"NOERROR"}
-
-
-@pytest.mark.parametrize("kind", ["500", "503", "429"])
-def test_injected_errors(sandbox: SandboxSettings, kind: str) -> None:
-    cli(sandbox, "faults", "set", "--service", "nova", "--kind", kind, "--count", "1", "--retry-after", "2")
-    try:
-        seen = []
-        for _ in range(2):
-            request = urllib.request.Request(sandbox.url("nova", "/?fault=" + kind), headers={"User-Agent": "test/1"})
-            try:
-                with urllib.request.urlopen(request, timeout=10) as response:
-                    seen.append((response.status, None))
-            except urllib.error.HTTPError as error:
-                with error:
-                    seen.append((error.code, error.headers.get("Retry-After")))
-        assert seen == [(int(kind), None if kind == "500" else "2"), (200, None)]
-        lines = (sandbox.home / "log/requests.jsonl").read_text().splitlines()
-        logged = [json.loads(line) for line in lines if f"fault={kind}" in line]
-        assert [(row["service"], row["ua"], row["status"]) for row in logged] == [
-            ("nova", "test/1", int(kind)),
-            ("nova", "test/1", 200),
-        ]
-    finally:
-        cli(sandbox, "faults", "clear")
-
-
-def test_injected_reset_and_stall(sandbox: SandboxSettings) -> None:
-    cli(sandbox, "faults", "set", "--service", "glance", "--kind", "reset", "--count", "1")
-    cli(sandbox, "faults", "set", "--service", "glance", "--kind", "stall", "--stall-seconds", "2", "--count", "1")
-    try:
-        with pytest.raises(ConnectionResetError):
-            get(sandbox)
-        begun = time.monotonic()
-        assert get(sandbox) == 300
-        assert time.monotonic() - begun >= 2
-        assert get(sandbox) == 300
-    finally:
-        cli(sandbox, "faults", "clear")
+def test_a_port_in_use_is_named_before_anything_starts(sandbox: SandboxSettings, tmp_path: Path) -> None:
+    port = sandbox.port("glance")
+    other = SandboxSettings(home=tmp_path / "other", port_base=sandbox.port_base + 300, port_glance=port)
+    with pytest.raises(Misconfigured, match=f"port {port} .* glance.*PLUMBLINE_SANDBOX_PORT_GLANCE"):
+        lifecycle.up(other, print)
+    assert lifecycle.status(other) is None
 
 
 def test_a_killed_service_comes_back(sandbox: SandboxSettings, demo: Connection) -> None:
@@ -428,62 +210,3 @@ def test_a_killed_supervisor_leaves_nothing_behind(sandbox: SandboxSettings) -> 
     wait("supervisor's end", lambda: cli_status(sandbox), 3)
     lifecycle.up(sandbox, print)
     assert not [pid for pid in old if Path(f"/proc/{pid}").exists()]
-
-
-def test_a_port_in_use_is_named_before_anything_starts(sandbox: SandboxSettings, tmp_path: Path) -> None:
-    port = sandbox.port("glance")
-    other = SandboxSettings(home=tmp_path / "other", port_base=sandbox.port_base + 300, port_glance=port)
-    with pytest.raises(Misconfigured, match=f"port {port} .* glance.*PLUMBLINE_SANDBOX_PORT_GLANCE"):
-        lifecycle.up(other, print)
-    assert lifecycle.status(other) is None
-
-
-def test_git_and_charts_over_http(sandbox: SandboxSettings, tmp_path: Path) -> None:
-    url = sandbox.url("git", "/environments.git")
-    dulwich.porcelain.clone(url, str(tmp_path / "clone")).close()
-    assert (tmp_path / "clone/environments/dev.yaml").read_bytes() == (
-        ROOT / "infra/environments/dev.yaml"
-    ).read_bytes()
-    with urllib.request.urlopen(f"{url}/info/refs?service=git-upload-pack", timeout=10) as response:
-        assert response.status == 200
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(f"{url}/info/refs?service=git-receive-pack", timeout=10)
-    with urllib.request.urlopen(sandbox.url("charts", "/index.yaml"), timeout=10) as response:
-        assert b"cert-manager" in response.read()
-
-
-def get(sandbox: SandboxSettings) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port("glance"), timeout=10)
-    try:
-        connection.request("GET", "/", headers={"User-Agent": "test/1"})
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
-def ready(sandbox: SandboxSettings, uuid: str) -> bool:
-    now = lifecycle.status(sandbox)
-    return now is not None and {row["uuid"]: row["api"]["state"] for row in now["clusters"]}.get(uuid) == "ready"
-
-
-def cli(sandbox: SandboxSettings, *arguments: str) -> str:
-    done = command(sandbox, *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def cli_status(sandbox: SandboxSettings) -> int:
-    return command(sandbox, "status").returncode
-
-
-def command(sandbox: SandboxSettings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    ours = {"PLUMBLINE_SANDBOX_HOME": str(sandbox.home), "PLUMBLINE_SANDBOX_PORT_BASE": str(sandbox.port_base)}
-    return subprocess.run(
-        [sys.executable, "-m", "infra.sandbox", *arguments],
-        cwd=ROOT,
-        env=dict(os.environ) | ours,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )

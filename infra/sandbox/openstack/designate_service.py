@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from infra.sandbox.openstack import database, migrations
+from infra.sandbox.openstack import database, migrations, policies
 from infra.sandbox.openstack.server import serve
 
 
@@ -27,6 +27,10 @@ def run(home: Path, port: int) -> None:
     from infra.sandbox.openstack.designate_backend import SandboxBackend
 
     SandboxBackend.folder = home / "dns"
+    from designate import policy
+
+    policy.init()
+    policies.load(policy._ENFORCER)
     services = _services()
     for service in services:
         service.start()

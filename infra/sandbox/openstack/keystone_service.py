@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from infra.sandbox.openstack import database, migrations
+from infra.sandbox.openstack import database, migrations, policies
 from infra.sandbox.openstack.server import serve
 
 
@@ -30,6 +30,9 @@ def run(home: Path, port: int) -> None:
     if not done.exists() or done.read_text() != digest:
         bootstrap(json.loads(document))
         done.write_text(digest)
+    from keystone.common.rbac_enforcer import policy
+
+    policies.load(policy.get_enforcer())
     serve(application, service="keystone", port=port, home=home, stop=lambda: None)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from infra.sandbox.openstack import database, migrations
+from infra.sandbox.openstack import database, migrations, policies
 from infra.sandbox.openstack.server import serve
 
 STATUS_SECONDS = 0.5
@@ -25,8 +25,10 @@ def run(home: Path, port: int) -> None:
     magnum_driver.SandboxDriver.home = home
     conductor = _conductor()
     from magnum.api import app
+    from magnum.common import policy
 
     application = app.load_app()
+    policies.load(policy.init())
     magnum_driver.resume()
     conductor.start()
     conductor.create_periodic_tasks()

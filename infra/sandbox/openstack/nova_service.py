@@ -9,7 +9,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from infra.sandbox.openstack import database, migrations
+from infra.sandbox.openstack import database, migrations, policies
 from infra.sandbox.openstack.server import serve
 
 
@@ -22,8 +22,11 @@ def run(home: Path, port: int) -> None:
     os.environ["OS_NOVA_CONFIG_DIR"] = str(folder)
     os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "1"
     sys.argv = ["nova-api", "--config-file", str(folder / "nova.conf")]
+    from nova import policy
     from nova.wsgi.osapi_compute import application
 
+    policy.init()
+    policies.load(policy._ENFORCER)
     serve(application, service="nova", port=port, home=home, stop=lambda: None)
 
 

@@ -21,6 +21,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("dulwich").setLevel(logging.WARNING)
     settings = get_sandbox_settings()
     try:
         with only_one(Layout(settings.home.absolute()).lock) as claim:

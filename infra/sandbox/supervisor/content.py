@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -55,10 +54,12 @@ class Seeder:
         timeout = aiohttp.ClientTimeout(total=30)
         async with aiohttp.ClientSession(headers={"User-Agent": USER_AGENT}, timeout=timeout) as session:
             self._session = session
-            (admin, _), (demo, project) = await asyncio.gather(self._login("admin"), self._login("demo"))
-            await asyncio.gather(
-                self._flavors(admin), self._image(admin), self._quotas(admin, project), self._zone(demo)
-            )
+            admin, _ = await self._login("admin")
+            demo, project = await self._login("demo")
+            await self._flavors(admin)
+            await self._image(admin)
+            await self._quotas(admin, project)
+            await self._zone(demo)
 
     async def _login(self, user: str) -> tuple[str, str]:
         """A token, and the project's id."""

@@ -85,7 +85,7 @@ class Supervisor:
         return {
             "pid": os.getpid(),
             "started": self._started,
-            "ready": seeded and all(row["state"] == "ready" for row in rows),
+            "ready": seeded and all(row["state"] == "ready" for row in (*rows, *(row["api"] for row in clusters))),
             "services": rows,
             "content": self._content,
             "clusters": clusters,

@@ -80,13 +80,16 @@ def _github(settings: SandboxSettings, layout: Layout) -> Program:
 
 def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mapping[str, Any]], tuple[Program, Program]]:
     """From a cluster's folder and description to its API server and its controllers."""
+    # They end with us even when we are killed.
+    parent = ("--parent", str(os.getpid()))
     module = "infra.sandbox.envtest" if settings.kubernetes == "envtest" else "infra.sandbox.kubernetes"
 
     def programs(folder: Path, document: Mapping[str, Any]) -> tuple[Program, Program]:
         name, port = document["name"], document["port"]
         listen = ("--home", str(folder), "--host", HOST, "--port", str(port))
-        files = ("--faults", str(layout.faults), "--request-log", str(layout.requests))
-        own = ("--version", document["version"], *files) if settings.kubernetes == "embedded" else ()
+        log = ("--request-log", str(layout.requests))
+        embedded = ("--version", document["version"], "--faults", str(layout.faults))
+        own = embedded if settings.kubernetes == "embedded" else ("--name", name, *parent)
         env = own_environment(settings)
 
         async def ready() -> bool:
@@ -97,7 +100,7 @@ def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mappin
 
         api = Program(
             name=f"kubernetes/{name}",
-            argv=(sys.executable, "-m", module, *listen, *own),
+            argv=(sys.executable, "-m", module, *listen, *log, *own),
             env=env,
             log=layout.log / f"kubernetes-{name}.log",
             probe=ready,
@@ -107,7 +110,7 @@ def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mappin
         homes = ("--cluster-home", str(folder), "--sandbox-home", str(layout.home))
         controllers = Program(
             name=f"controllers/{name}",
-            argv=(sys.executable, "-m", "infra.sandbox.controllers", *homes, "--mode", settings.kubernetes),
+            argv=(sys.executable, "-m", "infra.sandbox.controllers", *homes, "--mode", settings.kubernetes, *parent),
             env=env,
             log=layout.log / f"controllers-{name}.log",
             probe=running,
@@ -120,14 +123,13 @@ def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mappin
 
 def own_environment(settings: SandboxSettings) -> dict[str, str]:
     """The environment of our own processes: ours, and the sandbox's settings as the supervisor sees them."""
-    ours = {
-        "PYTHONPATH": str(ROOT),
-        "PYTHONUNBUFFERED": "1",
+    values = {name: getattr(settings, name) for name in SandboxSettings.model_fields}
+    ours = {f"PLUMBLINE_SANDBOX_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+    folders = {
         "PLUMBLINE_SANDBOX_HOME": str(settings.home.absolute()),
         "PLUMBLINE_SANDBOX_VENV": str(settings.venv.absolute()),
-        "PLUMBLINE_SANDBOX_PORT_BASE": str(settings.port_base),
     }
-    return dict(os.environ) | ours
+    return dict(os.environ) | ours | folders | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 def http_answers(url: str) -> Probe:
