@@ -97,7 +97,7 @@ def asked(**spec: Any) -> Obj:
     return {"metadata": {"name": "c", "namespace": "n"}, "spec": {**base, **spec}}
 
 
-def secret_for(certificate: Obj, authority: x509.Authority, *, notes: dict[str, str] | None = None) -> Obj:
+def secret_for(certificate: Obj, authority: x509.Authority, notes: dict[str, str] | None = None) -> Obj:
     spec = certificate["spec"]
     key = rules.new_key(spec)
     leaf = x509.sign(authority, key.public_key(), rules.subject(spec), rules.duration(spec), now=NOW)
