@@ -14,12 +14,12 @@ PRAGMAS = ("journal_mode=WAL", "synchronous=OFF", "busy_timeout=30000")
 """Readers do not block, the page cache outlives us (not the machine), and writers wait for each other."""
 
 
-def tune(*, immediate: bool = False) -> None:
+def tune(*, immediate: Callable[[], bool] | None = None) -> None:
     """Apply PRAGMAS to every SQLite connection of this process; call before a service opens one.
 
     Args:
-        immediate: begin every transaction as a writer. A service that reads first and writes later in the
-            transaction otherwise fails at once when another writer came between (SQLITE_BUSY_SNAPSHOT).
+        immediate: whether the transaction that begins now may write. It then begins as a writer: one that reads first
+            and writes later otherwise fails at once when another writer came between (SQLITE_BUSY_SNAPSHOT).
     """
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
@@ -32,13 +32,13 @@ def tune(*, immediate: bool = False) -> None:
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 
-    if immediate:
+    if immediate is not None:
 
         @event.listens_for(Engine, "before_cursor_execute", retval=True)
         def begin(
             connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
         ) -> tuple[str, Any]:
-            if statement == "BEGIN" and connection.dialect.name == "sqlite":
+            if statement == "BEGIN" and connection.dialect.name == "sqlite" and immediate():
                 statement = "BEGIN IMMEDIATE"
             return statement, parameters
 

@@ -20,7 +20,7 @@ def run(home: Path, port: int) -> None:
     folder = home / "openstack/keystone"
     for repository in ("fernet", "credential"):
         _keys(folder / repository)
-    database.tune(immediate=True)
+    database.tune(immediate=lambda: True)
     migrations.prepare("keystone", home)
     os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(folder / "keystone.conf")
     from keystone.wsgi.api import application
@@ -32,7 +32,8 @@ def run(home: Path, port: int) -> None:
         done.write_text(digest)
     from keystone.common.rbac_enforcer import policy
 
-    policies.load(policy.get_enforcer())
+    # Not get_enforcer(): that is the command line's, and parses the configuration anew.
+    policies.load(policy._ENFORCER._enforcer)
     serve(application, service="keystone", port=port, home=home, stop=lambda: None)
 
 
