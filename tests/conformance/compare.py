@@ -1,13 +1,13 @@
 """Compare answers of the two servers, knowing what Kubernetes 1.20 (the real one here) did not have yet.
 
-Every entry is a difference between Kubernetes versions, not between the servers; infra/sandbox/kubernetes/DIFFERENCES.md
+Every entry is a difference between Kubernetes versions, not between the servers;
+infra/sandbox/kubernetes/DIFFERENCES.md
 lists them with their reasons.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 from tests.conformance.harness import settled
@@ -15,10 +15,12 @@ from tests.conformance.harness import settled
 Object = dict[str, Any]
 
 NEWER: dict[str, list[str]] = {
-    "Service": ["spec.internalTrafficPolicy", "spec.ipFamilies", "spec.ipFamilyPolicy", "spec.allocateLoadBalancerNodePorts"],
+    "Service": ["spec.internalTrafficPolicy", "spec.ipFamilies", "spec.ipFamilyPolicy",
+        "spec.allocateLoadBalancerNodePorts"],
     "StatefulSet": ["spec.persistentVolumeClaimRetentionPolicy", "status.availableReplicas"],
     "DaemonSet": ["spec.updateStrategy.rollingUpdate.maxSurge"],
-    "Job": ["metadata.generation", "metadata.labels", "spec.completionMode", "spec.podReplacementPolicy", "spec.suspend",
+    "Job": ["metadata.generation", "metadata.labels", "spec.completionMode", "spec.podReplacementPolicy",
+        "spec.suspend",
             "spec.selector", "spec.template.metadata.labels"],
     "PersistentVolume": ["status.lastPhaseTransitionTime"],
     "PodTemplate": ["metadata.generation"],
@@ -86,11 +88,16 @@ def differences(left: Any, right: Any, path: str = "") -> list[str]:
                 found += differences(left[key], right[key], below)
         return found
     if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
-        return [line for place, two in enumerate(zip(left, right, strict=True)) for line in differences(*two, f"{path}[{place}]")]
+        return [
+            line
+            for place, two in enumerate(zip(left, right, strict=True))
+            for line in differences(*two, f"{path}[{place}]")
+        ]
     return [] if left == right else [f"{path}: embedded {left!r}, real {right!r}"]
 
 
-Ask = Callable[[Any], Any]
+Ask = Any
+"""What to ask one server: a function of a Cluster (lambdas that bind loop variables have no simpler type)."""
 
 
 def same(pair: Any, ask: Ask) -> tuple[Any, Any]:

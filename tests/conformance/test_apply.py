@@ -67,7 +67,11 @@ def test_conflicts_name_the_manager_and_the_field(pair: Pair, shared_namespace: 
     for server in (pair.embedded, pair.real):
         server.apply(path, deployment("s", replicas=2, **BASE), "m1")
         server.patch(f"{path}?fieldManager=scaler", {"spec": {"minReadySeconds": 5}}, MERGE_PATCH)
-    for body in (deployment("s", replicas=3), deployment("s", minReadySeconds=6), deployment("s", replicas=3, minReadySeconds=6)):
+    for body in (
+        deployment("s", replicas=3),
+        deployment("s", minReadySeconds=6),
+        deployment("s", replicas=3, minReadySeconds=6),
+    ):
         ours, theirs = same(pair, lambda server, b=body: server.apply(path, b, "m2"))
         assert ours.status_code == 409
 

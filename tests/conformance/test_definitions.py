@@ -49,7 +49,10 @@ def version(name: str, **extra: Any) -> Object:
         "name": name,
         "served": True,
         "storage": name == "v1",
-        "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}},
+        "subresources": {
+            "status": {},
+            "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
+        },
         "additionalPrinterColumns": columns,
         "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": SPEC, "status": status}}},
         **extra,
@@ -95,7 +98,8 @@ def widget(group: str, name: str, **spec: Any) -> Object:
 def test_a_definition_says_what_it_accepted(controlled: Cluster, group: str) -> None:
     status = controlled.get(f"{DEFINITIONS}/widgets.{group}")["status"]
     assert status["storedVersions"] == ["v1"]
-    assert status["acceptedNames"] == {"categories": ["all"], "kind": "Widget", "listKind": "WidgetList", "plural": "widgets",
+    assert status["acceptedNames"] == {"categories": ["all"], "kind": "Widget", "listKind": "WidgetList",
+        "plural": "widgets",
                                        "shortNames": ["wd"], "singular": "widget"}  # fmt: skip
     listed = {item["name"]: item for item in controlled.get(f"/apis/{group}/v1")["resources"]}
     assert listed.keys() == {"widgets", "widgets/status", "widgets/scale"}
@@ -115,11 +119,14 @@ def test_defaults_and_pruning(controlled: Cluster, group: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"size": 0}, "spec.size"), ({"size": 11}, "spec.size"), ({"size": "3"}, "spec.size"), ({"color": "green"}, "spec.color"),
+        ({"size": 0}, "spec.size"), ({"size": 11}, "spec.size"), ({"size": "3"}, "spec.size"), ({"color": "green"},
+            "spec.color"),
         ({"code": "UPPER"}, "spec.code"), ({"code": "x"}, "spec.code"), ({"code": "toolong"}, "spec.code"),
-        ({"port": 1.5}, "spec.port"), ({"items": [{"v": "1"}]}, "spec.items[0].name"), ({"map": {"a": "b"}}, "spec.map.a"),
+        ({"port": 1.5}, "spec.port"), ({"items": [{"v": "1"}]}, "spec.items[0].name"), ({"map": {"a": "b"}},
+            "spec.map.a"),
         ({"items": [{"name": "a"}, {"name": "a"}]}, "spec.items[1]"), ({"tags": ["a", "a"]}, "spec.tags[1]"),
-        ({"one": {"a": "1", "b": "2"}}, "spec.one"), ({"size": None}, "spec.size"), ({"plain": "no list"}, "spec.plain"),
+        ({"one": {"a": "1", "b": "2"}}, "spec.one"), ({"size": None}, "spec.size"), ({"plain": "no list"},
+            "spec.plain"),
     ],
 )  # fmt: skip
 def test_schemas_are_enforced(controlled: Cluster, group: str, spec: Object, field: str) -> None:
@@ -159,7 +166,9 @@ def test_patches_and_puts(controlled: Cluster, group: str) -> None:
     path = f"/apis/{group}/v1/namespaces/default/widgets/p"
     made = controlled.post(path.rpartition("/")[0], widget(group, "p", plain=["a"])).json()
     assert controlled.patch(path, {"spec": {}}, STRATEGIC_PATCH).status_code == 415
-    assert controlled.patch(path, [{"op": "add", "path": "/spec/plain/-", "value": "b"}], JSON_PATCH).json()["spec"]["plain"] == ["a", "b"]
+    assert controlled.patch(path, [{"op": "add", "path": "/spec/plain/-", "value": "b"}], JSON_PATCH).json()["spec"][
+        "plain"
+    ] == ["a", "b"]
     unversioned = {**made, "metadata": {"name": "p", "namespace": "default"}}
     refused = controlled.put(path, unversioned)
     assert refused.status_code == 422
@@ -205,9 +214,9 @@ BAD: dict[str, Any] = {
     "scope": lambda item: item["spec"].update(scope="Everywhere"),
     "no storage version": lambda item: [v.update(storage=False) for v in item["spec"]["versions"]],
     "no schema": lambda item: item["spec"]["versions"][0].pop("schema"),
-    "no type": lambda item: item["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"].update(
-        code={"pattern": "x"}
-    ),
+    "no type": lambda item: item["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"][
+        "properties"
+    ].update(code={"pattern": "x"}),
 }
 
 
@@ -218,7 +227,10 @@ def test_bad_definitions_are_refused(pair: Pair, what: str) -> None:
     BAD[what](body)
     ours, theirs = (server.post(DEFINITIONS, body) for server in (pair.embedded, pair.real))
     assert ours.status_code == theirs.status_code == 422, ours.text
-    fields = [{cause["field"].rpartition("openAPIV3Schema")[2] for cause in answer.json()["details"]["causes"]} for answer in (ours, theirs)]
+    fields = [
+        {cause["field"].rpartition("openAPIV3Schema")[2] for cause in answer.json()["details"]["causes"]}
+        for answer in (ours, theirs)
+    ]
     assert fields[0] & fields[1], f"embedded {fields[0]}, real {fields[1]}"
 
 
@@ -226,10 +238,16 @@ def test_bad_definitions_are_refused(pair: Pair, what: str) -> None:
 def test_custom_objects_are_owned_the_same(pair: Pair, shared_namespace: str) -> None:
     group = f"g{uuid4().hex[:8]}.example.com"
     for server in (pair.embedded, pair.real):
-        server.post(DEFINITIONS, definition(group))
+        body = definition(group)
+        for one in body["spec"]["versions"]:
+            # Kubernetes 1.20 builds no model of a schema with int-or-string, and owns everything coarsely then.
+            one["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"].pop("port", None)
+        server.post(DEFINITIONS, body)
         established(server, group)
     place = f"/apis/{group}/v1/namespaces/{shared_namespace}/widgets"
-    rich = widget(group, "x", items=[{"name": "a", "v": "1"}], tags=["t"], plain=["p"], free={"k": {"l": [1]}}, map={"m": 1})
+    rich: Object = widget(
+        group, "x", items=[{"name": "a", "v": "1"}], tags=["t"], plain=["p"], free={"k": {"l": [1]}}, map={"m": 1}
+    )
     same(pair, lambda server: server.post(place, {**rich, "metadata": {"name": "x", "labels": {"a": "b"}}}))
     same(pair, lambda server: server.patch(f"{place}/x", {"spec": {"free": {"k": {"n": 2}}, "map": {"o": 2}}}))
     steps: list[tuple[str, Object, bool]] = [

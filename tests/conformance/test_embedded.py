@@ -44,8 +44,12 @@ def test_survives_being_killed(server: EmbeddedServer, own: Cluster) -> None:
     own.delete(f"{path}/b")
     before = own.get(path)
     token_request = {"spec": {"expirationSeconds": 3600}}
-    own.until(lambda: own.request("GET", "/api/v1/namespaces/default/serviceaccounts/default").is_success, "the account")
-    token = own.post("/api/v1/namespaces/default/serviceaccounts/default/token", token_request).json()["status"]["token"]
+    own.until(
+        lambda: own.request("GET", "/api/v1/namespaces/default/serviceaccounts/default").is_success, "the account"
+    )
+    token = own.post("/api/v1/namespaces/default/serviceaccounts/default/token", token_request).json()["status"][
+        "token"
+    ]
     server.stop(kill=True)
     server.start()
     assert own.get(f"{path}/a") == made
@@ -131,7 +135,10 @@ def test_quick_and_small(server: EmbeddedServer, own: Cluster) -> None:
     listed = time.monotonic() - begun
     assert len(listing.json()["items"]) == 1000
     memory = psutil.Process(server.pid).memory_info().rss / 2**20
-    print(f"create {created * 1000:.1f} ms, list of 1,000 {listed * 1000:.0f} ms, {memory:.0f} MiB, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"create {created * 1000:.1f} ms, list of 1,000 {listed * 1000:.0f} ms, {memory:.0f} MiB, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
     assert memory < 150
     # Three times what it takes on a quiet machine: a broken index shows, a busy neighbour does not.
     assert created < 0.015

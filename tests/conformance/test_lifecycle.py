@@ -20,7 +20,13 @@ def place(controlled: Cluster) -> str:
 
 
 def owned(name: str, owner: Object, kind: str = "ConfigMap", **extra: Any) -> Object:
-    reference = {"apiVersion": "v1", "kind": kind, "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"], **extra}
+    reference = {
+        "apiVersion": "v1",
+        "kind": kind,
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        **extra,
+    }
     return {"metadata": {"name": name, "ownerReferences": [reference]}}
 
 
@@ -108,7 +114,8 @@ def test_foreground_waits_for_blocking_dependents(controlled: Cluster, place: st
     dying = controlled.delete(f"{place}/configmaps/owner", {"propagationPolicy": "Foreground"}).json()
     assert dying["metadata"]["finalizers"] == ["foregroundDeletion"]
     controlled.until(
-        lambda: "deletionTimestamp" in controlled.get(f"{place}/configmaps/child")["metadata"], "the child to be deleted"
+        lambda: "deletionTimestamp" in controlled.get(f"{place}/configmaps/child")["metadata"],
+        "the child to be deleted",
     )
     assert controlled.request("GET", f"{place}/configmaps/owner").status_code == 200
     controlled.patch(f"{place}/configmaps/child", {"metadata": {"finalizers": None}}, MERGE_PATCH)
@@ -173,7 +180,11 @@ def test_pods_are_given_time_to_end(controlled: Cluster, place: str) -> None:
 
 
 def test_binding_puts_a_pod_on_a_node(controlled: Cluster, place: str) -> None:
-    make(controlled, f"{place}/pods", {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}})
+    make(
+        controlled,
+        f"{place}/pods",
+        {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}},
+    )
     body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
     assert controlled.post(f"{place}/pods/p/binding", body).status_code == 201
     assert controlled.get(f"{place}/pods/p")["spec"]["nodeName"] == "n1"
@@ -204,7 +215,8 @@ def test_roles_are_evaluated(controlled: Cluster, place: str) -> None:
              {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"], "resourceNames": ["mine"]},
              {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"]}]  # fmt: skip
     make(controlled, f"{rbac}/roles", {"metadata": {"name": "reader"}, "rules": rules})
-    binding = {"metadata": {"name": "dev"}, "roleRef": {"kind": "Role", "name": "reader", "apiGroup": "rbac.authorization.k8s.io"},
+    binding = {"metadata": {"name": "dev"}, "roleRef": {"kind": "Role", "name": "reader",
+        "apiGroup": "rbac.authorization.k8s.io"},
                "subjects": [{"kind": "Group", "name": "dev", "apiGroup": "rbac.authorization.k8s.io"}]}  # fmt: skip
     make(controlled, f"{rbac}/rolebindings", binding)
     controlled.until(lambda: controlled.request("GET", f"{place}/secrets", user="alice").status_code == 200, "the role")

@@ -16,7 +16,9 @@ from tests.conformance.harness import STRATEGIC_PATCH
 pytestmark = pytest.mark.envtest
 
 FOLDER = Path(__file__).parent / "manifests"
-OBJECTS = [item for file in ("workloads", "cluster") for item in yaml.safe_load_all((FOLDER / f"{file}.yaml").read_text())]
+OBJECTS = [
+    item for file in ("workloads", "cluster") for item in yaml.safe_load_all((FOLDER / f"{file}.yaml").read_text())
+]
 REGISTRY = Registry.with_builtins()
 
 

@@ -24,7 +24,10 @@ BASE = {
     "selector": {"matchLabels": {"app": "x"}},
     "template": {
         "metadata": {"labels": {"app": "x"}},
-        "spec": {"containers": [CONTAINER_A, {"name": "b", "image": "j:1"}], "volumes": [{"name": "v", "emptyDir": {}}]},
+        "spec": {
+            "containers": [CONTAINER_A, {"name": "b", "image": "j:1"}],
+            "volumes": [{"name": "v", "emptyDir": {}}],
+        },
     },
 }
 
@@ -44,13 +47,16 @@ STEPS: list[tuple[str, str, Any]] = [
     ("retainKeys in a struct", STRATEGIC_PATCH, {"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}}),
     ("primitives merge", STRATEGIC_PATCH, {"metadata": {"finalizers": ["x.io/a", "x.io/b"]}}),
     ("primitives go", STRATEGIC_PATCH,
-     {"metadata": {"$deleteFromPrimitiveList/finalizers": ["x.io/a"], "$setElementOrder/finalizers": ["x.io/c", "x.io/b"],
+     {"metadata": {"$deleteFromPrimitiveList/finalizers": ["x.io/a"], "$setElementOrder/finalizers": ["x.io/c",
+         "x.io/b"],
                    "finalizers": ["x.io/c"]}}),
     ("replace a map", STRATEGIC_PATCH, {"metadata": {"finalizers": None, "labels": {"$patch": "replace", "z": "1"}}}),
     ("replace a list", STRATEGIC_PATCH, pod(containers=[{"name": "only", "image": "q"}, {"$patch": "replace"}])),
-    ("merge patch", MERGE_PATCH, {"spec": {"replicas": 4, "paused": True}, "metadata": {"labels": {"m": "1", "z": None}}}),
+    ("merge patch", MERGE_PATCH, {"spec": {"replicas": 4, "paused": True}, "metadata": {"labels": {"m": "1",
+        "z": None}}}),
     ("JSON patch", JSON_PATCH,
-     [{"op": "test", "path": "/spec/replicas", "value": 4}, {"op": "add", "path": "/metadata/labels/x~1y", "value": "1"},
+     [{"op": "test", "path": "/spec/replicas", "value": 4}, {"op": "add", "path": "/metadata/labels/x~1y",
+         "value": "1"},
       {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "new"},
       {"op": "remove", "path": "/spec/paused"}]),
     ("a failing test", JSON_PATCH, [{"op": "test", "path": "/spec/replicas", "value": 5}]),
@@ -62,13 +68,17 @@ STEPS: list[tuple[str, str, Any]] = [
     ("an unknown patch type", "application/foo", {}),
     ("nothing", MERGE_PATCH, {}),
     ("annotations", MERGE_PATCH, {"metadata": {"annotations": {"a": "b"}}}),
-    ("quantities", STRATEGIC_PATCH, pod(containers=[{"name": "only", "resources": {"limits": {"cpu": "1500m", "memory": "1024Ki"}}}])),
+    ("quantities", STRATEGIC_PATCH, pod(containers=[{"name": "only", "resources": {"limits": {"cpu": "1500m",
+        "memory": "1024Ki"}}}])),
 ]  # fmt: skip
 
 
 def test_every_patch_type_changes_both_the_same(pair: Pair, shared_namespace: str) -> None:
     path = f"/apis/apps/v1/namespaces/{shared_namespace}/deployments"
-    same(pair, lambda server: server.post(path, {**deployment("d", **BASE), "metadata": {"name": "d", "labels": {"a": "1"}}}))
+    same(
+        pair,
+        lambda server: server.post(path, {**deployment("d", **BASE), "metadata": {"name": "d", "labels": {"a": "1"}}}),
+    )
     for what, content_type, body in STEPS:
         try:
             same(pair, lambda server, body=body, sort=content_type: server.patch(f"{path}/d", body, sort))
@@ -95,7 +105,8 @@ def test_status_and_scale_have_their_own_door(pair: Pair, shared_namespace: str)
         ("GET", "d", None),
     ):
         answers = [
-            server.request(method, f"{path}/{place}", body, content_type=MERGE_PATCH) for server in (pair.embedded, pair.real)
+            server.request(method, f"{path}/{place}", body, content_type=MERGE_PATCH)
+            for server in (pair.embedded, pair.real)
         ]
         assert [answer.status_code for answer in answers] == [200, 200]
         ours, theirs = (without_owners(answer) for answer in answers)

@@ -21,7 +21,9 @@ def configs(cluster: Cluster, namespace: str) -> str:
     """The path of three config maps: a (x=1), b (x=2), c."""
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     for name, labels in (("a", {"x": "1"}), ("b", {"x": "2"}), ("c", {})):
-        assert cluster.post(path, {"metadata": {"name": name, "labels": labels}, "data": {"k": name}}).status_code == 201
+        assert (
+            cluster.post(path, {"metadata": {"name": name, "labels": labels}, "data": {"k": name}}).status_code == 201
+        )
     return path
 
 
@@ -33,9 +35,11 @@ def names(listing: Object) -> list[str]:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("labelSelector=x%3D1", "a"), ("labelSelector=x%3D%3D1", "a"), ("labelSelector=x", "ab"), ("labelSelector=!x", "c"),
+        ("labelSelector=x%3D1", "a"), ("labelSelector=x%3D%3D1", "a"), ("labelSelector=x", "ab"), ("labelSelector=!x",
+            "c"),
         ("labelSelector=x+in+(1,2)", "ab"), ("labelSelector=x!%3D1", "bc"), ("labelSelector=x+notin+(1)", "bc"),
-        ("labelSelector=x,x!%3D1", "b"), ("fieldSelector=metadata.name%3Db", "b"), ("fieldSelector=metadata.name!%3Db", "ac"),
+        ("labelSelector=x,x!%3D1", "b"), ("fieldSelector=metadata.name%3Db", "b"),
+        ("fieldSelector=metadata.name!%3Db", "ac"),
         ("resourceVersion=0", "abc"), ("fieldSelector=metadata.name%3Da&labelSelector=x%3D2", ""),
     ],
 )  # fmt: skip
@@ -75,10 +79,13 @@ def test_items_of_builtin_lists_have_no_kind(cluster: Cluster, configs: str) -> 
 @pytest.mark.parametrize(
     "path",
     ["api/v1/configmaps", "api/v1/services", "apis/apps/v1/deployments", "apis/apps/v1/statefulsets", "api/v1/secrets",
-     "apis/apps/v1/daemonsets", "apis/apps/v1/replicasets", "api/v1/nodes", "api/v1/serviceaccounts", "api/v1/endpoints",
+     "apis/apps/v1/daemonsets", "apis/apps/v1/replicasets", "api/v1/nodes", "api/v1/serviceaccounts",
+     "api/v1/endpoints",
      "apis/storage.k8s.io/v1/storageclasses", "apis/networking.k8s.io/v1/ingresses", "api/v1/namespaces",
-     "apis/rbac.authorization.k8s.io/v1/rolebindings", "apis/rbac.authorization.k8s.io/v1/clusterroles", "api/v1/events",
-     "apis/networking.k8s.io/v1/networkpolicies", "apis/networking.k8s.io/v1/ingressclasses", "api/v1/replicationcontrollers",
+     "apis/rbac.authorization.k8s.io/v1/rolebindings", "apis/rbac.authorization.k8s.io/v1/clusterroles",
+     "api/v1/events",
+     "apis/networking.k8s.io/v1/networkpolicies", "apis/networking.k8s.io/v1/ingressclasses",
+     "api/v1/replicationcontrollers",
      "apis/coordination.k8s.io/v1/leases", "apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
      "apis/apiextensions.k8s.io/v1/customresourcedefinitions", "apis/apps/v1/controllerrevisions"],
 )  # fmt: skip
@@ -94,8 +101,14 @@ def test_tables_have_the_same_columns(pair: Pair, path: str) -> None:
 def test_rows_have_the_same_cells(pair: Pair, shared_namespace: str) -> None:
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
     place = f"/apis/apps/v1/namespaces/{shared_namespace}/deployments"
-    body = {"metadata": {"name": "d"}, "spec": {"paused": True, "selector": {"matchLabels": {"a": "b"}}, "template": template}}
-    service = {"metadata": {"name": "s"}, "spec": {"clusterIP": "None", "selector": {"a": "b"}, "ports": [{"port": 80}]}}
+    body = {
+        "metadata": {"name": "d"},
+        "spec": {"paused": True, "selector": {"matchLabels": {"a": "b"}}, "template": template},
+    }
+    service = {
+        "metadata": {"name": "s"},
+        "spec": {"clusterIP": "None", "selector": {"a": "b"}, "ports": [{"port": 80}]},
+    }
     for server in (pair.embedded, pair.real):
         server.post(place, body)
         server.post(f"/api/v1/namespaces/{shared_namespace}/services", service)
@@ -151,7 +164,9 @@ class Watch:
 
 def test_watch_follows_changes(cluster: Cluster, configs: str) -> None:
     version = cluster.get(configs)["metadata"]["resourceVersion"]
-    with Watch(cluster, f"{configs}?watch=true&resourceVersion={version}&timeoutSeconds=2&allowWatchBookmarks=true") as watch:
+    with Watch(
+        cluster, f"{configs}?watch=true&resourceVersion={version}&timeoutSeconds=2&allowWatchBookmarks=true"
+    ) as watch:
         cluster.post(configs, {"metadata": {"name": "new"}})
         cluster.patch(f"{configs}/a", {"data": {"k": "z"}})
         cluster.delete(f"{configs}/b")

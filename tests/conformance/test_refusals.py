@@ -30,7 +30,8 @@ def named(**rest: Any) -> dict[str, Any]:
     return {"metadata": {"name": "x"}, **rest}
 
 
-BROKEN = {"name": "d", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/x"}], "ports": [{"containerPort": 0}],
+BROKEN = {"name": "d", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/x"}],
+    "ports": [{"containerPort": 0}],
           "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}  # fmt: skip
 HTTP = {"paths": [{"path": "/", "backend": {"service": {"name": "a", "port": {"number": 1}}}}]}
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -69,10 +70,12 @@ CREATES: dict[str, tuple[str, Any]] = {
     "claim": (f"{CORE}/persistentvolumeclaims", named(spec={})),
     "class": ("/apis/storage.k8s.io/v1/storageclasses", named()),
     "role": (f"{RBAC}/clusterroles", named(rules=[{"verbs": [], "resources": ["x"]}])),
-    "binding": (f"{RBAC}/clusterrolebindings", named(roleRef={"kind": "Role", "name": ""}, subjects=[{"kind": "Foo", "name": ""}])),
+    "binding": (f"{RBAC}/clusterrolebindings", named(roleRef={"kind": "Role", "name": ""}, subjects=[{"kind": "Foo",
+        "name": ""}])),
     "path type": ("/apis/networking.k8s.io/v1/namespaces/NS/ingresses", named(spec={"rules": [{"http": HTTP}]})),
     "webhook": (HOOKS, named(webhooks=[{"name": "x", "clientConfig": {}}])),
-    "job": ("/apis/batch/v1/namespaces/NS/jobs", named(spec={"template": {"spec": {"containers": [{"name": "a", "image": "b"}]}}})),
+    "job": ("/apis/batch/v1/namespaces/NS/jobs", named(spec={"template": {"spec": {"containers": [{"name": "a",
+        "image": "b"}]}}})),
 }  # fmt: skip
 
 
@@ -92,8 +95,10 @@ CHANGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "claim": (f"{CORE}/persistentvolumeclaims",
               named(spec={"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}),
               {"spec": {"accessModes": ["ReadWriteMany"]}}),
-    "role": (f"{RBAC}/namespaces/NS/rolebindings", named(roleRef={"kind": "Role", "name": "a"}), {"roleRef": {"name": "b"}}),
-    "image policy": (f"{CORE}/pods", named(spec={"containers": [{"name": "a", "image": "b"}]}), {"spec": {"hostNetwork": True}}),
+    "role": (f"{RBAC}/namespaces/NS/rolebindings", named(roleRef={"kind": "Role", "name": "a"}),
+        {"roleRef": {"name": "b"}}),
+    "image policy": (f"{CORE}/pods", named(spec={"containers": [{"name": "a", "image": "b"}]}),
+        {"spec": {"hostNetwork": True}}),
     "priority": ("/apis/scheduling.k8s.io/v1/priorityclasses", named(value=1), {"value": 2}),
     "provisioner": ("/apis/storage.k8s.io/v1/storageclasses", named(provisioner="a.b"), {"provisioner": "c.d"}),
     "parameters": ("/apis/storage.k8s.io/v1/storageclasses", named(provisioner="a.b"), {"parameters": {"c": "d"}}),
@@ -120,7 +125,8 @@ def test_refuses_to_change(pair: Pair, shared_namespace: str, what: str) -> None
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/api/v1/foos"), ("GET", f"{APPS}/foos/x"), ("GET", f"{APPS}/deployments/none"), ("DELETE", f"{CONFIG}/none"),
+    [("GET", "/api/v1/foos"), ("GET", f"{APPS}/foos/x"), ("GET", f"{APPS}/deployments/none"), ("DELETE",
+        f"{CONFIG}/none"),
      ("PUT", CONFIG), ("POST", f"{CONFIG}/x"), ("PUT", f"{APPS}/deployments/x/foo"), ("PATCH", f"{CONFIG}/none")],
 )  # fmt: skip
 def test_paths_that_lead_nowhere(pair: Pair, shared_namespace: str, method: str, path: str) -> None:

@@ -39,7 +39,9 @@ class Hook:
                 review = json.loads(body)
                 outer.reviews.append(review["request"])
                 response = {"uid": review["request"]["uid"], **outer.answer(review["request"])}
-                data = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}).encode()
+                data = json.dumps(
+                    {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+                ).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
@@ -128,15 +130,21 @@ def test_validating_webhook_denies(cluster: Cluster, label: str, hook: Hook) -> 
 
 
 def test_mutating_webhook_by_service(cluster: Cluster, label: str, hook: Hook) -> None:
-    operations = [{"op": "add", "path": "/data/added", "value": "by hook"}, {"op": "add", "path": "/metadata/labels", "value": {"h": "1"}}]
+    operations = [
+        {"op": "add", "path": "/data/added", "value": "by hook"},
+        {"op": "add", "path": "/metadata/labels", "value": {"h": "1"}},
+    ]
     patch = base64.b64encode(json.dumps(operations).encode()).decode()
-    hook.answer = lambda request: {"allowed": True} | (
-        {"patchType": "JSONPatch", "patch": patch} if request["operation"] == "CREATE" else {}
+    hook.answer = lambda request: (
+        {"allowed": True} | ({"patchType": "JSONPatch", "patch": patch} if request["operation"] == "CREATE" else {})
     )
     services = "/api/v1/namespaces/default/services"
     spec = {"clusterIP": hook.address, "ports": [{"port": hook.port}]}
     assert cluster.post(services, {"metadata": {"name": "hook"}, "spec": spec}).status_code == 201
-    client = {"service": {"name": "hook", "namespace": "default", "path": "/mutate", "port": hook.port}, "caBundle": hook.bundle}
+    client = {
+        "service": {"name": "hook", "namespace": "default", "path": "/mutate", "port": hook.port},
+        "caBundle": hook.bundle,
+    }
     place = configure(cluster, "mutatingwebhookconfigurations", label, client)
     path = f"/api/v1/namespaces/{label}/configmaps"
     try:
@@ -159,7 +167,9 @@ def test_mutating_webhook_by_service(cluster: Cluster, label: str, hook: Hook) -
 def test_object_selector_and_scope(cluster: Cluster, label: str, hook: Hook) -> None:
     hook.answer = lambda request: {"allowed": False}
     client = {"url": f"https://{hook.address}:{hook.port}/", "caBundle": hook.bundle}
-    place = configure(cluster, "validatingwebhookconfigurations", label, client, objectSelector={"matchLabels": {"watch": "me"}})
+    place = configure(
+        cluster, "validatingwebhookconfigurations", label, client, objectSelector={"matchLabels": {"watch": "me"}}
+    )
     path = f"/api/v1/namespaces/{label}/configmaps"
     try:
         body = {"metadata": {"generateName": "x-", "labels": {"watch": "me"}}}
@@ -174,16 +184,19 @@ def test_object_selector_and_scope(cluster: Cluster, label: str, hook: Hook) -> 
 
 @pytest.mark.parametrize("fault", ["nobody listens", "no service", "wrong authority"])
 def test_a_webhook_that_cannot_be_called(cluster: Cluster, label: str, hook: Hook, tmp_path: Path, fault: str) -> None:
-    other = Authority(tmp_path / "other")
-    del other
+    Authority(tmp_path / "other")
     bundle = base64.b64encode((tmp_path / "other" / "ca.crt").read_bytes()).decode()
-    client: Object = {
+    clients: dict[str, Object] = {
         "nobody listens": {"url": "https://127.0.0.1:1/", "caBundle": hook.bundle},
         "no service": {"service": {"name": "absent", "namespace": "default"}, "caBundle": hook.bundle},
         "wrong authority": {"url": f"https://{hook.address}:{hook.port}/", "caBundle": bundle},
-    }[fault]
-    words = {"nobody listens": "connect: connection refused", "no service": 'service "absent" not found', "wrong authority": "x509: "}
-    place = configure(cluster, "validatingwebhookconfigurations", label, client)
+    }
+    words = {
+        "nobody listens": "connect: connection refused",
+        "no service": 'service "absent" not found',
+        "wrong authority": "x509: ",
+    }
+    place = configure(cluster, "validatingwebhookconfigurations", label, clients[fault])
     path = f"/api/v1/namespaces/{label}/configmaps"
     try:
         refused = effective(cluster, path, lambda answer: answer.status_code != 201)
@@ -191,7 +204,11 @@ def test_a_webhook_that_cannot_be_called(cluster: Cluster, label: str, hook: Hoo
         assert refused.status_code == 500
         assert message.startswith('Internal error occurred: failed calling webhook "hook.example.com": ')
         assert words[fault] in message
-        cluster.patch(place, [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}], "application/json-patch+json")
+        cluster.patch(
+            place,
+            [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}],
+            "application/json-patch+json",
+        )
         effective(cluster, path, lambda answer: answer.status_code == 201)
     finally:
         cluster.delete(place)

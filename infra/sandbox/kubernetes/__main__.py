@@ -13,8 +13,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from infra.sandbox.kubernetes.bodies import MAX_BODY
 from infra.sandbox.kubernetes.middleware import Edge
-from infra.sandbox.kubernetes.server import MAX_BODY, ApiServer
+from infra.sandbox.kubernetes.server import ApiServer
 from infra.sandbox.openstack.faults import FaultFile
 from infra.sandbox.openstack.middleware import RequestLog
 

@@ -18,8 +18,8 @@ from typing import Any
 import aiohttp
 
 from infra.sandbox.kubernetes import patches, selectors
+from infra.sandbox.kubernetes.calls import Call
 from infra.sandbox.kubernetes.errors import StatusError, bad_request, internal
-from infra.sandbox.kubernetes.objects import Call
 from infra.sandbox.kubernetes.resources import Registry, Resource
 from infra.sandbox.kubernetes.storage import Storage
 from infra.sandbox.kubernetes.wire import copy, dumps, loads
@@ -59,7 +59,7 @@ class Webhooks:
     def _hooks(self, *, mutating: bool) -> Iterator[Hook]:
         """Stored webhooks in order of their configuration's name."""
         kind = "mutatingwebhookconfigurations" if mutating else "validatingwebhookconfigurations"
-        for record in self._storage.list(f"{kind}.{GROUP}"):
+        for record in self._storage.records(f"{kind}.{GROUP}"):
             for spec in record.load().get("webhooks") or ():
                 yield Hook(spec["name"], spec, mutating)
 

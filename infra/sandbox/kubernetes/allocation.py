@@ -25,7 +25,7 @@ class Allocator:
 
     def _used(self, name: str) -> tuple[set[str], set[int]]:
         addresses, ports = set(), set()
-        for record in self._storage.list("services"):
+        for record in self._storage.records("services"):
             if f"{record.namespace}/{record.name}" == name:
                 continue
             spec = record.load()["spec"]

@@ -78,10 +78,10 @@ class Authorizer:
 
     def rules(self, user: User, namespace: str) -> Iterator[Rule]:
         """Every rule that holds for the user cluster-wide and in `namespace`."""
-        for record in self._storage.list(f"clusterrolebindings.{RBAC}"):
+        for record in self._storage.records(f"clusterrolebindings.{RBAC}"):
             yield from self._bound(record.load(), user, "")
         if namespace:
-            for record in self._storage.list(f"rolebindings.{RBAC}", namespace):
+            for record in self._storage.records(f"rolebindings.{RBAC}", namespace):
                 yield from self._bound(record.load(), user, namespace)
 
     def _bound(self, binding: dict[str, Any], user: User, namespace: str) -> Iterator[Rule]:
@@ -99,9 +99,9 @@ class Authorizer:
         """Whether the wish is granted."""
         if SYSTEM_MASTERS in wanted.user.groups:
             return True
-        if not wanted.resource and "system:authenticated" in wanted.user.groups and wanted.verb in ("get", "head"):
-            if wanted.path.startswith(_DISCOVERY):
-                return True
+        known = "system:authenticated" in wanted.user.groups
+        if known and not wanted.resource and wanted.verb in ("get", "head") and wanted.path.startswith(_DISCOVERY):
+            return True
         return any(allows(rule, wanted) for rule in self.rules(wanted.user, wanted.namespace))
 
     def check(self, wanted: Attributes) -> None:
@@ -122,7 +122,8 @@ def denied(wanted: Attributes) -> StatusError:
     scope = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
     shown = f' "{wanted.name}"' if wanted.name else ""
     message = (
-        f'{qualified(wanted.group, wanted.resource)}{shown} is forbidden: User "{wanted.user.name}" cannot {wanted.verb} '
+        f'{qualified(wanted.group, wanted.resource)}{shown} is forbidden: User "{wanted.user.name}" '
+        f"cannot {wanted.verb} "
         f'resource "{wanted.full_resource}" in API group "{wanted.group}" {scope}'
     )
     return StatusError(403, "Forbidden", message, {"name": wanted.name, "group": wanted.group, "kind": wanted.resource})

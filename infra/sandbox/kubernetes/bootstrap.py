@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.sandbox.kubernetes.objects import Objects, Where
+from infra.sandbox.kubernetes.calls import Where
+from infra.sandbox.kubernetes.objects import Objects
 from infra.sandbox.kubernetes.requestinfo import internal_options
 
 Object = dict[str, Any]
@@ -18,8 +19,10 @@ _VIEWED = [
         "pods/status", "replicationcontrollers", "replicationcontrollers/scale", "serviceaccounts", "services",
         "services/status", "bindings", "events", "limitranges", "namespaces/status", "resourcequotas", "namespaces"]},
     {"apiGroups": ["apps"], "verbs": _READ, "resources": [
-        "controllerrevisions", "daemonsets", "daemonsets/status", "deployments", "deployments/scale", "deployments/status",
-        "replicasets", "replicasets/scale", "replicasets/status", "statefulsets", "statefulsets/scale", "statefulsets/status"]},
+        "controllerrevisions", "daemonsets", "daemonsets/status", "deployments", "deployments/scale",
+        "deployments/status",
+        "replicasets", "replicasets/scale", "replicasets/status", "statefulsets", "statefulsets/scale",
+        "statefulsets/status"]},
     {"apiGroups": ["autoscaling"], "verbs": _READ, "resources": ["horizontalpodautoscalers"]},
     {"apiGroups": ["batch"], "verbs": _READ, "resources": ["cronjobs", "jobs"]},
     {"apiGroups": ["policy"], "verbs": _READ, "resources": ["poddisruptionbudgets"]},
@@ -29,9 +32,11 @@ _VIEWED = [
 _EDITED = [
     *_VIEWED,
     {"apiGroups": [""], "verbs": [*_READ, *_WRITE], "resources": [
-        "secrets", "configmaps", "persistentvolumeclaims", "pods", "serviceaccounts", "services", "endpoints", "events"]},
+        "secrets", "configmaps", "persistentvolumeclaims", "pods", "serviceaccounts", "services", "endpoints",
+        "events"]},
     {"apiGroups": [""], "verbs": ["create"], "resources": ["pods/eviction", "serviceaccounts/token"]},
-    {"apiGroups": ["apps", "batch", "autoscaling", "policy", "networking.k8s.io"], "verbs": [*_READ, *_WRITE], "resources": ["*"]},
+    {"apiGroups": ["apps", "batch", "autoscaling", "policy", "networking.k8s.io"], "verbs": [*_READ, *_WRITE],
+        "resources": ["*"]},
 ]  # fmt: skip
 _ADMIN = [
     *_EDITED,
@@ -40,7 +45,8 @@ _ADMIN = [
 ]
 _BASIC = [{"apiGroups": ["authorization.k8s.io"], "verbs": ["create"],
            "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]},
-          {"apiGroups": ["authentication.k8s.io"], "verbs": ["create"], "resources": ["selfsubjectreviews"]}]  # fmt: skip
+          {"apiGroups": ["authentication.k8s.io"], "verbs": ["create"],
+              "resources": ["selfsubjectreviews"]}]  # fmt: skip
 _PATHS = [
     "/api",
     "/api/*",
@@ -56,13 +62,15 @@ _PATHS = [
 ]
 
 ROLES: dict[str, list[Object]] = {
-    "cluster-admin": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}],
+    "cluster-admin": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"],
+        "verbs": ["*"]}],
     "admin": _ADMIN,
     "edit": _EDITED,
     "view": _VIEWED,
     "system:basic-user": _BASIC,
     "system:discovery": [{"nonResourceURLs": _PATHS, "verbs": ["get"]}],
-    "system:public-info-viewer": [{"nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"], "verbs": ["get"]}],
+    "system:public-info-viewer": [{"nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"],
+        "verbs": ["get"]}],
 }  # fmt: skip
 BINDINGS = {
     "cluster-admin": ["system:masters"],
@@ -85,7 +93,8 @@ def _wanted() -> list[tuple[str, str, str, str, Object]]:
         body = {"metadata": {"name": name, **_BOOT}, "roleRef": reference, "subjects": subjects}
         out.append((RBAC, "v1", "clusterrolebindings", "", body))
     for name, value, text in (
-        ("system-node-critical", 2000001000, "Used for system critical pods that must not be moved from their current node."),
+        ("system-node-critical", 2000001000,
+            "Used for system critical pods that must not be moved from their current node."),
         ("system-cluster-critical", 2000000000,
          "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
     ):  # fmt: skip

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infra.sandbox.kubernetes import crds, prepare
+from infra.sandbox.kubernetes.calls import Call, Where, full
 from infra.sandbox.kubernetes.errors import Cause, bad_request, conflict, invalid
-from infra.sandbox.kubernetes.objects import Call, Objects, Where, full
+from infra.sandbox.kubernetes.objects import Objects
 from infra.sandbox.kubernetes.requestinfo import Options
 from infra.sandbox.kubernetes.storage import Record
 

@@ -143,7 +143,8 @@ def _aggregate(listing: Object, group_name: str, version: str) -> list[Object]:
                 {"subresource": sub, "responseKind": kind, "verbs": entry["verbs"]}
             )
             continue
-        shown: Object = {"resource": name, "responseKind": kind, "scope": "Namespaced" if entry["namespaced"] else "Cluster",
+        shown: Object = {"resource": name, "responseKind": kind,
+            "scope": "Namespaced" if entry["namespaced"] else "Cluster",
                          "singularResource": entry["singularName"], "verbs": entry["verbs"]}  # fmt: skip
         for key in ("shortNames", "categories"):
             if key in entry:

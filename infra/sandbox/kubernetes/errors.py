@@ -1,6 +1,7 @@
 """Errors of the Kubernetes API: one exception that carries the `Status` object the client gets.
 
-Texts follow k8s.io/apimachinery/pkg/api/errors, because clients match on them (helm on "already exists", kubectl on causes).
+Texts follow k8s.io/apimachinery/pkg/api/errors, because clients match on them (helm on "already exists",
+    kubectl on causes).
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def method_not_allowed() -> StatusError:
 
 
 def unsupported_media_type(accepted: str) -> StatusError:
-    """415. The real server's own text for patches is just "415: Unsupported Media Type"; this one says what would do."""
+    """415. The real server's own text for patches is just "415: Unsupported Media Type"; this one says what would
+    do."""
     message = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
     return StatusError(415, "UnsupportedMediaType", message, {})
 

@@ -10,9 +10,10 @@ import logging
 from typing import Any
 
 from infra.sandbox.kubernetes import crds, prepare
+from infra.sandbox.kubernetes.calls import Where
 from infra.sandbox.kubernetes.deletion import FOREGROUND, ORPHAN, Deletion
 from infra.sandbox.kubernetes.errors import StatusError
-from infra.sandbox.kubernetes.objects import Objects, Where
+from infra.sandbox.kubernetes.objects import Objects
 from infra.sandbox.kubernetes.requestinfo import internal_options
 from infra.sandbox.kubernetes.resources import Resource
 from infra.sandbox.kubernetes.storage import Change, Record
@@ -44,7 +45,7 @@ class Controllers:
         """Work until cancelled, starting with everything that is stored."""
         stop = self._storage.subscribe(self._queue.put_nowait)
         for resource in self._storage.resources():
-            for record in self._storage.list(resource):
+            for record in self._storage.records(resource):
                 if record.finalizing or record.owners or resource == "namespaces":
                     self._queue.put_nowait(Change("MODIFIED", record.version, record, None))
         try:
@@ -111,7 +112,7 @@ class Controllers:
             elif held is not None and record.name in ("default", "kube-root-ca.crt"):
                 await self._furnish(record.namespace)
         if record.resource == "pods":
-            for claim in self._storage.list("persistentvolumeclaims", record.namespace):
+            for claim in self._storage.records("persistentvolumeclaims", record.namespace):
                 if claim.finalizing:
                     await self._finalize(claim)
         await self._definition_of(record)
@@ -181,7 +182,7 @@ class Controllers:
     def _in_use(self, record: Record) -> bool:
         if record.resource == "persistentvolumes":
             return bool(record.load()["status"].get("phase") == "Bound")
-        for pod in self._storage.list("pods", record.namespace):
+        for pod in self._storage.records("pods", record.namespace):
             for volume in pod.load()["spec"].get("volumes") or ():
                 if (volume.get("persistentVolumeClaim") or {}).get("claimName") == record.name:
                     return True
@@ -189,11 +190,11 @@ class Controllers:
 
     async def _clean_up(self, record: Record) -> None:
         """Delete a dying CRD's instances, then let it go."""
-        left = self._storage.list(record.name)
+        left = self._storage.records(record.name)
         for instance in list(left):
             if not instance.finalizing:
                 await self._delete(instance, "Background")
-        if not self._storage.list(record.name):
+        if not self._storage.records(record.name):
             await self._release(record, crds.FINALIZER)
 
     async def _release(self, record: Record, finalizer: str) -> None:
@@ -224,7 +225,7 @@ class Controllers:
             resource = self._registry.by_storage(storage)
             if resource is None or not resource.namespaced:
                 continue
-            for held in list(self._storage.list(storage, record.name)):
+            for held in list(self._storage.records(storage, record.name)):
                 await self._empty(resource, held)
         if self._left(record.name):
             await self._report(record)
@@ -255,7 +256,7 @@ class Controllers:
             record
             for storage in self._storage.resources()
             if (resource := self._registry.by_storage(storage)) is not None and resource.namespaced
-            for record in self._storage.list(storage, namespace)
+            for record in self._storage.records(storage, namespace)
         ]
 
     async def _report(self, record: Record) -> None:

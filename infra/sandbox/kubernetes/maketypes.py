@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 WANTED = (
-    "io.k8s.api.", "io.k8s.apimachinery.pkg.apis.meta.v1.", "io.k8s.apiextensions-apiserver.", "io.k8s.kube-aggregator.",
+    "io.k8s.api.", "io.k8s.apimachinery.pkg.apis.meta.v1.", "io.k8s.apiextensions-apiserver.",
+    "io.k8s.kube-aggregator.",
 )  # fmt: skip
 UNWANTED = ("v1alpha", "v1beta", "v2beta", ".resource.", "apiserverinternal", "storagemigration")
 SPECIAL = {
@@ -45,7 +46,7 @@ def scalar(schema: dict[str, Any]) -> str:
     return str(declared)
 
 
-def node(schema: dict[str, Any]) -> Any:
+def node(schema: dict[str, Any]) -> Any:  # noqa: PLR0911  a dispatch, one line a case
     """One schema as a compact node."""
     if "$ref" in schema:
         target = schema["$ref"].rsplit("/", 1)[-1]

@@ -124,6 +124,7 @@ def track_update(
     new: dict[str, Any],
     managers: Managers,
     manager: Manager,
+    *,
     now: str,
     reset: Iterable[Path] = (),
 ) -> None:
@@ -147,8 +148,8 @@ def apply(
     config: dict[str, Any],
     managers: Managers,
     manager: Manager,
-    now: str,
     *,
+    now: str,
     force: bool,
     reset: Iterable[Path] = (),
 ) -> dict[str, Any]:
@@ -205,7 +206,7 @@ def _conflict(disputed: list[tuple[Manager, FieldSet]]) -> StatusError:
 
 
 def adopt_untracked(
-    schema: Type, empty: dict[str, Any], live: dict[str, Any], managers: Managers, applier: Manager, now: str
+    schema: Type, empty: dict[str, Any], live: dict[str, Any], managers: Managers, applier: Manager, *, now: str
 ) -> None:
     """Before the first apply on an object nobody tracked: everything in it belongs to `before-first-apply`."""
-    track_update(schema, empty, live, managers, Manager(BEFORE_FIRST_APPLY, "Update", applier.api_version), now)
+    track_update(schema, empty, live, managers, Manager(BEFORE_FIRST_APPLY, "Update", applier.api_version), now=now)

@@ -1,24 +1,24 @@
 """Create, replace and patch objects: the one pipeline that every write goes through.
 
-decode -> defaults -> mutating webhooks -> managedFields -> server-set fields -> validation -> validating webhooks -> store.
+decode -> defaults -> mutating webhooks -> managedFields -> server-set fields -> validation -> validating webhooks ->
+store.
 A write that awaited a webhook looks again before it stores, and starts over when somebody else was quicker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from infra.sandbox.kubernetes import managed, prepare, schema, typed, validation
+from infra.sandbox.kubernetes import managed, ownership, prepare, schema, validation
 from infra.sandbox.kubernetes.allocation import Allocator
+from infra.sandbox.kubernetes.calls import Admission, Call, Where, full, place, same_name
 from infra.sandbox.kubernetes.crds import STORAGE as CRD_STORAGE
 from infra.sandbox.kubernetes.errors import (
     MODIFIED,
     Cause,
     StatusError,
     already_exists,
-    bad_request,
     conflict,
     forbidden,
     invalid,
@@ -32,43 +32,6 @@ from infra.sandbox.kubernetes.wire import copy, dumps
 
 Object = dict[str, Any]
 TRIES = 8
-
-
-class Admission(Protocol):
-    """What the pipeline needs of the webhooks."""
-
-    async def mutate(self, call: Call) -> Object: ...
-
-    async def validate(self, call: Call) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One write on its way through admission."""
-
-    resource: Resource
-    operation: str
-    namespace: str
-    name: str
-    subresource: str
-    new: Object | None
-    old: Object | None
-    options: Options
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """The object a write is about."""
-
-    resource: Resource
-    namespace: str
-    name: str
-    subresource: str = ""
-
-
-def full(resource: Resource, record: Record) -> Object:
-    """A stored object as `resource`'s version shows it."""
-    return {"kind": resource.kind, "apiVersion": resource.api_version, **record.load()}
 
 
 class Objects:
@@ -115,7 +78,7 @@ class Objects:
         """
         resource = where.resource
         item = prepare.decode(resource, body, options)
-        self._place(where, item)
+        place(where, item)
         if item["metadata"].get("resourceVersion"):
             raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
         prepare.name_it(resource, item)
@@ -130,7 +93,7 @@ class Objects:
             raise already_exists(resource.group, resource.plural, name)
         before = item
         item = await self._mutate(Call(resource, "CREATE", namespace, name, "", item, None, options))
-        self._track(resource, before, item, options, managers)
+        ownership.track_new(resource, before, item, options, managers)
         prepare.fresh(resource, item)
         if resource.storage == "services":
             self._allocator.assign(item, None)
@@ -143,21 +106,6 @@ class Objects:
             self._store(resource, item)
         return item
 
-    def _track(
-        self, resource: Resource, before: Object, item: Object, options: Options, managers: managed.Managers | None
-    ) -> None:
-        """managedFields of a new object: by its create, or by the apply that made it plus what webhooks changed."""
-        manager = managed.Manager(options.manager, "Update", resource.api_version)
-        time, reset = prepare.now(), prepare.reset_fields(resource, "")
-        if managers is None:
-            managers = managed.Managers.decode(item["metadata"].pop("managedFields", None))
-            managed.track_update(resource.schema, prepare.empty(resource), item, managers, manager, time, reset)
-        elif before is not item:
-            managed.track_update(resource.schema, before, item, managers, manager, time, reset)
-        encoded = managers.encode()
-        if encoded:
-            item["metadata"]["managedFields"] = encoded
-
     async def update(self, where: Where, body: Any, options: Options) -> tuple[Object, bool]:
         """Replace an object; returns it and whether it was created.
 
@@ -166,8 +114,8 @@ class Objects:
         """
         resource = where.resource
         new = prepare.decode(resource, body, options)
-        self._place(where, new)
-        self._same_name(where, new)
+        place(where, new)
+        same_name(where, new)
         if self.storage.get(resource.storage, where.namespace, where.name) is None and not where.subresource:
             if resource.storage in prepare.CREATE_ON_UPDATE and not new["metadata"].get("resourceVersion"):
                 self.check_namespace(resource, where.namespace, where.name)
@@ -188,8 +136,8 @@ class Objects:
                 new = prepare.decode(resource, body, options)
             except StatusError as error:
                 raise self._unreadable(error, body) from error
-            self._place(where, new)
-            self._same_name(where, new)
+            place(where, new)
+            same_name(where, new)
             return new, None
 
         return await self._replace(where, changed, options)
@@ -203,7 +151,7 @@ class Objects:
         resource = where.resource
         if not named:
             raise required_manager()
-        config = self._applied(where, config, options)
+        config = ownership.checked_config(where, config)
         manager = managed.Manager(options.manager, "Apply", resource.api_version, where.subresource)
         if self.storage.get(resource.storage, where.namespace, where.name) is None:
             if config["metadata"].get("uid") or where.subresource:
@@ -213,49 +161,15 @@ class Objects:
             self.check_namespace(resource, where.namespace, where.name)
             managers = managed.Managers()
             base = prepare.empty(resource)
-            merged = managed.apply(resource.schema, base, config, managers, manager, prepare.now(),
+            merged = managed.apply(resource.schema, base, config, managers, manager, now=prepare.now(),
                                    force=options.force, reset=prepare.reset_fields(resource, ""))  # fmt: skip
             item = prepare.decode(resource, merged, options)
             return await self._create(resource, item, options, managers), True
 
         def applied(old: Object) -> tuple[Object, managed.Managers]:
-            return self._apply_to(where, old, config, manager, options)
+            return ownership.applied_to(where, old, config, manager, options)
 
         return await self._replace(where, applied, options), False
-
-    def _applied(self, where: Where, config: Any, options: Options) -> Object:
-        """The checked body of an apply: names in place, nothing the type does not know."""
-        resource = where.resource
-        if not isinstance(config, dict) or not isinstance(config.get("metadata", {}), dict):
-            raise bad_request("error decoding YAML: expected an object")
-        if config.get("apiVersion") != resource.api_version or config.get("kind") != resource.kind:
-            raise bad_request(
-                f"{config.get('apiVersion', '')}, Kind={config.get('kind', '')} in the apply patch does not match "
-                f"{resource.api_version}, Kind={resource.kind}"
-            )
-        config = copy(config)
-        metadata = config.setdefault("metadata", {})
-        if metadata.get("managedFields"):
-            raise bad_request("metadata.managedFields must be nil")
-        metadata.setdefault("name", where.name)
-        self._place(where, config)
-        self._same_name(where, config)
-        if resource.custom is None:
-            report = typed.Report()
-            try:
-                typed.decode(resource.schema, config, report)
-            except typed.DecodeError as error:
-                raise self._untyped(where, str(error)) from error
-            if report.unknown:
-                listed = "\n".join(f".{path}: field not declared in schema" for path in report.unknown)
-                raise self._untyped(where, listed)
-        return config
-
-    @staticmethod
-    def _same_name(where: Where, item: Object) -> None:
-        given = item["metadata"].get("name", "")
-        if given != where.name:
-            raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({where.name})")
 
     @staticmethod
     def _unreadable(error: StatusError, body: Any) -> StatusError:
@@ -263,31 +177,6 @@ class Objects:
         if error.code != 400 or "strict decoding" in error.message:
             return error
         return invalid("", "", "", [invalid_value("patch", dumps(body).decode(), error.message)])
-
-    @staticmethod
-    def _untyped(where: Where, why: str) -> StatusError:
-        place = f"{where.namespace}/{where.name}" if where.namespace else f"/{where.name}"
-        kind = f"{where.resource.api_version}, Kind={where.resource.kind}"
-        return StatusError(500, "", f"failed to create typed patch object ({place}; {kind}): {why}")
-
-    def _apply_to(
-        self, where: Where, old: Object, config: Object, manager: managed.Manager, options: Options
-    ) -> tuple[Object, managed.Managers]:
-        resource = where.resource
-        asked = config["metadata"].get("resourceVersion")
-        if asked and asked != old["metadata"]["resourceVersion"]:
-            raise conflict(resource.group, resource.plural, where.name, MODIFIED)
-        managers = managed.Managers.decode(old["metadata"].get("managedFields"))
-        live = copy(old)
-        live["metadata"].pop("managedFields", None)
-        time = prepare.now()
-        if not managers.entries:
-            managed.adopt_untracked(resource.schema, prepare.empty(resource), live, managers, manager, time)
-        merged = managed.apply(resource.schema, live, config, managers, manager, time, force=options.force,
-                               reset=prepare.reset_fields(resource, where.subresource))  # fmt: skip
-        new = prepare.decode(resource, merged, options)
-        new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-        return new, managers
 
     async def _replace(
         self, where: Where, change: Callable[[Object], tuple[Object, managed.Managers | None]], options: Options
@@ -304,7 +193,7 @@ class Objects:
             if uid and uid != record.uid:
                 why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {record.uid}"
                 raise conflict(where.resource.group, where.resource.plural, where.name, why)
-            done = await self._admit_and_store(where, record, old, new, managers, options)
+            done = await self._admit_and_store(where, record, old, new, managers, options=options)
             if done is not None:
                 return done
         raise conflict(where.resource.group, where.resource.plural, where.name, MODIFIED)
@@ -316,17 +205,17 @@ class Objects:
         old: Object,
         new: Object,
         managers: managed.Managers | None,
+        *,
         options: Options,
     ) -> Object | None:
         """The second half of a replacement; None when the stored object changed meanwhile."""
         resource = where.resource
-        call = Call(resource, "UPDATE", where.namespace, where.name, where.subresource, new, old, options)
-        proposed = self._track_change(where, old, new, managers, options)
+        proposed = ownership.track_change(where, old, new, managers, options)
         mutated = await self._mutate(Call(resource, "UPDATE", where.namespace, where.name, where.subresource, proposed,
                                           old, options))  # fmt: skip
         if mutated is not proposed:
             held = managed.Managers.decode(proposed["metadata"].get("managedFields"))
-            proposed = self._track_change(where, proposed, mutated, None, options, held)
+            proposed = ownership.track_change(where, proposed, mutated, None, options, held=held)
         new = prepare.replace(resource, old, proposed, where.subresource)
         prepare.default(resource, new)
         if resource.storage == "services" and not where.subresource:
@@ -357,37 +246,6 @@ class Objects:
             return bool(item["spec"].get("finalizers"))
         return bool(item["metadata"].get("deletionGracePeriodSeconds"))
 
-    def _track_change(
-        self,
-        where: Where,
-        old: Object,
-        new: Object,
-        managers: managed.Managers | None,
-        options: Options,
-        held: managed.Managers | None = None,
-    ) -> Object:
-        """`new` with managedFields that reflect its difference from `old` (`managers`: an apply has them already)."""
-        resource = where.resource
-        tracked = bool(old["metadata"].get("managedFields"))
-        given = new["metadata"].pop("managedFields", None)
-        if managers is None:
-            known = held or managed.Managers.decode(given or old["metadata"].get("managedFields"))
-            cleared = given is not None and given != [] and not managed.Managers.decode(given).entries
-            before = copy(old)
-            before["metadata"].pop("managedFields", None)
-            for item in (before, new):
-                item["apiVersion"], item["kind"] = resource.api_version, resource.kind
-            if cleared or not (tracked or held):
-                return new
-            manager = managed.Manager(options.manager, "Update", resource.api_version, where.subresource)
-            managed.track_update(resource.schema, before, new, known, manager, prepare.now(),
-                                 prepare.reset_fields(resource, where.subresource))  # fmt: skip
-            managers = known
-        encoded = managers.encode()
-        if encoded:
-            new["metadata"]["managedFields"] = encoded
-        return new
-
     async def _mutate(self, call: Call) -> Object:
         """The object after the mutating webhooks, decoded again when one changed it."""
         changed = await self.admission.mutate(call)
@@ -396,16 +254,6 @@ class Objects:
         return prepare.decode(
             call.resource, changed, Options(call.options.user, call.options.manager, validation="Ignore")
         )
-
-    @staticmethod
-    def _place(where: Where, item: Object) -> None:
-        metadata = item["metadata"]
-        if not where.resource.namespaced:
-            metadata.pop("namespace", None)
-            return
-        given = metadata.setdefault("namespace", where.namespace)
-        if given != where.namespace:
-            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
 
     @staticmethod
     def _schema_causes(resource: Resource, item: Object) -> list[Cause]:

@@ -1,6 +1,7 @@
 """`/openapi/v2`: a small document, as JSON and as protobuf.
 
-It declares, for every served kind, the PATCH operation with its `dryRun` and `fieldValidation` parameters (kubectl looks
+It declares, for every served kind,
+the PATCH operation with its `dryRun` and `fieldValidation` parameters (kubectl looks
 there before it asks the server to validate) and no schemas: a kind without one is not validated by the client.
 """
 

@@ -1,7 +1,7 @@
 """The little protobuf the clients insist on: request bodies of some kinds, and the OpenAPI document.
 
-kubectl's typed commands (`create namespace`, `auth can-i`) send `application/vnd.kubernetes.protobuf`: four magic bytes,
-then a runtime.Unknown {typeMeta, raw}. Field numbers: k8s.io/api/**/generated.proto. Answers may be JSON.
+kubectl's typed commands (`create namespace`, `auth can-i`) send `application/vnd.kubernetes.protobuf`: four
+magic bytes, then a runtime.Unknown {typeMeta, raw}. Field numbers: k8s.io/api/**/generated.proto. Answers may be JSON.
 """
 
 from __future__ import annotations

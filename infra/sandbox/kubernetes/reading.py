@@ -96,7 +96,7 @@ def select(storage: Storage, resource: Resource, namespace: str, chosen: Filter)
         if path == "metadata.name" and wanted and (namespace or not resource.namespaced):
             found = storage.get(resource.storage, namespace, value)
             return [found] if found is not None and chosen.matches(found) else []
-    records = storage.list(resource.storage, namespace or None)
+    records = storage.records(resource.storage, namespace or None)
     if not chosen.labels.requirements and not chosen.fields:
         return records
     return [record for record in records if chosen.matches(record)]
@@ -196,7 +196,8 @@ class Translator:
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         if self._view.form == "table":
-            body = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": str(version)},
+            body: Object = {"kind": "Table", "apiVersion": "meta.k8s.io/v1",
+                "metadata": {"resourceVersion": str(version)},
                     "columnDefinitions": None, "rows": []}  # fmt: skip
             return self._line("BOOKMARK", dumps(body))
         body = {"kind": self._resource.kind, "apiVersion": self._resource.api_version, "metadata": metadata}

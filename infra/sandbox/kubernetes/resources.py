@@ -107,8 +107,8 @@ storage.k8s.io/v1 | VolumeAttachment | volumeattachments | | | C | s
 storage.k8s.io/v1 | CSIDriver | csidrivers | | | C |
 storage.k8s.io/v1 | CSINode | csinodes | | | C |
 storage.k8s.io/v1 | CSIStorageCapacity | csistoragecapacities | | | N |
-admissionregistration.k8s.io/v1 | MutatingWebhookConfiguration | mutatingwebhookconfigurations | | api-extensions | C | g
-admissionregistration.k8s.io/v1 | ValidatingWebhookConfiguration | validatingwebhookconfigurations | | api-extensions | C | g
+admissionregistration.k8s.io/v1|MutatingWebhookConfiguration|mutatingwebhookconfigurations||api-extensions|C|g
+admissionregistration.k8s.io/v1|ValidatingWebhookConfiguration|validatingwebhookconfigurations||api-extensions|C|g
 apiextensions.k8s.io/v1 | CustomResourceDefinition | customresourcedefinitions | crd,crds | api-extensions | C | gs
 apiregistration.k8s.io/v1 | APIService | apiservices | | api-extensions | C | s
 scheduling.k8s.io/v1 | PriorityClass | priorityclasses | pc | | C | g
@@ -121,7 +121,8 @@ flowcontrol.apiserver.k8s.io/v1 | PriorityLevelConfiguration | prioritylevelconf
 """
 
 CREATE_ONLY = {
-    "authentication.k8s.io/v1": (("TokenReview", "tokenreviews", False), ("SelfSubjectReview", "selfsubjectreviews", False)),
+    "authentication.k8s.io/v1": (("TokenReview", "tokenreviews", False), ("SelfSubjectReview", "selfsubjectreviews",
+        False)),
     "authorization.k8s.io/v1": (
         ("SelfSubjectAccessReview", "selfsubjectaccessreviews", False),
         ("SelfSubjectRulesReview", "selfsubjectrulesreviews", False),

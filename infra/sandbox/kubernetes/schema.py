@@ -24,7 +24,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def validate(schema: Schema, value: Any, path: str = "") -> list[Cause]:
+def validate(schema: Schema, value: Any, path: str = "") -> list[Cause]:  # noqa: PLR0911  a dispatch, one line a case
     """Everything wrong with `value`, empty when it fits."""
     if value is None:
         if schema.get("nullable") or "type" not in schema:
@@ -60,8 +60,9 @@ def _check_type(schema: Schema, value: Any, path: str) -> list[Cause]:
     kind = schema.get("type")
     if not kind or kind not in _TYPES or _TYPES[kind](value):
         return []
+    found = _name(value)
     return [Cause(path, "FieldValueTypeInvalid",
-                  f'Invalid value: "{_name(value)}": {path} in body must be of type {kind}: "{_name(value)}"')]  # fmt: skip
+                  f'Invalid value: "{found}": {path} in body must be of type {kind}: "{found}"')]  # fmt: skip
 
 
 def _check_enum(schema: Schema, value: Any, path: str) -> list[Cause]:

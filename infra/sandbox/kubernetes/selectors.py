@@ -137,7 +137,7 @@ def parse_fields(text: str, resource: str, extra: frozenset[str] = frozenset()) 
     """
     terms: FieldSelector = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
-        for operator, wanted in (("!=", False), ("==", True), ("=", True)):
+        for operator in ("!=", "==", "="):
             if operator in part:
                 name, value = part.split(operator, 1)
                 break
@@ -146,7 +146,7 @@ def parse_fields(text: str, resource: str, extra: frozenset[str] = frozenset()) 
         if name not in ALWAYS_SELECTABLE and name not in SELECTABLE.get(resource, frozenset()) | extra:
             known = '"metadata.name", "metadata.namespace"'
             raise bad_request(f'"{name}" is not a known field selector: only {known}')  # fmt: skip
-        terms.append((name, wanted, value))
+        terms.append((name, operator != "!=", value))
     return terms
 
 
@@ -155,7 +155,7 @@ def field_value(path: str, item: Mapping[str, Any]) -> str:
     value: Any = item
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
-    if path == "spec.unschedulable" or path == "spec.hostNetwork":
+    if path in ("spec.unschedulable", "spec.hostNetwork"):
         return "true" if value else "false"
     if path == "source" and isinstance(value, dict):
         return str(value.get("component", ""))

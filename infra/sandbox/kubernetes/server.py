@@ -9,36 +9,35 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from aiohttp import web
 
-from infra.sandbox.kubernetes import authn, bootstrap, crds, discovery, openapi, protobuf, reading
+from infra.sandbox.kubernetes import authn, bootstrap, crds, documents, reading
 from infra.sandbox.kubernetes.admission import Webhooks
 from infra.sandbox.kubernetes.authz import ALWAYS_OPEN, Attributes, Authorizer
+from infra.sandbox.kubernetes.bodies import JSON, json_response, raw_response, read_body
+from infra.sandbox.kubernetes.calls import Where, full
 from infra.sandbox.kubernetes.deletion import Deletion, parse_options
+from infra.sandbox.kubernetes.doors import Subresources, patch_function
 from infra.sandbox.kubernetes.errors import (
     StatusError,
     bad_request,
     internal,
     method_not_allowed,
     no_such_path,
-    not_found,
-    unsupported_media_type,
 )
 from infra.sandbox.kubernetes.garbage import Controllers
-from infra.sandbox.kubernetes.objects import Objects, Where, full
+from infra.sandbox.kubernetes.objects import Objects
 from infra.sandbox.kubernetes.patches import APPLY_PATCH
+from infra.sandbox.kubernetes.prepare import now
 from infra.sandbox.kubernetes.requestinfo import Options, Target, User, parse_path, verb
-from infra.sandbox.kubernetes.resources import CREATE_ONLY, Registry, Resource
+from infra.sandbox.kubernetes.resources import CREATE_ONLY, Registry
 from infra.sandbox.kubernetes.storage import Storage
-from infra.sandbox.kubernetes.subresources import Pods, Reviews, Scales, issue_token, patch_function
+from infra.sandbox.kubernetes.subresources import Reviews
 from infra.sandbox.kubernetes.watch import serve as serve_watch
-from infra.sandbox.kubernetes.wire import dumps, loads
+from infra.sandbox.kubernetes.wire import dumps
 
 Object = dict[str, Any]
 log = logging.getLogger(__name__)
-MAX_BODY = 3 * 1024 * 1024
-JSON = "application/json"
 
 
 class ApiServer:
@@ -49,7 +48,7 @@ class ApiServer:
         self.address = address
         self.storage = Storage(database)
         self.registry = Registry.with_builtins()
-        for record in self.storage.list(crds.STORAGE):
+        for record in self.storage.records(crds.STORAGE):
             crds.install(self.registry, record.load())
         self.webhooks = Webhooks(self.storage, self.registry)
         self.objects = Objects(self.storage, self.registry, self.webhooks)
@@ -58,8 +57,7 @@ class ApiServer:
         self.deletion = Deletion(self.objects)
         self.tokens = authn.Tokens(self.storage)
         self.authorizer = Authorizer(self.storage)
-        self.scales = Scales(self.objects)
-        self.pods = Pods(self.objects, self.deletion)
+        self.subresources = Subresources(self.objects, self.deletion, self.tokens)
         self.reviews = Reviews(self.authorizer, self.tokens)
         self.controllers = Controllers(self.objects, self.deletion, ca)
         self.stopping = asyncio.Event()
@@ -81,8 +79,6 @@ class ApiServer:
 
     def _define(self, item: Object) -> None:
         """Serve a stored CRD's kinds and say so in its status."""
-        from infra.sandbox.kubernetes.prepare import now  # noqa: PLC0415
-
         crds.install(self.registry, item)
         status = crds.conditions(item, now(), terminating="deletionTimestamp" in item["metadata"])
         if item.get("status") != status:
@@ -133,39 +129,8 @@ class ApiServer:
                 )
             )
         if not target.resource:
-            return self._plain(request, target.path)
+            return documents.answer(request, self.registry, self.version, self.address)
         return await self._resource(request, target, user, action, query)
-
-    def _plain(self, request: web.Request, path: str) -> web.Response:
-        """Paths that name no resource: health, version, discovery, OpenAPI."""
-        if request.method not in ("GET", "HEAD"):
-            raise method_not_allowed()
-        trimmed = path.rstrip("/")
-        if trimmed in ("/healthz", "/readyz", "/livez"):
-            return web.Response(text="ok")
-        if trimmed == "/version":
-            return _json(discovery.version_info(self.version))
-        accept = request.headers.get("Accept", "")
-        if trimmed in ("/api", "/apis") and discovery.AGGREGATED in accept.replace(" ", ""):
-            body = dumps(discovery.aggregated(self.registry, core=trimmed == "/api"))
-            return web.Response(body=body, headers={"Content-Type": discovery.AGGREGATED, "Vary": "Accept"})
-        if trimmed == "/api":
-            return _json(discovery.api_versions(self.address))
-        if trimmed == "/apis":
-            return _json(discovery.group_list(self.registry))
-        if trimmed == "/openapi/v2":
-            if openapi.PROTOBUF in accept:
-                body = openapi.protobuf(self.registry, self.version)
-                return web.Response(body=body, headers={"Content-Type": "application/octet-stream"})
-            return _json(openapi.document(self.registry, self.version))
-        parts = trimmed.strip("/").split("/")
-        if parts[0] == "api" and len(parts) == 2 and parts[1] == "v1":
-            return _json(discovery.resource_list(self.registry, "", "v1"))
-        if parts[0] == "apis" and len(parts) == 2:
-            return _json(discovery.group(self.registry, parts[1]))
-        if parts[0] == "apis" and len(parts) == 3:
-            return _json(discovery.resource_list(self.registry, parts[1], parts[2]))
-        raise no_such_path()
 
     async def _resource(
         self, request: web.Request, target: Target, user: User, action: str, query: dict[str, str]
@@ -184,52 +149,53 @@ class ApiServer:
         view = reading.View.of(request.headers.get("Accept", ""), query)
         if action == "watch":
             return await serve_watch(self, request, where, query, view)
-        answer = await self._act(request, action, where, query, view, options)
+        answer = await self._act(request, action, where, query, view, options=options)
         deprecated = (resource.custom or {}).get("deprecated")
         for warning in [*([deprecated] if deprecated else []), *options.warnings]:
             quoted = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
             answer.headers.add("Warning", f'299 - "{quoted}"')
         return answer
 
-    async def _act(
+    async def _act(  # noqa: PLR0911  a dispatch, one line a case
         self,
         request: web.Request,
         action: str,
         where: Where,
         query: dict[str, str],
         view: reading.View,
+        *,
         options: Options,
     ) -> web.Response:
         resource = where.resource
         if action == "list":
-            return _raw(reading.listing(self.storage, resource, where.namespace, query, view))
+            return raw_response(reading.listing(self.storage, resource, where.namespace, query, view))
         if action == "get":
             return self._get(where, view)
         if action == "deletecollection":
             return await self._delete_all(request, where, query, options)
         if action == "delete":
-            body = await _body(request, optional=True)
+            body = await read_body(request, optional=True)
             done = await self.deletion.delete(where, parse_options(body, query), options)
-            return _json(done)
+            return json_response(done)
         if where.subresource not in ("", "status"):
-            return await self._subresource(request, action, where, options)
+            return await self.subresources.write(request, action, where, options)
         if action == "create":
             if where.name:
                 raise method_not_allowed()
-            item = await self.objects.create(where, await _body(request), options)
-            return _raw(reading.shown(resource, view, item), 201)
+            item = await self.objects.create(where, await read_body(request), options)
+            return raw_response(reading.shown(resource, view, item), 201)
         if action in ("update", "patch") and not where.name:
             raise method_not_allowed()
         if action == "update":
-            item, created = await self.objects.update(where, await _body(request), options)
-            return _raw(reading.shown(resource, view, item), 201 if created else 200)
+            item, created = await self.objects.update(where, await read_body(request), options)
+            return raw_response(reading.shown(resource, view, item), 201 if created else 200)
         if action == "patch":
             return await self._patch(request, where, query, view, options)
         raise method_not_allowed()
 
     def _get(self, where: Where, view: reading.View) -> web.Response:
         if where.subresource == "scale":
-            return _json(self.scales.read(where))
+            return json_response(self.subresources.scales.read(where))
         if where.subresource == "log":
             self.objects.read(where)
             return web.Response(text="")
@@ -237,24 +203,24 @@ class ApiServer:
             raise method_not_allowed()
         record = self.objects.read(where)
         if view.form == "object":
-            return _raw(reading.whole(where.resource, record))
-        return _raw(reading.shown(where.resource, view, full(where.resource, record)))
+            return raw_response(reading.whole(where.resource, record))
+        return raw_response(reading.shown(where.resource, view, full(where.resource, record)))
 
     async def _patch(
         self, request: web.Request, where: Where, query: dict[str, str], view: reading.View, options: Options
     ) -> web.Response:
         content_type = request.content_type
-        body = await _body(request, content_type=content_type)
+        body = await read_body(request, content_type=content_type)
         if content_type == APPLY_PATCH:
             item, created = await self.objects.apply(where, body, options, named=bool(query.get("fieldManager")))
-            return _raw(reading.shown(where.resource, view, item), 201 if created else 200)
+            return raw_response(reading.shown(where.resource, view, item), 201 if created else 200)
         item = await self.objects.patch(where, patch_function(content_type, body, where), options)
-        return _raw(reading.shown(where.resource, view, item))
+        return raw_response(reading.shown(where.resource, view, item))
 
     async def _delete_all(
         self, request: web.Request, where: Where, query: dict[str, str], options: Options
     ) -> web.Response:
-        wishes = parse_options(await _body(request, optional=True), query)
+        wishes = parse_options(await read_body(request, optional=True), query)
         chosen = reading.Filter.of(where.resource, query)
         gone = []
         for record in reading.select(self.storage, where.resource, where.namespace, chosen):
@@ -266,47 +232,7 @@ class ApiServer:
                     raise
             gone.append(record.load())
         head = {"kind": where.resource.list_kind, "apiVersion": where.resource.api_version}
-        return _json({**head, "metadata": {"resourceVersion": str(self.storage.version)}, "items": gone})
-
-    async def _subresource(self, request: web.Request, action: str, where: Where, options: Options) -> web.Response:
-        name = where.subresource
-        if name == "scale" and action == "update":
-            return _json(await self.scales.update(where, await _body(request), options))
-        if name == "scale" and action == "patch":
-            content_type = request.content_type
-            body = await _body(request, content_type=content_type)
-            change = patch_function(
-                content_type, body, Where(_scale_resource(self.registry), where.namespace, where.name)
-            )
-            return _json(await self.scales.patch(where, change, options))
-        if name == "binding" and action == "create":
-            return _json(await self.pods.bind(where, await _body(request), options), 201)
-        if name == "eviction" and action == "create":
-            return _json(await self.pods.evict(where, await _body(request), options), 201)
-        if name == "token" and action == "create":
-            return _json(issue_token(self.tokens, self.objects, where, await _body(request)), 201)
-        if name == "approval" and action in ("update", "patch"):
-            status = Where(where.resource, where.namespace, where.name, "status")
-            if action == "update":
-                return _json((await self.objects.update(status, await _body(request), options))[0])
-            body = await _body(request, content_type=request.content_type)
-            return _json(await self.objects.patch(status, patch_function(request.content_type, body, status), options))
-        if name == "finalize" and action == "update":
-            return await self._finalize(where, await _body(request))
-        raise method_not_allowed()
-
-    async def _finalize(self, where: Where, body: Any) -> web.Response:
-        """namespaces/finalize: the one way to change spec.finalizers."""
-        record = self.objects.read(where)
-        item = record.load()
-        finalizers = ((body or {}).get("spec") or {}).get("finalizers") or []
-        item["spec"] = {"finalizers": finalizers} if finalizers else {}
-        held = {"kind": "Namespace", "apiVersion": "v1", **item}
-        if record.finalizing and not finalizers and not item["metadata"].get("finalizers"):
-            self.storage.delete(record)
-        else:
-            self.storage.write("namespaces", "", where.name, item)
-        return _json(held)
+        return json_response({**head, "metadata": {"resourceVersion": str(self.storage.version)}, "items": gone})
 
     async def _review(self, request: web.Request, target: Target, user: User) -> web.Response:
         """Kinds that are answered and not stored; anything else does not exist."""
@@ -315,53 +241,8 @@ class ApiServer:
             if plural == target.resource and not target.name:
                 if request.method != "POST":
                     raise method_not_allowed()
-                body = await _body(request)
+                body = await read_body(request)
                 if not isinstance(body, dict):
                     raise bad_request(f"expected a {kind}")
-                return _json(self.reviews.answer(kind, api, body, user, target.namespace), 201)
+                return json_response(self.reviews.answer(kind, api, body, user, target.namespace), 201)
         raise no_such_path()
-
-
-def _scale_resource(registry: Registry) -> Resource:
-    """Something with a Scale's type, for strategic merge patches of it."""
-    from dataclasses import replace  # noqa: PLC0415
-
-    from infra.sandbox.kubernetes.types import library  # noqa: PLC0415
-
-    base = registry.find("apps", "v1", "deployments")
-    if base is None:
-        raise not_found("apps", "deployments", "")
-    return replace(base, schema=library().get("autoscaling.v1.Scale"))
-
-
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(body=dumps(value), status=status, content_type=JSON)
-
-
-def _raw(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, content_type=JSON)
-
-
-async def _body(request: web.Request, *, optional: bool = False, content_type: str = "") -> Any:
-    """The request's body, decoded by its content type; clients may leave that out for JSON."""
-    raw = await request.read()
-    if not raw:
-        if optional:
-            return None
-        raise bad_request("the request body is empty")
-    if len(raw) > MAX_BODY:
-        raise StatusError(413, "RequestEntityTooLarge", f"limit is {MAX_BODY}", {})
-    sort = content_type or request.content_type
-    try:
-        if raw.startswith(protobuf.MAGIC) or sort == protobuf.MEDIA_TYPE:
-            return protobuf.decode_body(raw)
-        if sort in (APPLY_PATCH, "application/yaml"):
-            try:
-                return loads(raw)
-            except ValueError:
-                return yaml.safe_load(raw)
-        if content_type or sort in (JSON, "application/octet-stream", "text/plain"):
-            return loads(raw)
-    except (ValueError, yaml.YAMLError) as error:
-        raise bad_request(f"the body cannot be read: {error}") from error
-    raise unsupported_media_type("application/json, application/yaml, application/vnd.kubernetes.protobuf")

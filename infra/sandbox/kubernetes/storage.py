@@ -131,7 +131,7 @@ class Storage:
         """Objects that name `uid` in their ownerReferences."""
         return list(self._dependents.get(uid, {}).values())
 
-    def list(self, resource: str, namespace: str | None = None) -> list[Record]:
+    def records(self, resource: str, namespace: str | None = None) -> list[Record]:
         """All records of a resource, sorted by namespace and name; of one namespace, where given."""
         ordered = self._sorted.get(resource)
         if ordered is None:

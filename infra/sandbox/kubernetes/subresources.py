@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.sandbox.kubernetes import jsonpath, patches, selectors
+from infra.sandbox.kubernetes import jsonpath, selectors
 from infra.sandbox.kubernetes.authn import Tokens
 from infra.sandbox.kubernetes.authz import Attributes, Authorizer
-from infra.sandbox.kubernetes.columns import _selector as show_selector
+from infra.sandbox.kubernetes.calls import Where, full
+from infra.sandbox.kubernetes.cells import show_selector
 from infra.sandbox.kubernetes.deletion import Deletion
 from infra.sandbox.kubernetes.errors import StatusError, bad_request, conflict, invalid, invalid_value
-from infra.sandbox.kubernetes.objects import Objects, Where, full
+from infra.sandbox.kubernetes.objects import Objects
 from infra.sandbox.kubernetes.requestinfo import Options, User
 from infra.sandbox.kubernetes.wire import copy
 
@@ -136,7 +137,7 @@ class Pods:
             StatusError: 429, the budget is spent.
         """
         record = self._objects.read(Where(where.resource, where.namespace, where.name))
-        for budget in self._objects.storage.list("poddisruptionbudgets.policy", where.namespace):
+        for budget in self._objects.storage.records("poddisruptionbudgets.policy", where.namespace):
             item = budget.load()
             if not selectors.selects(item["spec"].get("selector"), record.labels):
                 continue
@@ -220,26 +221,3 @@ def _attributes(spec: Object, user: User, namespace: str) -> Attributes:
         user, wish.get("verb", ""), wish.get("namespace", "") or namespace, wish.get("group", ""),
         wish.get("resource", ""), wish.get("subresource", ""), wish.get("name", ""),
     )  # fmt: skip
-
-
-def patch_function(content_type: str, body: Any, where: Where) -> Callable[[Object], Object]:
-    """The pure function a PATCH body stands for (all but server-side apply).
-
-    Raises:
-        StatusError: 415, a patch type this kind does not have.
-    """
-    from infra.sandbox.kubernetes import strategic  # noqa: PLC0415
-    from infra.sandbox.kubernetes.errors import unsupported_media_type  # noqa: PLC0415
-
-    if content_type == patches.JSON_PATCH:
-        return lambda old: patches.json_patch(old, body)
-    if content_type == patches.MERGE_PATCH:
-        return lambda old: patches.merge_patch(old, body)
-    if content_type == patches.STRATEGIC_PATCH and where.resource.custom is None:
-        if not isinstance(body, dict):
-            raise bad_request("json: cannot unmarshal array into Go value of type map[string]interface {}")
-        return lambda old: strategic.patch(where.resource.schema, old, body)
-    accepted = [patches.JSON_PATCH, patches.MERGE_PATCH, patches.APPLY_PATCH]
-    if where.resource.custom is None:
-        accepted.insert(2, patches.STRATEGIC_PATCH)
-    raise unsupported_media_type(", ".join(accepted))

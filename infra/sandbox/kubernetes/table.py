@@ -6,7 +6,8 @@ from typing import Any
 
 from infra.sandbox.kubernetes import jsonpath
 from infra.sandbox.kubernetes.age import age
-from infra.sandbox.kubernetes.columns import COLUMNS, CREATED, Column
+from infra.sandbox.kubernetes.cells import CREATED, Column
+from infra.sandbox.kubernetes.columns import COLUMNS
 from infra.sandbox.kubernetes.resources import Resource
 
 Object = dict[str, Any]

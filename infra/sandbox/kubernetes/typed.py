@@ -1,7 +1,8 @@
 """Decode built-in objects as the real server's Go structs would: unknown fields, zero values and nulls fall away.
 
 What Go does and this repeats: an unknown field is dropped (and reported under `fieldValidation`); null means absent;
-an optional non-pointer scalar, list or map with its zero value is not written back (`omitempty`); a struct that is not a
+an optional non-pointer scalar,
+list or map with its zero value is not written back (`omitempty`); a struct that is not a
 pointer always is (`status: {}`, `resources: {}`); quantities and times take their canonical form.
 """
 

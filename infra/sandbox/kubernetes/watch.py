@@ -14,7 +14,7 @@ from infra.sandbox.kubernetes.errors import StatusError
 from infra.sandbox.kubernetes.storage import Change
 
 if TYPE_CHECKING:
-    from infra.sandbox.kubernetes.objects import Where
+    from infra.sandbox.kubernetes.calls import Where
     from infra.sandbox.kubernetes.server import ApiServer
 
 BOOKMARK_EVERY = 60.0

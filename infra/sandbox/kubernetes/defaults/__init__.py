@@ -1,6 +1,7 @@
 """Defaults of the built-in kinds, as the real server writes them into what it stores.
 
-Every function changes a decoded object in place and is idempotent. Source: pkg/apis/*/v1/defaults.go of Kubernetes 1.33.
+Every function changes a decoded object in place and is idempotent.
+Source: pkg/apis/*/v1/defaults.go of Kubernetes 1.33.
 """
 
 from __future__ import annotations

@@ -128,6 +128,7 @@ def validate_update(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
         added = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
         if added:
             listed = ", ".join(f'"{name}"' for name in added)
-            text = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
+            text = "no new finalizers can be added if the object is being deleted, "
+            text += f"found new finalizers []string{{{listed}}}"
             causes.append(field_forbidden("metadata.finalizers", text))
     return causes

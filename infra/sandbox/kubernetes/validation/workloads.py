@@ -112,9 +112,8 @@ def _selected_template(item: Object, kind: str, *, restart: bool = True) -> list
     causes = check_labels(labels, "spec.template.labels")
     if selector is None:
         causes.append(required("spec.selector"))
-    else:
-        if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-            causes.append(invalid_value("spec.selector", selector, f"empty selector is invalid for {kind}"))
+    elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        causes.append(invalid_value("spec.selector", selector, f"empty selector is invalid for {kind}"))
     if not selectors.selects(selector, labels):
         text = "`selector` does not match template `labels`"
         causes.append(invalid_value("spec.template.metadata.labels", labels, text))
