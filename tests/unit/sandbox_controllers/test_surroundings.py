@@ -7,6 +7,7 @@ import ipaddress
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -259,11 +260,10 @@ async def test_a_server_stops_at_a_signal_or_with_its_parent() -> None:
     async with until_stopped() as stopped:
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(stopped.wait(), 2)
-    child = await asyncio.create_subprocess_exec("sleep", "60")
-    async with until_stopped(child.pid) as stopped:
-        child.kill()
-        await asyncio.wait_for(stopped.wait(), 2)
-    await child.wait()
+    with subprocess.Popen(["sleep", "60"]) as child:
+        async with until_stopped(child.pid) as stopped:
+            child.kill()
+            await asyncio.wait_for(stopped.wait(), 2)
     with pytest.raises(ProcessLookupError):
         async with until_stopped(child.pid):
             pass
