@@ -14,6 +14,9 @@ import psutil
 
 from infra.clients.errors import DeadlineExceeded, Failed
 
+_STARTED: list[subprocess.Popen[bytes]] = []
+"""Programs this process started: they outlive it, and are reaped here when they end before it does."""
+
 
 @dataclass(frozen=True)
 class Daemon:
@@ -53,6 +56,7 @@ class Daemon:
             child = subprocess.Popen(
                 argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        _STARTED.append(child)
         process = psutil.Process(child.pid)
         self.pid_file.write_text(json.dumps({"pid": process.pid, "began": process.create_time()}))
         return process
@@ -84,6 +88,8 @@ class Daemon:
         for straggler in left:
             straggler.kill()
         psutil.wait_procs(left, timeout=5)
+        for child in _STARTED:
+            child.poll()
         self.pid_file.unlink(missing_ok=True)
         return True
 

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prefect.utilities.annotations import quote
+
 from infra.drift.findings import PlaneName
 from infra.planes.bring import Outcome
 from infra.planes.clients import Clients
@@ -36,7 +38,8 @@ class Graph:
     """
 
     def __init__(self, environment: Environment, clients: Clients) -> None:
-        self._subject = {"environment": environment, "clients": clients}
+        # Quoted: Prefect would look through both for results of earlier steps, and find edges that mean nothing.
+        self._subject = {"environment": quote(environment), "clients": quote(clients)}
         self._nodes: dict[str, _Node] = {}
 
     def __contains__(self, name: str) -> bool:

@@ -27,7 +27,8 @@ async def probe_delivery(environment: Environment, clients: Clients, after: Afte
 @step("remove delivery", timeout=1200)
 async def remove_delivery(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
     """Delete the Application, and with it the workloads it delivered."""
-    removed = await delivery.remove(_wanted(environment), clients)
+    wanted = delivery.desired(environment)
+    removed = await delivery.remove(wanted, clients) if wanted is not None else []
     return Outcome.removed(PlaneName.DELIVERY, "application", removed)
 
 

@@ -65,7 +65,8 @@ class PlumblineError(Exception):
         self.summary = mask(summary)
         self.detail = truncate(mask(detail)) if detail else None
         self.hint = hint
-        super().__init__(self.summary, self.detail, self.hint)
+        # The summary alone: errors are pickled between processes, and everything else is keyword-only.
+        super().__init__(self.summary)
 
     def __str__(self) -> str:
         parts = [self.summary]

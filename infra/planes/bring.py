@@ -6,56 +6,62 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from infra.clients.errors import NotYet
 from infra.drift.findings import Finding, PlaneName
 from infra.planes.clients import Clients
 
 log = logging.getLogger(__name__)
 
-Wanted = TypeVar("Wanted", contravariant=True)
-Observed = TypeVar("Observed")
+WantedT = TypeVar("WantedT", contravariant=True)  # noqa: PLC0105
+ObservedT = TypeVar("ObservedT")
 
 
-class Plane(Protocol[Wanted, Observed]):
+class Plane(Protocol[WantedT, ObservedT]):
     """What a plane's module offers."""
 
-    async def observe(self, wanted: Wanted, clients: Clients) -> Observed:
+    async def observe(self, wanted: WantedT, clients: Clients) -> ObservedT:
         """Read what is there; absence is an answer, not an error."""
 
-    def compare(self, wanted: Wanted, observed: Observed) -> list[Finding]:
+    def compare(self, wanted: WantedT, observed: ObservedT) -> list[Finding]:
         """Say what is not as declared."""
 
     async def converge(
-        self, wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients
+        self, wanted: WantedT, observed: ObservedT, findings: list[Finding], clients: Clients
     ) -> list[str]:
         """Close the findings; return the addresses of what was written."""
 
 
-class Outcome(BaseModel):
-    """What one step found and did."""
+class Outcome:
+    """What one step found and did.
 
-    model_config = ConfigDict(frozen=True)
+    A plain class on purpose: an orchestrator draws its graph from which objects are handed on, and looks into models;
+    inside two outcomes it would find the same plane, and take one step for the other's cause.
 
-    plane: PlaneName
-    name: str
-    """The step, unique in its run."""
-    made: tuple[str, ...] = ()
-    """Addresses of what was written; empty where everything was in step."""
-    sentence: str
-    taken_away: bool = False
-    """Whether `made` names what was removed."""
+    Args:
+        name: the step, unique in its run.
+        made: addresses of what was written, or removed; empty where everything was in step.
+        taken_away: whether `made` names what was removed.
+    """
+
+    __slots__ = ("made", "name", "plane", "sentence", "taken_away")
+
+    def __init__(
+        self, plane: PlaneName, name: str, sentence: str, made: Sequence[str] = (), *, taken_away: bool = False
+    ) -> None:
+        self.plane = plane
+        self.name = name
+        self.sentence = sentence
+        self.made = tuple(made)
+        self.taken_away = taken_away
 
     @classmethod
-    def removed(cls, plane: PlaneName, name: str, gone: Sequence[str]) -> Outcome:
+    def removed(cls, plane: PlaneName, name: str, gone: Sequence[str], nothing: str = "nothing was there") -> Outcome:
         """The outcome of taking things away."""
-        sentence = f"{len(gone)} removed" if gone else "nothing was there"
-        return cls(plane=plane, name=name, made=tuple(gone), sentence=sentence, taken_away=True)
+        return cls(plane, name, f"{len(gone)} removed" if gone else nothing, gone, taken_away=True)
 
 
 async def bring_into_step(
-    plane: Plane[Wanted, Observed], wanted: Wanted, clients: Clients, *, name: PlaneName, step: str
+    plane: Plane[WantedT, ObservedT], wanted: WantedT, clients: Clients, *, name: PlaneName, step: str
 ) -> Outcome:
     """Close the gap between `wanted` and what is there, and look again.
 
@@ -74,7 +80,7 @@ async def bring_into_step(
     if left:
         raise NotYet(f"{step} is not as declared yet: {left[0].sentence}", detail=_rest(left))
     log.info("%s: made %s.", step, ", ".join(made))
-    return Outcome(plane=name, name=step, made=tuple(made), sentence=f"{len(made)} made or changed")
+    return Outcome(plane=name, name=step, made=made, sentence=f"{len(made)} made or changed")
 
 
 def _rest(findings: Sequence[Finding]) -> str | None:

@@ -86,7 +86,9 @@ async def converge(
 
 
 async def remove(wanted: Wanted, clients: Clients) -> list[str]:
-    """Delete the Application and wait until Argo CD has taken its workloads away."""
+    """Delete the Application and wait until Argo CD has taken its workloads away; without a cluster there is none."""
+    if not clients.connected:
+        return []
     return await manifests.remove(
         clients.kubernetes,
         clients.journal,

@@ -53,8 +53,7 @@ async def sweep(environment: Environment, clients: Clients) -> Outcome:
             raise NotYet(f"{len(left)} things are still there.", detail=names)
 
     await clients.until(nothing, describe=f"the last things of {environment.name} to go")
-    outcome = Outcome.removed(PlaneName.CLUSTER, "leftovers", removed)
-    return outcome if removed else outcome.model_copy(update={"sentence": "nothing of it is left"})
+    return Outcome.removed(PlaneName.CLUSTER, "leftovers", removed, nothing="nothing of it is left")
 
 
 async def _left(environment: Environment, clients: Clients) -> list[Leftover]:

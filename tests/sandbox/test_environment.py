@@ -1,0 +1,152 @@
+"""An environment from its making to its end, as users do it: by command, through the API, again, and away."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.follow import OVER, FlowRuns
+from tests.sandbox.platform import Finished, Platform, writes
+
+pytestmark = pytest.mark.sandbox
+
+PLANES = {"cluster", "storage", "addons", "dns", "certificates", "delivery", "runners"}
+
+
+def wait_over(api: httpx.Client, run_id: str, seconds: float = 240) -> dict[str, Any]:
+    """Wait until a flow run has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        run: dict[str, Any] = api.get(f"flow_runs/{run_id}").json()
+        if run["state_type"] in OVER:
+            return run
+        time.sleep(0.5)
+    raise AssertionError(f"the run is still {run['state_name']}")
+
+
+def test_everything_that_is_declared_is_made_and_proved_ready(dev: Finished) -> None:
+    assert dev.result["state"] == "ready"
+    assert set(dev.states.values()) == {"ready"}
+    assert {step["plane"] for step in dev.result["steps"]} == PLANES
+    made = " ".join(dev.made)
+    for expected in ("keypair_v2", "clustertemplate_v1", "cluster_v1.cluster", 'group["build"]', "StorageClass/default",
+                     "release/cert-manager", "release/argocd",
+                     "recordset/*.dev.", "ClusterIssuer/sandbox",
+                     "Application/argocd/dev", "release/arc-runners/build"):  # fmt: skip
+        assert expected in made
+
+
+def test_the_run_is_a_graph_of_at_most_forty_tasks_with_side_by_side_add_ons(dev: Finished, platform: Platform) -> None:
+    with platform.api() as api:
+        runs = api.post("flow_runs/filter", json={"flow_runs": {"name": {"any_": ["create dev"]}}}).json()
+        body = {"task_runs": {"flow_run_id": {"any_": [runs[0]["id"]]}}}
+        tasks = {task["name"]: task for task in api.post("task_runs/filter", json=body).json()}
+    assert len(tasks) <= 40
+
+    def upstream(name: str) -> set[str]:
+        by_id = {task["id"]: task["name"] for task in tasks.values()}
+        return {by_id[item["id"]] for inputs in tasks[name]["task_inputs"].values() for item in inputs}
+
+    assert upstream("nodes") == {"cluster"}
+    assert upstream("argo-cd") == {"storage"}
+    assert "cert-manager ready" in upstream("certificate")
+    assert tasks["argo-cd"]["start_time"] < tasks["cert-manager"]["end_time"]
+    assert tasks["cert-manager"]["start_time"] < tasks["argo-cd"]["end_time"]
+
+
+@pytest.mark.usefixtures("dev")
+def test_a_second_run_writes_nothing_anywhere(platform: Platform) -> None:
+    before = len(platform.requests())
+    again = platform.flow("create_environment", "dev")
+    assert again.status == 0, again.log[-3000:]
+    requests = platform.requests()[before:]
+    assert {item["service"].split("/")[0] for item in requests} >= {"keystone", "magnum", "designate", "kubernetes"}
+    assert writes(requests) == []
+    assert again.made == []
+
+
+@pytest.mark.usefixtures("dev")
+def test_staging_is_created_through_the_api_once_and_destroyed_without_a_trace(platform: Platform) -> None:
+    with platform.api() as api:
+        runs = FlowRuns(api)
+        first = runs.start("create-environment", {"name": "staging"}, "staging-1")
+        assert runs.start("create-environment", {"name": "staging"}, "staging-1") == first
+        assert wait_over(api, first)["state_type"] == "COMPLETED"
+        markdown = api.get("artifacts/environment-staging/latest").json()["data"]
+        assert "staging: ready" in markdown
+        _wrong_confirm_changes_nothing(platform, api, runs)
+    gone = platform.flow("destroy_environment", "staging", "--confirm", "staging")
+    assert gone.status == 0, gone.log[-3000:]
+    assert gone.result["state"] == "removed"
+    _nothing_is_left(platform, "staging")
+
+
+def _wrong_confirm_changes_nothing(platform: Platform, api: httpx.Client, runs: FlowRuns) -> None:
+    before = len(platform.requests())
+    refused = runs.start("destroy-environment", {"name": "staging", "confirm": "dev"})
+    run = wait_over(api, refused)
+    assert run["state_type"] == "FAILED"
+    assert "Nothing was deleted" in run["state"]["message"]
+    by_hand = platform.flow("destroy_environment", "staging", "--confirm", "stagin")
+    assert by_hand.status == 1
+    assert writes(platform.requests()[before:]) == []
+
+
+def _nothing_is_left(platform: Platform, name: str) -> None:
+    cloud = platform.connection()
+    assert [one.name for one in cloud.container_infrastructure_management.clusters() if one.name == name] == []
+    templates = cloud.container_infrastructure_management.cluster_templates()
+    assert [one.name for one in templates if one.name.startswith(f"{name}-")] == []
+    assert [one.name for one in cloud.compute.keypairs() if name in one.name] == []
+    zone = cloud.dns.find_zone("sandbox.example.")
+    assert [one.name for one in cloud.dns.recordsets(zone) if f"{name}." in one.name] == []
+    status = json.loads(platform.sandbox("status", "--json").stdout)
+    assert [one["name"] for one in status["clusters"] if one["name"] == name] == []
+    registrations = (platform.home / "github").rglob("*.json")
+    assert not any(f'"{name}"' in file.read_text() for file in registrations)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({}, "'name' is a required property"),
+        ({"name": "Dev"}, "does not match"),
+        ({"name": "dev", "commit": "HEAD"}, "is not valid under any of the given schemas"),
+        ({"name": "dev", "wait": True}, "Additional properties are not allowed"),
+        ({"name": 7}, "is not of type 'string'"),
+    ],
+)
+def test_parameters_that_cannot_be_right_start_no_run(
+    platform: Platform, parameters: dict[str, Any], reason: str
+) -> None:
+    with platform.api() as api:
+        deployment = api.get("deployments/name/create-environment/create-environment").json()
+        count = api.post("flow_runs/count", json={}).json()
+        answer = api.post(f"deployments/{deployment['id']}/create_flow_run", json={"parameters": parameters})
+        assert answer.status_code == httpx.codes.CONFLICT
+        assert reason in answer.json()["detail"]
+        assert api.post("flow_runs/count", json={}).json() == count
+
+
+def test_an_environment_that_is_not_declared_is_refused_with_what_is(platform: Platform) -> None:
+    refused = platform.flow("create_environment", "deve")
+    assert refused.status == 1
+    assert refused.result["category"] == "NotFound"
+    assert "dev" in refused.result["hint"]
+
+
+def test_a_declaration_that_cannot_be_right_is_refused_before_the_first_write(platform: Platform) -> None:
+    cluster = {"kubernetes": "v1.33.4", "image": "fedora-coreos", "sshPublicKey": "ssh-ed25519 AAAA",
+               "masters": {"count": 2, "flavor": "m1.medium"}, "nodes": {"count": 3, "flavour": "m1.large"}}  # fmt: skip
+    platform.declare("broken", cluster=cluster)
+    before = len(platform.requests())
+    refused = platform.flow("create_environment", "broken")
+    assert refused.status == 1
+    said = refused.result["summary"] + (refused.result["detail"] or "")
+    for path in ("spec.cluster.nodes.flavour", "spec.cluster.masters.count", "spec.cluster.sshPublicKey"):
+        assert path in said
+    assert writes(platform.requests()[before:]) == []
