@@ -160,8 +160,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> SandboxSettings:
 
 @pytest.fixture(scope="module")
 def sandbox(settings: SandboxSettings) -> Iterator[SandboxSettings]:
-    lifecycle.up(settings, print)
     try:
+        lifecycle.up(settings, print)
         yield settings
     finally:
         lifecycle.down(settings, print)
