@@ -19,6 +19,9 @@ from infra.sandbox.kubernetes.server import ApiServer
 from infra.sandbox.openstack.faults import FaultFile
 from infra.sandbox.openstack.middleware import RequestLog
 
+Object = dict[str, Any]
+CONFIGS = "/api/v1/namespaces/default/configmaps"
+
 
 class Api:
     """A client that is a cluster administrator."""
