@@ -39,8 +39,8 @@ bench: $(VENV)/.dev ## what creating an environment costs, and how much of it is
 	@$(PY) -m deployments.bench
 
 lock: $(VENV)/.dev ## resolve the requirements anew
-	@$(PY) -m piptools compile -q --strip-extras --no-emit-index-url --no-emit-find-links -o requirements.txt requirements.in
-	@$(PY) -m piptools compile -q --strip-extras --no-emit-index-url --no-emit-find-links -o requirements-dev.txt requirements-dev.in
+	@for file in requirements requirements-dev infra/sandbox/requirements; do \
+	  $(PY) -m uv pip compile -q --upgrade --python-version 3.11 --custom-compile-command "make lock" -o $$file.txt $$file.in; done
 
 lock-charts: $(VENV)/.runtime ## record the digest of every chart that can be fetched
 	@$(PY) -m infra.catalog lock
