@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol, TypeVar
 
 from infra.clients.errors import DeadlineExceeded, NotYet, Temporary
 from infra.clients.stopwatch import waiting_for
 
 T = TypeVar("T")
+
+FIRST_PAUSE = 0.2
+"""Seconds between the first two looks: much of what is waited for comes true within the second."""
+GROWTH = 1.5
+"""By how much each further pause is longer, until it is the caller's interval."""
 
 
 class Clock(Protocol):
@@ -33,6 +38,20 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+def pauses(interval: float) -> Iterator[float]:
+    """Seconds between the looks of one wait: `FIRST_PAUSE`, then longer each time, then `interval` for ever (pure).
+
+    Args:
+        interval: seconds of the longest pause; the first is no longer than it either.
+    """
+    pause = FIRST_PAUSE
+    while pause < interval:
+        yield pause
+        pause *= GROWTH
+    while True:
+        yield interval
+
+
 async def wait_until(
     probe: Callable[[], Awaitable[T]],
     *,
@@ -50,7 +69,9 @@ async def wait_until(
     Args:
         describe: what is waited for, as the object of "waiting for …".
         timeout: seconds until the wait gives up.
-        interval: seconds between two looks; a `retry_after` of the error overrides it.
+        interval: seconds between two looks of a long wait. The first pauses are shorter (see `pauses`): a wait that
+            ends soon does not take a whole interval, one of minutes costs a handful of looks more. A `retry_after` of
+            the error overrides it.
         progress: called with each new sentence, not with repetitions.
 
     Raises:
@@ -58,6 +79,7 @@ async def wait_until(
     """
     clock = clock or SystemClock()
     deadline = clock.monotonic() + timeout
+    growing = pauses(interval)
     said = ""
     while True:
         try:
@@ -68,7 +90,7 @@ async def wait_until(
             said = str(last)
             if progress is not None:
                 progress(said if isinstance(last, NotYet) else f"{said} (asking again)")
-        pause = last.retry_after if last.retry_after is not None else interval
+        pause = last.retry_after if last.retry_after is not None else next(growing)
         if clock.monotonic() + pause > deadline:
             raise DeadlineExceeded(f"Gave up waiting for {describe} after {timeout:g} s.", detail=said) from last
         with waiting_for("readiness"):
