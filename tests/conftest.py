@@ -1,0 +1,34 @@
+"""What every test may count on: the programs of our own virtual environment and helm on PATH."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from deployments.helm import ensure_helm
+from infra.clients.errors import PlumblineError
+
+HELM = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before collection, since some modules look for a program when they are imported."""
+    folders = [str(Path(sys.executable).parent)]
+    try:
+        helm = ensure_helm()
+        folders.append(str(helm.parent))
+        config.stash[HELM] = str(helm)
+    except PlumblineError as error:
+        # Tests that need it say so themselves; the header says why it is missing.
+        config.stash[HELM] = f"none: {error}"
+    known = os.environ["PATH"].split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([*(folder for folder in folders if folder not in known), *known])
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which of the two outside parts the tests will find."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS") or "unset: tests on a real kube-apiserver are skipped"
+    return [f"helm: {config.stash[HELM]}", f"KUBEBUILDER_ASSETS: {assets}"]

@@ -1,0 +1,323 @@
+"""The cluster plane: what is taken back, what is refused, and that the second run changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from infra.clients.errors import DeadlineExceeded, Failed, InvalidInput, Refused
+from infra.clients.openstack_models import Cluster
+from infra.drift.findings import PlaneName
+from infra.planes import cluster
+from infra.planes.bring import bring_into_step
+from infra.planes.clients import Clients
+from infra.terraform.plans import Change, Difference, Plan
+from infra.terraform.policy import guard
+from tests.unit.planes.fakes import FakeJournal, FakeKubernetes, FakeMagnum, declared
+
+KEYPAIR = Change(address="openstack_compute_keypair_v2.this", type=cluster.KEYPAIR, name="this", actions=("create",))
+TEMPLATE = Change(
+    address='openstack_containerinfra_clustertemplate_v1.this["t1"]',
+    type=cluster.TEMPLATE,
+    name="this",
+    key="t1",
+    actions=("create",),
+)
+CLUSTER = Change(
+    address="openstack_containerinfra_cluster_v1.this", type=cluster.CLUSTER, name="this", actions=("create",)
+)
+GROUP = Change(
+    address='openstack_containerinfra_nodegroup_v1.this["build"]',
+    type=cluster.NODE_GROUP,
+    name="this",
+    key="build",
+    actions=("create",),
+)
+EVERYTHING = (KEYPAIR, TEMPLATE, CLUSTER, GROUP)
+WANTED = cluster.Wanted(environment="dev", cluster="dev")
+
+
+def magnum_cluster(status: str = "CREATE_COMPLETE", **changes: Any) -> Cluster:
+    fields = {"uuid": "c1", "name": "dev", "status": status, "labels": {"plumbline_environment": "dev"}}
+    return Cluster.model_validate({**fields, **changes})
+
+
+class FakeTerraform:
+    """Knows what it would change; what is adopted or applied is no change any more.
+
+    The guard is Terraform's own, for it is what the plane agrees with.
+    """
+
+    def __init__(self, *changes: Change, outputs: bool = False) -> None:
+        self.changes = changes
+        self.outputs_changed = outputs
+        self.calls: list[str] = []
+        self.adopted: dict[str, str] = {}
+        self.allowed: Collection[str] = ()
+        self.fails: Exception | None = None
+
+    async def plan(self, *, destroy: bool = False) -> Plan:
+        self.calls.append("plan destroy" if destroy else "plan")
+        changes = self.changes
+        if destroy:
+            changes = tuple(one.model_copy(update={"actions": ("delete",)}) for one in self.known())
+        return Plan(environment="dev", changes=changes, outputs_changed=self.outputs_changed, destroy=destroy)
+
+    def known(self) -> tuple[Change, ...]:
+        return tuple(one for one in EVERYTHING if one.address in self.adopted)
+
+    async def discard(self, _plan: Plan) -> None:
+        self.calls.append("discard")
+
+    async def adopt(self, found: Mapping[str, str]) -> None:
+        self.calls.append("adopt")
+        self.adopted |= found
+        self.changes = tuple(one for one in self.changes if one.address not in found)
+
+    async def apply(self, plan: Plan, *, allow: Collection[str] = ()) -> None:
+        self.allowed = allow
+        guard(plan, allow=allow)
+        self.calls.append("apply")
+        if self.fails:
+            raise self.fails
+        self.changes, self.outputs_changed = (), False
+
+    @property
+    def writes(self) -> list[str]:
+        return [call for call in self.calls if call in ("apply", "adopt")]
+
+
+def prepared(clients: Clients, *changes: Change, outputs: bool = False) -> FakeTerraform:
+    terraform = FakeTerraform(*changes, outputs=outputs)
+    clients.terraform = terraform  # type: ignore[assignment]
+    keypairs: set[str] = set()
+
+    async def keypair(name: str) -> object | None:
+        return object() if name in keypairs else None
+
+    clients.openstack.compute = SimpleNamespace(keypair=keypair, there=keypairs)  # type: ignore[assignment]
+    return terraform
+
+
+def magnum(clients: Clients) -> FakeMagnum:
+    found: Any = clients.openstack.magnum
+    return found  # type: ignore[no-any-return]
+
+
+async def step(clients: Clients) -> Any:
+    return await bring_into_step(cluster, WANTED, clients, name=PlaneName.CLUSTER, step="cluster")
+
+
+async def test_a_cluster_is_made_and_the_second_run_changes_nothing(clients: Clients, journal: FakeJournal) -> None:
+    terraform = prepared(clients, *EVERYTHING)
+    first = await step(clients)
+    assert first.made == tuple(one.address for one in EVERYTHING)
+    assert terraform.writes == ["apply"]
+    assert journal.actions == ["terraform apply dev"]
+    second = await step(clients)
+    assert (second.made, second.sentence) == ((), "in step")
+    assert terraform.writes == ["apply"]
+    assert len(journal.began) == 1
+
+
+async def test_what_a_killed_run_made_is_taken_back_instead_of_made_twice(
+    clients: Clients, journal: FakeJournal
+) -> None:
+    terraform = prepared(clients, *EVERYTHING)
+    clients.openstack.compute.there.add("plumbline-dev")  # type: ignore[attr-defined]
+    magnum(clients).templates_["t1"] = SimpleNamespace(uuid="t-uuid", labels={"plumbline_environment": "dev"})
+    magnum(clients).found = magnum_cluster()
+    magnum(clients).groups["build"] = SimpleNamespace(uuid="g1")
+    await step(clients)
+    assert terraform.adopted == {
+        KEYPAIR.address: "plumbline-dev",
+        TEMPLATE.address: "t-uuid",
+        CLUSTER.address: "c1",
+        GROUP.address: "c1/g1",
+    }
+    assert "apply" not in terraform.calls
+    assert [action for _, action, _ in journal.began] == ["adopt"]
+
+
+async def test_a_cluster_half_made_is_waited_for_before_it_is_taken_back(clients: Clients) -> None:
+    terraform = prepared(clients, CLUSTER)
+    magnum(clients).found = magnum_cluster("CREATE_IN_PROGRESS")
+    magnum(clients).settled = magnum_cluster
+    await step(clients)
+    assert magnum(clients).waited == 1
+    assert terraform.adopted == {CLUSTER.address: "c1"}
+
+
+async def test_a_cluster_that_failed_is_not_taken_back_but_its_template_is(clients: Clients) -> None:
+    terraform = prepared(clients, *EVERYTHING)
+    magnum(clients).templates_["t1"] = SimpleNamespace(uuid="t-uuid", labels={"plumbline_environment": "dev"})
+    magnum(clients).found = magnum_cluster("CREATE_IN_PROGRESS")
+
+    def fails() -> Cluster:
+        magnum(clients).found = magnum_cluster("CREATE_FAILED")
+        raise Failed("Cluster dev is CREATE_FAILED.")
+
+    magnum(clients).settled = fails
+    await step(clients)
+    assert terraform.adopted == {TEMPLATE.address: "t-uuid"}
+
+
+async def test_a_doubted_cluster_that_works_is_trusted_again(clients: Clients) -> None:
+    tainted = CLUSTER.model_copy(update={"actions": ("delete", "create"), "reason": "replace_because_tainted"})
+    terraform = prepared(clients, tainted)
+    magnum(clients).found = magnum_cluster()
+    await step(clients)
+    assert terraform.adopted == {CLUSTER.address: "c1"}
+    assert "apply" not in terraform.calls
+
+
+async def test_strangers_are_left_alone(clients: Clients) -> None:
+    terraform = prepared(clients, CLUSTER)
+    magnum(clients).found = magnum_cluster(labels={})
+    with pytest.raises(InvalidInput, match="a cluster dev in the project that Plumbline did not make"):
+        await step(clients)
+    with pytest.raises(InvalidInput, match="did not make"):
+        await cluster.remove(declared(), clients)
+    assert terraform.writes == []
+    prepared(clients, TEMPLATE)
+    magnum(clients).templates_["t1"] = SimpleNamespace(uuid="t", labels={"plumbline_environment": "other"})
+    terraform = prepared(clients, TEMPLATE)
+    await step(clients)
+    assert terraform.adopted == {}
+
+
+REPLACED = CLUSTER.model_copy(
+    update={
+        "actions": ("delete", "create"),
+        "replace_paths": ("labels",),
+        "differences": (Difference(path="labels", before="a", after="b"),),
+    }
+)
+
+
+@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_FAILED", "UPDATE_IN_PROGRESS"])
+async def test_a_cluster_that_has_lived_is_never_replaced_unasked(clients: Clients, status: str) -> None:
+    terraform = prepared(clients, REPLACED, GROUP.model_copy(update={"actions": ("delete", "create")}))
+    magnum(clients).found = magnum_cluster(status)
+    with pytest.raises(Refused, match="would replace the cluster"):
+        await step(clients)
+    assert terraform.allowed == frozenset()
+    assert terraform.writes == []
+
+
+async def test_a_cluster_whose_creation_failed_is_made_anew(clients: Clients) -> None:
+    tainted = REPLACED.model_copy(update={"reason": "replace_because_tainted", "replace_paths": ()})
+    terraform = prepared(clients, tainted, GROUP)
+    magnum(clients).found = magnum_cluster("CREATE_FAILED")
+    await step(clients)
+    assert terraform.allowed == {CLUSTER.address, GROUP.address}
+    assert terraform.writes == ["apply"]
+
+
+async def test_magnums_cause_stands_in_the_failure(clients: Clients, journal: FakeJournal) -> None:
+    terraform = prepared(clients, CLUSTER)
+    terraform.fails = Failed("Terraform could not apply.", detail="ERROR")
+
+    class After(FakeMagnum):
+        """There is no cluster before Terraform has run."""
+
+        async def cluster(self, name: str) -> Cluster | None:
+            del name
+            return None if "apply" not in terraform.calls else magnum_cluster("CREATE_FAILED", status_reason="no quota")
+
+    clients.openstack.magnum = After()  # type: ignore[assignment]
+    with pytest.raises(Failed, match="Cluster dev is CREATE_FAILED: no quota") as caught:
+        await step(clients)
+    assert "made anew" in (caught.value.hint or "")
+    assert journal.ended == ["Failed"]
+
+
+async def test_a_failure_without_a_failed_cluster_is_terraforms_own(clients: Clients) -> None:
+    terraform = prepared(clients, KEYPAIR)
+    terraform.fails = Failed("Terraform could not apply.")
+    with pytest.raises(Failed, match=r"^Terraform could not apply\.$"):
+        await step(clients)
+
+
+async def test_an_output_that_is_not_noted_is_noted(clients: Clients) -> None:
+    terraform = prepared(clients, outputs=True)
+    observed = await cluster.observe(WANTED, clients)
+    (finding,) = cluster.compare(WANTED, observed)
+    assert (finding.address, finding.sentence) == ("outputs/dev", "Terraform's state does not have all outputs.")
+    assert (await step(clients)).made == ("outputs/dev",)
+    assert terraform.writes == ["apply"]
+
+
+def test_a_finding_names_the_arguments() -> None:
+    change = CLUSTER.model_copy(
+        update={"actions": ("update",), "differences": (Difference(path="node_count", before=1, after=3),)}
+    )
+    (finding,) = cluster.compare(WANTED, cluster.Observed(Plan(environment="dev", changes=(change,))))
+    assert finding.path == "node_count"
+    assert finding.sentence == f"Terraform would update {CLUSTER.address}."
+
+
+async def test_destroying_takes_back_first_what_the_state_has_lost(clients: Clients, journal: FakeJournal) -> None:
+    terraform = prepared(clients, *EVERYTHING)
+    magnum(clients).found = magnum_cluster("CREATE_IN_PROGRESS")
+    magnum(clients).settled = magnum_cluster
+    gone = await cluster.remove(declared(), clients)
+    assert magnum(clients).waited == 1
+    assert gone == [CLUSTER.address]
+    assert terraform.calls == ["plan", "discard", "adopt", "plan destroy", "apply"]
+    assert journal.actions == ["terraform destroy dev"]
+
+
+async def test_destroying_nothing_writes_nothing(clients: Clients, journal: FakeJournal) -> None:
+    terraform = prepared(clients, *EVERYTHING)
+    assert await cluster.remove(declared(), clients) == []
+    assert terraform.calls == ["plan", "discard", "plan destroy", "discard"]
+    assert journal.began == []
+
+
+def node(name: str, ready: str | None) -> dict[str, Any]:
+    conditions = [{"type": "MemoryPressure", "status": "False"}]
+    if ready:
+        conditions.append({"type": "Ready", "status": ready})
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {"conditions": conditions}}
+
+
+@pytest.mark.parametrize(("ready", "is_ready"), [("True", True), ("False", False), ("Unknown", False), (None, False)])
+def test_a_node_is_ready_only_when_it_says_so(ready: str | None, is_ready: bool) -> None:
+    assert cluster.is_ready(node("n", ready)) is is_ready
+    assert cluster.is_ready({}) is False
+
+
+async def test_every_node_that_magnum_counts_has_to_be_ready(clients: Clients, kubernetes: FakeKubernetes) -> None:
+    for name, count in (("default-master", 1), ("default-worker", 1), ("build", 1)):
+        magnum(clients).groups[name] = SimpleNamespace(node_count=count)
+    for index, ready in enumerate(("True", "True", "False")):
+        kubernetes.put(node(f"n{index}", ready))
+    looks = 0
+
+    class Late(FakeKubernetes):
+        """The last node comes at the third look."""
+
+        async def nodes(self) -> list[dict[str, Any]]:
+            nonlocal looks
+            looks += 1
+            if looks == 3:
+                self.put(node("n2", "True"))
+            return await super().nodes()
+
+    late = Late()
+    late.objects = kubernetes.objects
+    clients._kubernetes = late  # type: ignore[assignment]
+    assert await cluster.probe(declared(), clients) == "3 nodes are Ready, Kubernetes v1.33.4"
+    assert looks == 3
+
+
+async def test_nodes_that_do_not_come_are_counted_in_the_error(tmp_path: Path, clients: Clients) -> None:
+    clients.settings = clients.settings.model_copy(update={"cluster_timeout": 0.0001})
+    magnum(clients).groups["default-worker"] = SimpleNamespace(node_count=3)
+    with pytest.raises(DeadlineExceeded, match="0 of 3 nodes are Ready"):
+        await cluster.probe(declared(), clients)
