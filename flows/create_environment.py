@@ -38,8 +38,8 @@ async def create_environment(name: EnvironmentName, commit: Commit = None) -> Ru
     Every step looks first and writes only what is missing, so that running this again is safe at any time.
 
     Args:
-        name: Name of the environment: the file environments/<name>.yaml in the repository of environments.
-        commit: The exact commit to read; the newest of the configured branch when empty.
+        name: Name of the environment: the file environments/NAME.yaml in the repository of environments.
+        commit: The exact commit to read, 7 to 40 hexadecimal digits; when empty, the newest of the branch.
     """
     async with open_run("create-environment", name, commit) as run:
         graph = Graph(run.environment, run.clients)

@@ -6,12 +6,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from prefect.runtime import flow_run
+from prefect.utilities.annotations import quote
 
 from flows import logs
 from infra.catalog import Catalog
-from infra.clients.errors import Failed
+from infra.clients.errors import Failed, explained
 from infra.clients.stopwatch import Stopwatch, measured
 from infra.ledger import Ledger, LedgerRun
 from infra.planes.clients import Clients, open_clients
@@ -54,7 +56,8 @@ class Run:
             steps=steps,
         )
         await self.ledger.finish(report)
-        await publish_report(report)
+        # Quoted: the report shares its commit with the declaration, which is no edge worth drawing.
+        await publish_report(cast(RunReport, quote(report)))
         if failed:
             raise Failed(report.sentence(), hint="The run's report (Artifacts) says what to do.")
         return report
@@ -65,11 +68,14 @@ async def open_run(flow: str, name: str, commit: str | None) -> AsyncIterator[Ru
     """Read the declaration at one commit, open clients and ledger, and close them again whatever happens."""
     began = time.monotonic()
     logs.set_up()
-    settings, catalog = get_settings(), Catalog.load()
-    loaded = await load_environment(name, commit, settings, frozenset(catalog))
-    environment = loaded.environment
-    with measured() as stopwatch:
-        async with Ledger.open(settings) as ledger:
-            run = await ledger.begin(flow, name, loaded.commit, flow_run.id)
-            async with open_clients(environment, settings=settings, catalog=catalog, journal=run.journal) as clients:
-                yield Run(flow, environment, loaded.commit, clients, run, stopwatch, began)
+    with explained():
+        settings, catalog = get_settings(), Catalog.load()
+        loaded = await load_environment(name, commit, settings, frozenset(catalog))
+        environment = loaded.environment
+        with measured() as stopwatch:
+            async with Ledger.open(settings) as ledger:
+                run = await ledger.begin(flow, name, loaded.commit, flow_run.id)
+                async with open_clients(
+                    environment, settings=settings, catalog=catalog, journal=run.journal
+                ) as clients:
+                    yield Run(flow, environment, loaded.commit, clients, run, stopwatch, began)
