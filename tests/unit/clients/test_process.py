@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import psutil
@@ -11,8 +12,10 @@ import pytest
 
 from infra.clients.errors import DeadlineExceeded, Misconfigured
 from infra.clients.process import run
+from infra.settings import ROOT
 
 ENV = {"PATH": os.environ["PATH"]}
+PROJECT = {**ENV, "PYTHONPATH": str(ROOT)}
 
 
 async def test_output_return_code_lines_and_private_files(tmp_path: Path) -> None:
@@ -57,3 +60,25 @@ async def gone(pid: int) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(f"process {pid} still runs")
+
+
+async def test_a_child_that_outlives_its_killed_parent_can_still_write(tmp_path: Path) -> None:
+    """A pipe's writer dies of SIGPIPE when the reader is gone; ours has to write its state."""
+    child = "echo begun; touch begun; while [ ! -e go ]; do sleep 0.02; done; echo more && echo saved > state"
+    parent = (
+        "import asyncio, sys\n"
+        "from infra.clients.process import run\n"
+        "asyncio.run(run(['sh', '-c', sys.argv[1]], env={}, timeout=60, on_line=print))\n"
+    )
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", parent, child, cwd=tmp_path, env=PROJECT)
+    while not (tmp_path / "begun").exists():
+        assert killed.returncode is None
+        await asyncio.sleep(0.02)
+    killed.kill()
+    await killed.wait()
+    (tmp_path / "go").touch()
+    for _ in range(200):
+        if (tmp_path / "state").exists():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the child died with its parent")
