@@ -105,7 +105,8 @@ def not_available(live: dict[str, Any]) -> str | None:
         fresh = status.get("updatedNumberScheduled", 0)
     else:
         want, fresh = spec.get("replicas", 1), status.get("updatedReplicas", 0)
-        have = status.get("availableReplicas", status.get("readyReplicas", 0))
+        # A Deployment leaves the field out while it is zero, whatever is ready; older StatefulSets do not have it.
+        have = status.get("availableReplicas", status.get("readyReplicas", 0) if live["kind"] == "StatefulSet" else 0)
     if fresh < want:
         return f"{fresh} of {want} replicas are updated"
     return f"{have} of {want} replicas are available" if have < want else None
@@ -133,13 +134,20 @@ async def _condition(probe: ConditionProbe, clients: Clients) -> str:
     live = await clients.kubernetes.get(probe.api_version, probe.resource, probe.name, probe.namespace)
     if live is None:
         raise NotYet(f"There is no {probe.resource} {probe.name}.")
-    generation, seen = live["metadata"].get("generation", 0), live.get("status", {}).get("observedGeneration")
-    if seen is not None and seen < generation:
+    generation = live["metadata"].get("generation", 0)
+    if any(seen is not None and seen < generation for seen in _looked_at(live, probe.path)):
         raise NotYet(f"{probe.resource} {probe.name} has not been looked at since its last change.")
     value = field(live, probe.path)
     if value != probe.equals:
         raise NotYet(f"{probe.resource} {probe.name}: {probe.path} is {value!r}, not {probe.equals!r}.")
     return f"{probe.resource} {probe.name}: {probe.path} is {value}"
+
+
+def _looked_at(live: dict[str, Any], path: str) -> list[Any]:
+    """The generation the whole status is about, and the one the condition on `path` is about; None if unsaid."""
+    condition, picked, _ = path.rpartition("]")
+    paths = ["status", *([f"{condition}]"] if picked else [])]
+    return [field(live, f"{where}.observedGeneration") for where in paths]
 
 
 def field(live: dict[str, Any], path: str) -> Any:

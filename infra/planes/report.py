@@ -130,4 +130,5 @@ def step_report(plane: str, name: str, seconds: float, result: object) -> StepRe
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    # Every kind of line end: a carriage return alone ends a line of Markdown, too, and with it the table.
+    return " ".join(text.splitlines()).replace("|", "\\|")

@@ -70,7 +70,13 @@ async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], 
         secret = await _secret(wanted, clients)
         async with clients.journal.write(PlaneName.RUNNERS, "apply", observed.secret.address):
             await clients.kubernetes.apply(manifests.namespace(wanted.release.namespace))
-            await clients.kubernetes.apply(secret)
+            there = (await clients.kubernetes.apply(secret)).get("data") or {}
+            strays = {key: None for key in there if key not in secret["data"]}
+            if strays:
+                # Server-side apply leaves alone what others have added.
+                await clients.kubernetes.patch(
+                    "v1", "Secret", wanted.runner.credentials, {"data": strays}, wanted.release.namespace
+                )
         made.append(observed.secret.address)
     return made + await releases.converge(PlaneName.RUNNERS, observed.releases, findings, clients)
 

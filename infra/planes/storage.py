@@ -52,7 +52,7 @@ class Observed:
 
 
 def desired(environment: Environment) -> Wanted:
-    """The declared class: Cinder volumes in the declared zone, bound when the first pod needs them."""
+    """The declared class: Cinder volumes in the declared zone, bound at once, so that a claim alone proves it."""
     return Wanted(
         {
             "apiVersion": STORAGE_CLASS[0],

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 SERVICE = ("v1", "Service")
 CLAIM = ("v1", "PersistentVolumeClaim")
 VOLUME = ("v1", "PersistentVolume")
+POD = ("v1", "Pod")
 
 
 async def release_load_balancers(clients: Clients) -> list[str]:
@@ -34,13 +35,8 @@ async def release_volumes(clients: Clients) -> list[str]:
     the cluster itself is about to be.
     """
     claims = await clients.kubernetes.list(*CLAIM)
-    used = {
-        (pod["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"]): pod["metadata"]["name"]
-        for pod in (await clients.kubernetes.list("v1", "Pod") if claims else [])
-        for volume in pod["spec"].get("volumes") or []
-        if "persistentVolumeClaim" in volume
-    }
-    await _stop_users(claims, used, clients)
+    users = [pod for pod in (await clients.kubernetes.list(*POD) if claims else []) if _uses_a_claim(pod)]
+    await _stop_users(claims, users, clients)
     removed = await _delete(CLAIM, claims, PlaneName.STORAGE, clients)
 
     async def given_back() -> None:
@@ -56,9 +52,16 @@ async def release_volumes(clients: Clients) -> list[str]:
     return removed
 
 
-async def _stop_users(claims: list[dict[str, Any]], used: dict[tuple[str, str], str], clients: Clients) -> None:
-    """Scale the StatefulSets and Deployments of a claim's namespace to nothing: deleted pods alone would come back."""
-    busy = {claim["metadata"]["namespace"] for claim in claims} & {namespace for namespace, _ in used}
+def _uses_a_claim(pod: dict[str, Any]) -> bool:
+    return any("persistentVolumeClaim" in volume for volume in pod["spec"].get("volumes") or [])
+
+
+async def _stop_users(claims: list[dict[str, Any]], users: list[dict[str, Any]], clients: Clients) -> None:
+    """Scale the StatefulSets and Deployments of a claim's namespace to nothing: deleted pods alone would come back.
+
+    The pods are deleted as well: those of jobs, and those that nobody owns, end in no other way.
+    """
+    busy = {claim["metadata"]["namespace"] for claim in claims} & {pod["metadata"]["namespace"] for pod in users}
     for namespace in sorted(busy):
         for kind in ("StatefulSet", "Deployment"):
             for item in await clients.kubernetes.list("apps/v1", kind, namespace):
@@ -67,6 +70,9 @@ async def _stop_users(claims: list[dict[str, Any]], used: dict[tuple[str, str], 
                     await clients.kubernetes.patch(
                         "apps/v1", kind, item["metadata"]["name"], {"spec": {"replicas": 0}}, namespace
                     )
+    for pod in users:
+        async with clients.journal.write(PlaneName.STORAGE, "delete", manifests.address({"kind": POD[1], **pod})):
+            await clients.kubernetes.delete(*POD, pod["metadata"]["name"], pod["metadata"]["namespace"])
 
 
 async def _delete(kind: tuple[str, str], items: list[dict[str, Any]], plane: PlaneName, clients: Clients) -> list[str]:

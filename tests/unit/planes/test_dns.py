@@ -1,4 +1,4 @@
-"""The DNS plane's pure verbs."""
+"""The DNS plane: its pure verbs, strangers' records, and who is asked in which order."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
+from infra.clients.dns import Answer
+from infra.clients.errors import DeadlineExceeded, InvalidInput, NotYet, Refused
 from infra.clients.openstack_models import Recordset, Zone
+from infra.drift.findings import PlaneName
 from infra.planes import dns
+from infra.planes.bring import bring_into_step
+from infra.planes.clients import Clients
+from tests.unit.planes.fakes import FakeDesignate, FakeJournal, declared
 
 ADDRESS = "203.0.113.7"
 WANTED = dns.Wanted("dev", "example.", ("*.dev.example.", "www.dev.example."), 300, ADDRESS)
@@ -61,3 +67,134 @@ def test_a_missing_record_is_found() -> None:
 
 def test_an_address_of_version_six_gets_an_aaaa_record() -> None:
     assert dns.Wanted("dev", "example.", (), 300, "2001:db8::1").type == "AAAA"
+
+
+def test_no_names_are_declared_without_dns() -> None:
+    assert dns.desired(declared(dns=None, certificates=None), ADDRESS) is None
+
+
+def test_the_declared_names_lead_to_the_ingress() -> None:
+    wanted = dns.desired(
+        declared(
+            dns={
+                "zone": "sandbox.example.",
+                "domain": "dev.sandbox.example.",
+                "ttl": 600,
+                "hostnames": ["a.b.dev.sandbox.example."],
+            }
+        ),
+        ADDRESS,
+    )
+    assert wanted == dns.Wanted(
+        environment="dev",
+        zone="sandbox.example.",
+        names=("*.dev.sandbox.example.", "a.b.dev.sandbox.example."),
+        ttl=600,
+        address=ADDRESS,
+    )
+
+
+class FakeNames:
+    """Name servers and a resolver; each question is kept in order."""
+
+    def __init__(self, lag: int = 0, resolver_lag: int = 0) -> None:
+        self.lag = lag
+        self.resolver_lag = resolver_lag
+        self.asked: list[str] = []
+
+    async def propagated(self, name: str, type: str, expected: set[str], servers: list[str]) -> None:
+        self.asked.append(f"servers {','.join(servers)} {name} {type} {','.join(expected)}")
+        if self.lag:
+            self.lag -= 1
+            raise NotYet("ns2.example. lags.")
+
+    async def resolve(self, name: str, type: str) -> tuple[Answer, ...]:
+        self.asked.append(f"resolver {name} {type}")
+        self.resolver_lag -= 1
+        records = () if self.resolver_lag >= 0 else (ADDRESS,)
+        outcome: Any = "answer" if records else "nxdomain"
+        return (Answer(server="127.0.0.1", address="127.0.0.1", outcome=outcome, records=records),)
+
+
+def zone_of(clients: Clients) -> FakeDesignate:
+    found: Any = clients.openstack.designate
+    return found  # type: ignore[no-any-return]
+
+
+WANTED_HERE = dns.Wanted("dev", "sandbox.example.", ("*.dev.sandbox.example.", "www.sandbox.example."), 300, ADDRESS)
+
+
+async def test_records_are_made_and_the_second_run_changes_nothing(clients: Clients, journal: FakeJournal) -> None:
+    first = await bring_into_step(dns, WANTED_HERE, clients, name=PlaneName.DNS, step="names")
+    assert first.made == ("recordset/*.dev.sandbox.example.", "recordset/www.sandbox.example.")
+    assert zone_of(clients).calls == ["ensure *.dev.sandbox.example. A", "ensure www.sandbox.example. A"]
+    assert journal.actions == ["create recordset/*.dev.sandbox.example.", "create recordset/www.sandbox.example."]
+    second = await bring_into_step(dns, WANTED_HERE, clients, name=PlaneName.DNS, step="names")
+    assert second.made == ()
+    assert len(zone_of(clients).calls) == 2
+
+
+async def test_a_record_that_was_bent_is_put_right_alone(clients: Clients, journal: FakeJournal) -> None:
+    zone_of(clients).put("*.dev.sandbox.example.", "203.0.113.99", description=WANTED_HERE.mark)
+    zone_of(clients).put("www.sandbox.example.", ADDRESS, description=WANTED_HERE.mark)
+    await bring_into_step(dns, WANTED_HERE, clients, name=PlaneName.DNS, step="names")
+    assert journal.actions == ["update recordset/*.dev.sandbox.example."]
+
+
+async def test_a_record_that_is_only_pending_is_waited_for_not_written(clients: Clients) -> None:
+    zone_of(clients).put("*.dev.sandbox.example.", ADDRESS, description=WANTED_HERE.mark, status="PENDING")
+    zone_of(clients).put("www.sandbox.example.", ADDRESS, description=WANTED_HERE.mark)
+    outcome = await bring_into_step(dns, WANTED_HERE, clients, name=PlaneName.DNS, step="names")
+    assert (outcome.made, zone_of(clients).calls) == ((), [])
+
+
+async def test_a_strangers_record_is_refused_before_anything_is_written(clients: Clients) -> None:
+    zone_of(clients).put("www.sandbox.example.", "203.0.113.99", description="by hand")
+    with pytest.raises(Refused, match=r"www\.sandbox\.example\. is not ours: it is described as 'by hand'"):
+        await bring_into_step(dns, WANTED_HERE, clients, name=PlaneName.DNS, step="names")
+    assert zone_of(clients).calls == []
+    assert zone_of(clients).sets["r-www.sandbox.example.-A"].records == ("203.0.113.99",)
+
+
+async def test_a_zone_that_is_not_there_is_a_wrong_declaration(clients: Clients) -> None:
+    clients.openstack.designate = FakeDesignate(None)  # type: ignore[assignment]
+    with pytest.raises(InvalidInput, match="there is no zone"):
+        await dns.observe(WANTED_HERE, clients)
+
+
+async def test_resolvers_are_asked_only_when_every_authoritative_server_answers_every_name(clients: Clients) -> None:
+    names = FakeNames(lag=2, resolver_lag=1)
+    clients.dns = names  # type: ignore[assignment]
+    said = await dns.probe(WANTED_HERE, clients)
+    wildcard = "servers ns1.example.,ns2.example. plumbline-probe.dev.sandbox.example. A 203.0.113.7"
+    other = "servers ns1.example.,ns2.example. www.sandbox.example. A 203.0.113.7"
+    resolver = "resolver plumbline-probe.dev.sandbox.example. A"
+    assert names.asked == [wildcard, wildcard, wildcard, other, resolver, resolver]
+    assert said == "2 name servers and the resolver answer 203.0.113.7"
+
+
+async def test_a_server_that_never_agrees_keeps_the_resolver_unasked(clients: Clients) -> None:
+    names = FakeNames(lag=10**9)
+    clients.dns = names  # type: ignore[assignment]
+    with pytest.raises(DeadlineExceeded, match=r"ns2\.example\. lags"):
+        await dns.probe(WANTED_HERE, clients)
+    assert not any(question.startswith("resolver") for question in names.asked)
+
+
+async def test_removing_takes_what_carries_our_mark_and_nothing_else(clients: Clients, journal: FakeJournal) -> None:
+    zone = zone_of(clients)
+    zone.put("*.dev.sandbox.example.", ADDRESS, description=dns.mark("dev"))
+    zone.put("old.dev.sandbox.example.", ADDRESS, description=dns.mark("dev"))
+    zone.put("*.prod.sandbox.example.", ADDRESS, description=dns.mark("prod"))
+    zone.put("www.sandbox.example.", ADDRESS, description="by hand")
+    gone = ["recordset/*.dev.sandbox.example.", "recordset/old.dev.sandbox.example."]
+    assert await dns.remove(declared(), clients) == gone
+    assert journal.actions == [f"delete {where}" for where in gone]
+    assert await dns.remove(declared(), clients) == []
+    assert sorted(item.name for item in zone.sets.values()) == ["*.prod.sandbox.example.", "www.sandbox.example."]
+
+
+async def test_removing_from_a_zone_that_is_gone_is_fine(clients: Clients) -> None:
+    clients.openstack.designate = FakeDesignate(None)  # type: ignore[assignment]
+    assert await dns.remove(declared(), clients) == []
+    assert await dns.remove(declared(dns=None, certificates=None), clients) == []

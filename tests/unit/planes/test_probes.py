@@ -1,12 +1,24 @@
-"""What counts as available, and reading a field by its path."""
+"""What counts as available, reading a field by its path, and what each kind of probe does not fall for."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from infra.planes.probes import field, not_available
+from infra.catalog.models import (
+    ConditionProbe,
+    CrdEstablishedProbe,
+    DryRunCreateProbe,
+    LoadBalancerProbe,
+    WorkloadsProbe,
+)
+from infra.clients.errors import DeadlineExceeded, InvalidInput, NotYet
+from infra.clients.kubernetes import UnknownKind, WebhookUnavailable
+from infra.planes.clients import Clients
+from infra.planes.probes import describe, field, look, not_available, prove
+from tests.unit.planes.fakes import FakeKubernetes
 
 
 def workload(kind: str = "Deployment", *, generation: int = 2, spec: Any = None, **status: Any) -> dict[str, Any]:
@@ -56,3 +68,148 @@ def test_a_workload_is_available_only_at_the_generation_that_was_declared(live: 
 def test_a_path_reads_mappings_and_picks_list_items_by_type(path: str, value: Any) -> None:
     live = {"status": {"phase": "Ready", "conditions": [{"type": "Ready", "status": "True"}]}}
     assert field(live, path) == value
+
+
+def test_a_deployment_whose_pods_are_ready_but_not_long_enough_is_not_available() -> None:
+    """`availableReplicas` is left out while it is zero (minReadySeconds)."""
+    live = workload(observedGeneration=2, updatedReplicas=2, readyReplicas=2)
+    assert not_available(live) == "0 of 2 replicas are available"
+
+
+# -- each kind of probe: what looks ready and is not ------------------------------------------------------------------
+
+WORKLOADS = WorkloadsProbe(kind="workloads", namespace="web", release="web")
+WEBHOOK = DryRunCreateProbe(
+    kind="dry-run-create",
+    object={
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Certificate",
+        "metadata": {"name": "p", "namespace": "cert-manager"},
+    },
+)
+ADDRESS = LoadBalancerProbe(kind="load-balancer", namespace="web", service="web")
+KINDS = CrdEstablishedProbe(kind="crd-established", names=("a.example.org", "b.example.org"))
+CONDITION = ConditionProbe(
+    kind="condition",
+    apiVersion="ceph.rook.io/v1",
+    resource="CephCluster",
+    namespace="rook-ceph",
+    name="rook-ceph",
+    path="status.conditions[type=Ready].status",
+    equals="True",
+)
+
+
+def there(kind: str, name: str, namespace: str | None = "web", **parts: Any) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name, "labels": {"app.kubernetes.io/instance": "web"}}
+    if namespace:
+        metadata["namespace"] = namespace
+    metadata["generation"] = parts.pop("generation", 1)
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **parts}
+
+
+GOOD = {"observedGeneration": 1, "updatedReplicas": 1, "availableReplicas": 1}
+DAEMONS = {
+    "observedGeneration": 1,
+    "desiredNumberScheduled": 1,
+    "updatedNumberScheduled": 1,
+    "numberAvailable": 1,
+}
+
+
+async def test_every_workload_of_the_release_counts_and_no_other(clients: Clients, kubernetes: FakeKubernetes) -> None:
+    with pytest.raises(NotYet, match="There are no workloads of web in web"):
+        await look(WORKLOADS, clients)
+    kubernetes.put(there("Deployment", "web", spec={"replicas": 1}, status=GOOD))
+    kubernetes.put(there("DaemonSet", "agents", status=DAEMONS))
+    stranger = there("Deployment", "other", spec={"replicas": 1}, status={})
+    stranger["metadata"]["labels"] = {"app.kubernetes.io/instance": "other"}
+    kubernetes.put(stranger)
+    assert await look(WORKLOADS, clients) == "2 workloads are available"
+    kubernetes.put(there("StatefulSet", "db", spec={"replicas": 1}, status={**GOOD, "availableReplicas": 0}))
+    with pytest.raises(NotYet, match="StatefulSet db: 0 of 1 replicas are available"):
+        await look(WORKLOADS, clients)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        InvalidInput("no endpoints available for service cert-manager-webhook"),
+        UnknownKind("The API server does not know Certificate."),
+        WebhookUnavailable("The webhook does not answer."),
+    ],
+)
+async def test_a_webhook_that_refuses_is_not_ready_though_helm_is_done(
+    clients: Clients, kubernetes: FakeKubernetes, refusal: Exception
+) -> None:
+    refusals = [refusal, refusal]
+
+    def refuse(_item: dict[str, Any]) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    kubernetes.refuse = refuse
+    assert await prove(WEBHOOK, clients) == "a Certificate is accepted (dry run)"
+    assert refusals == []
+    assert kubernetes.writes == []
+
+
+async def test_a_service_without_an_address_is_not_ready(clients: Clients, kubernetes: FakeKubernetes) -> None:
+    with pytest.raises(NotYet, match="There is no Service web/web"):
+        await look(ADDRESS, clients)
+    for status in ({}, {"loadBalancer": {}}, {"loadBalancer": {"ingress": [{"hostname": "x"}]}}):
+        kubernetes.put(there("Service", "web", status=status))
+        with pytest.raises(NotYet, match="has no load balancer address yet"):
+            await look(ADDRESS, clients)
+    kubernetes.put(there("Service", "web", status={"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}))
+    assert await look(ADDRESS, clients) == "203.0.113.7"
+
+
+async def test_every_definition_has_to_be_established(clients: Clients, kubernetes: FakeKubernetes) -> None:
+    established = {"conditions": [{"type": "Established", "status": "True"}]}
+    kubernetes.put(there("CustomResourceDefinition", "a.example.org", None, status=established))
+    with pytest.raises(NotYet, match=r"b\.example\.org is not established"):
+        await look(KINDS, clients)
+    refused = {"conditions": [{"type": "Established", "status": "False"}]}
+    kubernetes.put(there("CustomResourceDefinition", "b.example.org", None, status=refused))
+    with pytest.raises(NotYet):
+        await look(KINDS, clients)
+    kubernetes.put(there("CustomResourceDefinition", "b.example.org", None, status=established))
+    assert await look(KINDS, clients) == "2 custom resource definitions are established"
+
+
+@pytest.mark.parametrize(
+    ("generation", "status", "why"),
+    [
+        (1, {}, "is None, not 'True'"),
+        (1, {"conditions": [{"type": "Ready", "status": "False"}]}, "is 'False', not 'True'"),
+        (2, {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]}, "since its last change"),
+        (2, {"conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}]}, "since its last change"),
+        (2, {"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "True"}]}, None),
+    ],
+)
+async def test_a_condition_of_an_older_generation_answers_an_older_question(
+    clients: Clients, kubernetes: FakeKubernetes, generation: int, status: Any, why: str | None
+) -> None:
+    with pytest.raises(NotYet, match="There is no CephCluster rook-ceph"):
+        await look(CONDITION, clients)
+    kubernetes.put(there("CephCluster", "rook-ceph", "rook-ceph", generation=generation, status=status))
+    if why is None:
+        said = await look(CONDITION, clients)
+        assert said == "CephCluster rook-ceph: status.conditions[type=Ready].status is True"
+    else:
+        with pytest.raises(NotYet, match=re.escape(why)):
+            await look(CONDITION, clients)
+
+
+@pytest.mark.parametrize("probe", [WORKLOADS, WEBHOOK, ADDRESS, KINDS, CONDITION], ids=lambda probe: probe.kind)
+async def test_what_does_not_come_true_ends_with_what_was_waited_for(
+    clients: Clients, kubernetes: FakeKubernetes, probe: Any
+) -> None:
+    def refuse(_item: dict[str, Any]) -> None:
+        raise InvalidInput("no")
+
+    kubernetes.refuse = refuse
+    with pytest.raises(DeadlineExceeded) as caught:
+        await prove(probe, clients)
+    assert f"waiting for {describe(probe)} after" in caught.value.summary
