@@ -92,7 +92,7 @@ async def _workloads(probe: WorkloadsProbe, clients: Clients) -> str:
             count += 1
     if not count:
         raise NotYet(f"There are no workloads of {probe.release} in {probe.namespace}.")
-    return f"{count} workloads are available"
+    return "1 workload is available" if count == 1 else f"{count} workloads are available"
 
 
 def not_available(live: dict[str, Any]) -> str | None:

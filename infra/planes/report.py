@@ -20,6 +20,15 @@ class StepState(StrEnum):
     REMOVED = "removed"
 
 
+LIGHTS = {
+    StepState.READY: "\N{LARGE GREEN CIRCLE}",
+    StepState.REMOVED: "\N{MEDIUM WHITE CIRCLE}",
+    StepState.FAILED: "\N{LARGE RED CIRCLE}",
+    StepState.NOT_STARTED: "\N{MEDIUM BLACK CIRCLE}",
+}
+SEVERITY = (StepState.REMOVED, StepState.READY, StepState.NOT_STARTED, StepState.FAILED)
+
+
 class StepReport(BaseModel):
     """One row of the report."""
 
@@ -71,30 +80,33 @@ class RunReport(BaseModel):
         return " ".join(f"{step.name}: {step.sentence}" for step in self.failures())
 
     def markdown(self) -> str:
-        """The report as Markdown: the verdict first, then a row per step, then what to do."""
-        mark = {StepState.READY: "🟢", StepState.REMOVED: "⚪", StepState.FAILED: "🔴", StepState.NOT_STARTED: "⚫"}
-        rows = [
-            f"| {mark[step.state]} | {step.plane} | {step.name} | {_cell(step.sentence)} | {step.seconds:.1f} |"
-            for step in self.steps
-        ]
-        lines = [
-            f"# {self.environment}: {self.state}",
-            "",
-            _cell(self.sentence()),
-            "",
-            f"Commit `{self.commit or 'unknown'}` · {self.seconds:.0f} s · flow `{self.flow}`",
-            "",
-            "| | plane | step | what | seconds |",
-            "|---|---|---|---|---:|",
-            *rows,
-        ]
-        made = [f"- `{where}`" for step in self.steps for where in step.made]
-        if made:
-            lines += ["", "## Made, changed or removed", "", *made]
+        """The report as Markdown: a light per plane first, then what to do, then every step, then what was written."""
+        lines = [f"# {self.environment}: {self.state}", "", _cell(self.sentence()), ""]
+        lines += [f"Commit `{self.commit or 'unknown'}` · {self.seconds:.0f} s · flow `{self.flow}`", ""]
+        lines += ["| | plane | seconds | |", "|---|---|---:|---|", *map(self._light, self._planes())]
         if self.failures():
             lines += ["", "## What to do", ""]
             lines += [f"- **{step.name}** ({step.category}): {_cell(step.hint or ADVICE)}" for step in self.failures()]
+        lines += ["", "## Steps", "", "| | step | seconds | |", "|---|---|---:|---|"]
+        lines += [f"| {LIGHTS[s.state]} | {s.name} | {s.seconds:.1f} | {_cell(s.sentence)} |" for s in self.steps]
+        made = [f"- `{where}`" for step in self.steps for where in step.made]
+        if made:
+            lines += ["", "## Made, changed or removed", "", *made]
         return "\n".join(lines) + "\n"
+
+    def _planes(self) -> list[str]:
+        return list(dict.fromkeys(step.plane for step in self.steps))
+
+    def _light(self, plane: str) -> str:
+        """One row for a plane: its worst step's light, and that step's sentence or how much was written."""
+        steps = [step for step in self.steps if step.plane == plane]
+        worst = max(steps, key=lambda step: SEVERITY.index(step.state))
+        written = sum(len(step.made) for step in steps)
+        said = f"{written} written" if written else "in step"
+        if worst.state in (StepState.FAILED, StepState.NOT_STARTED):
+            said = f"{worst.name}: {worst.sentence}"
+        seconds = sum(step.seconds for step in steps)
+        return f"| {LIGHTS[worst.state]} | **{plane}** | {seconds:.1f} | {_cell(said)} |"
 
 
 ADVICE = "Mend what the sentence names, then start the flow again: it looks at what is there and goes on."
