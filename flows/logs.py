@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 
-from infra.clients.secrets import MASKER
+from infra.clients.masking import MASKER
 
 SENTENCES = "infra"
 """The logger whose children all of `infra` speaks through; PREFECT_LOGGING_EXTRA_LOGGERS brings it into Prefect."""
@@ -13,6 +14,7 @@ PREFECT = ("prefect.flow_runs", "prefect.task_runs", "prefect.extra")
 
 def set_up() -> None:
     """Let `infra`'s sentences through, and mask whatever this run has read as secret; safe to call twice."""
+    MASKER.learn_variables(os.environ)
     logging.getLogger(SENTENCES).setLevel(logging.INFO)
     for name in (SENTENCES, "", *PREFECT):
         for handler in logging.getLogger(name).handlers:

@@ -13,24 +13,22 @@ PlumblineError            everything Plumbline raises on purpose
     ├── Refused           we could, and will not: it would destroy something nobody agreed to lose
     ├── Failed            the other system reports a final failure (CREATE_FAILED, a failed release)
     ├── DeadlineExceeded  a bounded wait ended
-    └── Misconfigured     a setting, a program or a credential of ours is missing or wrong
+    ├── Misconfigured     a setting, a program or a credential of ours is missing or wrong
+    └── Unforeseen        a mistake of ours: an exception that no client has explained
 
 `category` is a contract: automations and reports match on it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infra.clients.masking import MASKER
+from infra.clients.masking import mask as mask  # noqa: PLC0414 - part of this module's public names
 
 BODY_LIMIT = 400
 """How many characters of a foreign message are kept."""
-
-_SECRET_PATTERN = re.compile(
-    r"(?i)((?:authorization|x-auth-token|x-subject-token|password|passwd|secret|token|private_key)"
-    r"[\"']?\s*[:=]\s*[\"']?(?:bearer\s+|basic\s+)?)([^\s\"',;&}]+)"
-)
-_PEM_PATTERN = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 
 
 def truncate(text: str, limit: int = BODY_LIMIT) -> str:
@@ -41,17 +39,10 @@ def truncate(text: str, limit: int = BODY_LIMIT) -> str:
     return f"{text[:limit].rstrip()} … ({len(text) - limit} more characters)"
 
 
-def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """Replace known secrets, private keys and `password=…`-like values in `text` by `***`."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
-    text = _PEM_PATTERN.sub("***", text)
-    return _SECRET_PATTERN.sub(r"\1***", text)
-
-
 class PlumblineError(Exception):
     """Something Plumbline can explain.
+
+    Its words end in logs, state messages and reports: no secret that this process has read is among them.
 
     Args:
         summary: one plain sentence for a person.
@@ -62,9 +53,9 @@ class PlumblineError(Exception):
     category = "Error"
 
     def __init__(self, summary: str, *, detail: str | None = None, hint: str | None = None) -> None:
-        self.summary = mask(summary)
-        self.detail = truncate(mask(detail)) if detail else None
-        self.hint = hint
+        self.summary = MASKER.mask(summary)
+        self.detail = truncate(MASKER.mask(detail)) if detail else None
+        self.hint = MASKER.mask(hint) if hint else None
         # The summary alone: errors are pickled between processes, and everything else is keyword-only.
         super().__init__(self.summary)
 
@@ -160,3 +151,34 @@ class Misconfigured(Permanent):
     """A setting, a program or a credential of ours is missing or wrong."""
 
     category = "Misconfigured"
+
+
+class Unforeseen(Permanent):
+    """A mistake of ours: an exception that no client has explained."""
+
+    category = "Unforeseen"
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Let nothing but a `PlumblineError` out of the block.
+
+    A client wraps what its library raises. What slips through may quote a URL or a header with a secret in it, and
+    whoever runs us keeps an exception's words: so they are masked here, at the last door.
+
+    Raises:
+        Unavailable: something took too long.
+        Unforeseen: anything else, with its type and its words; the exception itself is the cause.
+    """
+    try:
+        yield
+    except PlumblineError:
+        raise
+    except TimeoutError as error:
+        raise Unavailable("Something took too long.", detail=str(error)) from error
+    except Exception as error:
+        raise Unforeseen(
+            f"{type(error).__name__}, which nobody foresaw.",
+            detail=str(error),
+            hint="This is a mistake in Plumbline; the log of the step has the traceback.",
+        ) from error

@@ -21,6 +21,7 @@ from openstack.warnings import RemovedInSDK50Warning, RemovedInSDK60Warning
 
 from infra.clients.calling import Caller, error_for, retry_after
 from infra.clients.errors import Denied, Misconfigured, NotFound, PlumblineError, Unavailable
+from infra.clients.masking import MASKER
 from infra.clients.waiting import Clock, SystemClock
 from infra.settings import Settings, get_settings
 
@@ -34,6 +35,9 @@ SERVICES: Mapping[str, str] = {
     "load_balancer": "Octavia",
 }
 """The SDK's proxies we ask, and what a person calls them."""
+
+_SIGNS_IN = ("password", "token", "application_credential_secret", "passcode", "client_secret", "access_token")
+"""The keys of clouds.yaml's `auth` that hold secrets."""
 
 Json = Any
 """A decoded JSON document."""
@@ -124,7 +128,9 @@ class OpenStackSession:
 
     async def authorize(self) -> None:
         """Sign in now, so that a wrong credential is found before anything else is done."""
-        await self._caller.read(lambda: self._guarded("Keystone", "sign in", self._connect().session.get_token))
+        MASKER.learn(
+            await self._caller.read(lambda: self._guarded("Keystone", "sign in", self._connect().session.get_token))
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -230,9 +236,15 @@ def connect(cloud: str, config_file: Path | None, timeout: float) -> openstack.c
                 f"There is no cloud {cloud!r} in {file}.", hint=f"It has: {', '.join(known) or 'none'}."
             )
         region = config.get_one(cloud=cloud, api_timeout=timeout)
+        _learn(region.get_auth_args())
         return openstack.connection.Connection(config=region)
     except (sdk.SDKException, keystone.ClientException, yaml.YAMLError, TypeError) as error:
         raise Misconfigured(f"The cloud {cloud!r} in {file} cannot be used.", detail=str(error)) from error
+
+
+def _learn(credentials: Mapping[str, Any]) -> None:
+    """Have what signs us in masked wherever it might be quoted."""
+    MASKER.learn(*(str(credentials[key]) for key in _SIGNS_IN if credentials.get(key)))
 
 
 def refusal(response: requests.Response, summary: str, cloud: str) -> PlumblineError:

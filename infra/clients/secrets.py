@@ -7,7 +7,6 @@ themselves, and are known to the masker from then on.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import stat
 from collections.abc import Iterator, Mapping
@@ -15,50 +14,13 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from infra.clients.errors import InvalidInput, Misconfigured, NotFound, mask
+from infra.clients.errors import InvalidInput, Misconfigured, NotFound
+from infra.clients.masking import MASKER, Masker
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 """Names of secrets and keys, as Kubernetes takes them for Secret keys; no path leads out of the folder."""
 SIZE_LIMIT = 1024 * 1024
 """Bytes a value may have; Kubernetes' limit for a whole Secret."""
-
-
-class Masker(logging.Filter):
-    """Knows the secrets this process has read, and takes them out of texts and log records.
-
-    As a `logging.Filter` on a handler it masks whatever that handler writes.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._known: set[str] = set()
-
-    def learn(self, *values: str) -> None:
-        """Remember values; a value of several lines is also known line by line, as logs break it up."""
-        for value in values:
-            for part in (value, value.strip(), *value.splitlines()):
-                # A short line, such as `}` or `true`, would take half of every log with it.
-                if len(part) >= 8:
-                    self._known.add(part)
-            if 4 <= len(value.strip()) < 8:
-                self._known.add(value.strip())
-
-    def mask(self, text: str) -> str:
-        """`text` without any known secret."""
-        return mask(text, sorted(self._known, key=len, reverse=True))
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Mask a log record, exception included."""
-        record.msg, record.args = self.mask(record.getMessage()), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = self.mask(record.exc_text)
-        return True
-
-
-MASKER = Masker()
-"""The masker of this process."""
 
 
 class Secret(Mapping[str, SecretStr]):

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLA
 from sqlalchemy.orm import Session
 
 from infra.clients.errors import Failed, Misconfigured, Unavailable
+from infra.clients.masking import MASKER
 from infra.settings import Settings
 
 HEAD = "0001"
@@ -47,6 +48,8 @@ def ledger_url(settings: Settings) -> URL:
     except ArgumentError:
         hint = "Write sqlite:////path/ledger.sqlite or postgresql://user@host/database."
         raise Misconfigured("The ledger's URL is not a SQLAlchemy URL.", hint=hint) from None
+    if url.password:
+        MASKER.learn(url.password)
     backend = url.drivername.partition("+")[0]
     drivers = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
     if backend not in drivers or (backend == "sqlite" and url.database in (None, "", ":memory:")):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.clients.errors import InvalidInput, Misconfigured, NotFound
-from infra.clients.secrets import Masker, SecretStore
+from infra.clients.masking import Masker
+from infra.clients.secrets import SecretStore
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from infra.clients.errors import Failed, Misconfigured, Refused, Unavailable
-from infra.clients.secrets import MASKER
+from infra.clients.masking import MASKER
 from infra.ledger import Ledger, ReadOnlyJournal
 from infra.ledger.masking import masked
 from infra.ledger.run import died, this_process
