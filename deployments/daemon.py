@@ -54,11 +54,19 @@ class Daemon:
         self.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with os.fdopen(os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "ab") as log:
             child = subprocess.Popen(
-                argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                argv,
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                umask=0o077,  # what it keeps (Prefect's database, for one) is nobody else's business
             )
         _STARTED.append(child)
         process = psutil.Process(child.pid)
-        self.pid_file.write_text(json.dumps({"pid": process.pid, "began": process.create_time()}))
+        with os.fdopen(os.open(self.pid_file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+            json.dump({"pid": process.pid, "began": process.create_time()}, file)
         return process
 
     def wait_ready(self, ready: Callable[[], bool], timeout: float) -> None:
