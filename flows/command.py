@@ -37,17 +37,17 @@ def _run(flow: Flow[..., Any], parameters: dict[str, Any], *, as_json: bool) -> 
     try:
         validated = flow.validate_parameters(parameters)
     except Exception as error:
-        console.print(f"[red]{_reason(error)}[/red]", highlight=False)
+        console.print(_reason(error), style="red", markup=False, highlight=False)
         return 1
     try:
         # Prefect prints its log to stdout; with --json that has to stay clean for the document.
         with contextlib.redirect_stdout(sys.stderr):
             result = asyncio.run(flow(**validated))
     except PlumblineError as error:
-        console.print(f"[red]{error.summary}[/red]", highlight=False)
+        console.print(error.summary, style="red", markup=False, highlight=False)
         for line in (error.detail, error.hint):
             if line:
-                console.print(line, highlight=False)
+                console.print(line, markup=False, highlight=False)
         if as_json:
             print(_failure(error))
         return 1

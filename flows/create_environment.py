@@ -6,7 +6,6 @@ python -m flows.create_environment dev
 from __future__ import annotations
 
 from prefect import flow
-from tasks.cluster import check_prerequisites, converge_cluster, count_nodes
 
 from flows.graph import Graph
 from flows.parameters import Commit, EnvironmentName
@@ -23,6 +22,7 @@ from tasks.certificates import (
     probe_certificate_issued,
     probe_certificate_served,
 )
+from tasks.cluster import check_prerequisites, converge_cluster, count_nodes
 from tasks.delivery import converge_delivery, probe_delivery
 from tasks.dns import converge_dns, probe_dns
 from tasks.runners import install_runners, probe_runners

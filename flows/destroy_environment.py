@@ -6,14 +6,15 @@ python -m flows.destroy_environment dev --confirm dev
 from __future__ import annotations
 
 from prefect import flow
-from tasks.cluster import destroy_cluster, prove_nothing_left, reach_cluster
 
+from flows import logs
 from flows.graph import Graph
 from flows.parameters import Confirmation, EnvironmentName
 from flows.run import open_run
 from infra.clients.errors import Refused
 from infra.drift.findings import PlaneName
 from infra.planes.report import RunReport
+from tasks.cluster import destroy_cluster, prove_nothing_left, reach_cluster
 from tasks.delivery import remove_delivery
 from tasks.dns import remove_dns
 from tasks.runners import remove_runners
@@ -28,6 +29,7 @@ async def destroy_environment(name: EnvironmentName, confirm: Confirmation) -> R
         name: Name of the environment to delete.
         confirm: The environment's name once more: everything in it will be deleted.
     """
+    logs.set_up()
     if confirm != name:
         raise Refused(
             f"Nothing was deleted: confirm says {confirm!r}, the environment is {name!r}.",
