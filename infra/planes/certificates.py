@@ -22,6 +22,7 @@ from infra.spec.names import certificate_hosts, probe_host
 CANARY = "canary"
 CERTIFICATE = ("cert-manager.io/v1", "Certificate")
 ISSUER = ("cert-manager.io/v1", "ClusterIssuer")
+CHALLENGE = ("acme.cert-manager.io/v1", "Challenge")
 ACME_SERVERS = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
     "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
@@ -154,7 +155,20 @@ async def _ready(manifest: dict[str, Any], clients: Clients) -> None:
     if ready is None or ready.get("observedGeneration", generation) < generation:
         raise NotYet(f"{where} has not been looked at yet.")
     if ready["status"] != "True":
-        raise NotYet(f"{where} is not ready: {ready.get('message', ready.get('reason', 'no reason given'))}")
+        why = ready.get("message", ready.get("reason", "no reason given"))
+        namespace = manifest["metadata"].get("namespace")
+        challenges = await clients.kubernetes.list(*CHALLENGE, namespace) if namespace else []
+        raise NotYet(f"{where} is not ready: {why}", detail=_challenged(challenges))
+
+
+def _challenged(challenges: list[dict[str, Any]]) -> str | None:
+    """What each open challenge waits for (pure): the certificate itself only says that it is being issued."""
+    open_ones = [
+        f"{item['spec'].get('dnsName')}: {item['status']['reason']}"
+        for item in challenges
+        if item.get("status", {}).get("reason") and item["status"].get("state") != "valid"
+    ]
+    return "; ".join(sorted(open_ones)) or None
 
 
 def _issuer(issuer: str, email: str, challenge: str) -> dict[str, Any]:
