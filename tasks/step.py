@@ -20,13 +20,13 @@ R = TypeVar("R")
 After = Sequence[object]
 """Results of the steps this one comes after: handed over so that the run graph shows the edge."""
 
-RETRIES = 15
+RETRIES = 20
 """Attempts after the first.
 
 A step is more than its own requests: Magnum asks Keystone, Nova and Glance a dozen things before it accepts a template,
 and helm sends some eighty requests that it does not repeat. Where each of those fails with 8 %, every third template is
-accepted; a run makes a template, a cluster and a node group, and each that is made stays made. The odds that fifteen
-retries are not enough for that are below 1 in 500, those of four are 1 in 2.
+accepted; a run makes a template, a cluster and a node group, and what is made stays made. The odds that twenty retries
+are not enough for that are 1 in 1000; four were not enough in 2 of 5 runs.
 """
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 """Seconds before the first retry and at most; each pause is twice as long as the last, and jittered."""

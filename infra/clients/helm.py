@@ -23,13 +23,14 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.clients.errors import Conflict, InvalidInput, NotFound, PlumblineError, Refused
+from infra.clients.calling import retried
+from infra.clients.errors import Conflict, InvalidInput, NotFound, PlumblineError, Refused, Unavailable
 from infra.clients.helm_chart import ChartFile, description, read_chart, same
 from infra.clients.helm_command import MARGIN, HelmCommand
-from infra.clients.helm_lease import Now, ReleaseLease, while_holding
+from infra.clients.helm_lease import Held, Now, ReleaseLease
 from infra.clients.helm_prune import left_behind, prune
 from infra.clients.helm_records import HelmRelease, closed, release_of, revision_of
-from infra.clients.kubernetes import KubernetesClient, Object
+from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
 from infra.clients.private import PrivateFolder
 from infra.settings import Settings, get_settings
 
@@ -37,6 +38,8 @@ __all__ = ["ChartFile", "Ensured", "HelmClient", "HelmRelease"]
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 OWNED = "owner=helm"
+ATTEMPTS = 6
+"""Runs of one helm where the API server did not answer: of its eighty requests it repeats hardly any."""
 DEAD = "Plumbline: the writer of this revision ended before it was done."
 
 
@@ -130,23 +133,30 @@ class HelmClient:
         action: Literal["unchanged", "installed", "upgraded"] = "unchanged"
         recovered = None
         async with self._writing(name, namespace, timeout) as (helm, lease):
-            found = await self.release(name, namespace)
-            if found is not None and found.pending:
-                await self._close(found, lease)
-                recovered = found.status
-            if found is None or not same(found, file, values):
-                await helm.install_or_upgrade(
-                    name,
-                    str(file.path),
-                    dict(values),
-                    namespace=namespace,
-                    wait=wait,
-                    create_namespace=create_namespace and found is None,
-                    # Without it, helm takes the old values where the new ones are empty.
-                    reset_values=True,
-                    description=description(file),
-                )
-                action = "upgraded" if found else "installed"
+
+            async def attempt() -> None:
+                nonlocal action, recovered
+                found = await self.release(name, namespace)
+                if found is not None and found.pending:
+                    await self._close(found, lease)
+                    recovered = recovered or found.status
+                if found is not None and same(found, file, values):
+                    return
+                action = "installed" if found is None or action == "installed" else "upgraded"
+                async with self._judged(lease):
+                    await helm.install_or_upgrade(
+                        name,
+                        str(file.path),
+                        dict(values),
+                        namespace=namespace,
+                        wait=wait,
+                        create_namespace=create_namespace and found is None,
+                        # Without it, helm takes the old values where the new ones are empty.
+                        reset_values=True,
+                        description=description(file),
+                    )
+
+            await retried(attempt, on=(Unavailable,), attempts=ATTEMPTS, first_pause=0.5)
             history = await self.history(name, namespace)
             if not history:
                 raise NotFound(f"The release {namespace}/{name} vanished while it was being written.")
@@ -233,7 +243,7 @@ class HelmClient:
     @contextlib.asynccontextmanager
     async def _writing(
         self, name: str, namespace: str, timeout: float | None
-    ) -> AsyncIterator[tuple[_Held, ReleaseLease]]:
+    ) -> AsyncIterator[tuple[Held, ReleaseLease]]:
         """Hold the Lease of a release, and say on leaving whether a revision was left unfinished."""
         if self._kubernetes.read_only:
             raise Refused(f"This run only looks: the release {namespace}/{name} was not written.")
@@ -245,13 +255,33 @@ class HelmClient:
         helm = self._command(timeout)
         helm.writer = lease.identity
         try:
-            yield _Held(helm, lease), lease
+            yield Held(helm, lease), lease
         except BaseException:
             # Our helm has ended by now (infra.clients.process waits for it), whatever its record says.
             with contextlib.suppress(PlumblineError):
                 await asyncio.shield(self._leave(lease, name, namespace))
             raise
         await lease.give_back()
+
+    @contextlib.asynccontextmanager
+    async def _judged(self, lease: ReleaseLease) -> AsyncIterator[None]:
+        """Run our helm: once it has ended, a revision that looks unfinished is its, and may be closed.
+
+        Helm leaves kinds out when it does not get an answer about their group, and then says that there are no such
+        kinds: that is believed only when the API server says so, too.
+        """
+        try:
+            yield
+        except UnknownKind as error:
+            kinds = re.findall(r'no matches for kind "([^"]+)" in version "([^"]+)"', error.detail or "")
+            known = [await self._kubernetes.resource(version, kind) is not None for kind, version in kinds]
+            if not known or not all(known):
+                raise
+            lease.previous_died = True
+            raise Unavailable(f"{error.summary} The API server has them all.", detail=error.detail) from error
+        except Unavailable:
+            lease.previous_died = True
+            raise
 
     async def _leave(self, lease: ReleaseLease, name: str, namespace: str) -> None:
         found = await self.release(name, namespace)
@@ -283,22 +313,6 @@ class HelmClient:
             _checked(namespace)
         found = await self._kubernetes.list("v1", "Secret", namespace, label_selector=selector)
         return sorted(found, key=revision_of)
-
-
-class _Held:
-    """pyhelm3's commands, each run while the Lease is renewed."""
-
-    def __init__(self, command: HelmCommand, lease: ReleaseLease) -> None:
-        self._command = command
-        self._lease = lease
-
-    def __getattr__(self, verb: str) -> Any:
-        method = getattr(self._command, verb)
-
-        async def held(*arguments: Any, **options: Any) -> Any:
-            return await while_holding(self._lease, asyncio.ensure_future(method(*arguments, **options)))
-
-        return held
 
 
 def _checked(name: str) -> str:

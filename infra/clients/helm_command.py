@@ -47,6 +47,8 @@ _ERRORS: tuple[tuple[str, type[PlumblineError], str], ...] = (
     (r"another operation \(install/upgrade/rollback\) is in progress", Conflict, "Another helm is at work"),
     (r"release: not found", NotFound, "There is no such release"),
     (r"unauthorized|is forbidden|must be logged in", Denied, "The API server did not allow it"),
+    # Before the next: helm asks whether each object exists, and says "already exists" also when it got no answer.
+    (r"could not get information about the resource", Unavailable, "The API server did not answer"),
     (
         r"cannot be imported into the current release|resource that already exists|invalid ownership metadata",
         Refused,
@@ -55,6 +57,7 @@ _ERRORS: tuple[tuple[str, type[PlumblineError], str], ...] = (
     (
         r"etcdserver|connection refused|connection reset|cluster unreachable|i/o timeout|tls handshake timeout"
         r"|unexpected eof|network is unreachable|the server is currently unable|: eof$|http2: client connection lost"
+        r"|http2: server sent goaway|server closed idle connection|broken pipe|an error on the server"
         r"|internal error occurred|service unavailable|too many requests|unable to retrieve the complete list",
         Unavailable,
         "The API server did not answer",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import platform
 import uuid
 from collections.abc import Callable
@@ -34,8 +35,13 @@ DURATION = 60
 """Seconds a Lease is valid after each renewal; machines' clocks have to agree within it."""
 RENEW = 15.0
 """Seconds between two renewals."""
+LOOK = 5.0
+"""Seconds after which it is worth looking again whether a writer on this machine still lives."""
 
 Now = Callable[[], datetime]
+
+_HELD_HERE: set[str] = set()
+"""Identities under which this process writes now. A Lease of ours that is not among them could not be given back."""
 
 
 class Lost(Conflict):
@@ -73,6 +79,14 @@ class ReleaseLease:
         Raises:
             Conflict: a living writer holds it.
         """
+        _HELD_HERE.add(self.identity)
+        try:
+            await self._take()
+        except BaseException:
+            _HELD_HERE.discard(self.identity)
+            raise
+
+    async def _take(self) -> None:
         found = await self._kubernetes.get(API, "Lease", self._name, NAMESPACE)
         if found is None:
             self._lease = await self._kubernetes.create(self._ours({"metadata": {}}))
@@ -109,6 +123,8 @@ class ReleaseLease:
         Args:
             unfinished: a revision that still looks unfinished although our helm has ended.
         """
+        # From here on it counts as left behind, should the API server not take it back.
+        _HELD_HERE.discard(self.identity)
         found = await self._kubernetes.get(API, "Lease", self._name, NAMESPACE)
         if found is None or found["spec"].get("holderIdentity") != self.identity:
             return
@@ -132,7 +148,7 @@ class ReleaseLease:
                 return
             pause = waits.total_seconds()
         else:
-            pause = RENEW
+            pause = LOOK
         raise Conflict(
             f"Another Plumbline is writing this release ({holder.split('/', maxsplit=1)[0]}).",
             detail=f"It holds the lease {NAMESPACE}/{self._name}.",
@@ -220,7 +236,7 @@ def alive_here(holder: str) -> bool | None:
         return None
     with contextlib.suppress(psutil.NoSuchProcess, ValueError):
         if f"{psutil.Process(int(pid)).create_time():.2f}" == started:
-            return True
+            return int(pid) != os.getpid() or holder in _HELD_HERE
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.environ().get(WRITER) == holder:
@@ -241,3 +257,19 @@ async def while_holding(lease: ReleaseLease, work: asyncio.Future[Any]) -> Any:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, PlumblineError):
                 await task
+
+
+class Held:
+    """The methods of `command`, each run while the Lease is renewed."""
+
+    def __init__(self, command: object, lease: ReleaseLease) -> None:
+        self._command = command
+        self._lease = lease
+
+    def __getattr__(self, verb: str) -> Any:
+        method = getattr(self._command, verb)
+
+        async def held(*arguments: Any, **options: Any) -> Any:
+            return await while_holding(self._lease, asyncio.ensure_future(method(*arguments, **options)))
+
+        return held

@@ -13,7 +13,12 @@ from infra.sandbox.openstack.faults import Fault, FaultFile
 from infra.sandbox.openstack.middleware import RequestLog
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_REASONS = {"500": "InternalError", "503": "ServiceUnavailable", "429": "TooManyRequests"}
+# The API machinery's own words (apimachinery/pkg/api/errors): clients such as helm pass on nothing else.
+_SAID = {
+    "500": ("InternalError", "Internal error occurred: injected fault"),
+    "503": ("ServiceUnavailable", "the server is currently unable to handle the request (injected fault)"),
+    "429": ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
+}
 HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
 
 
@@ -58,9 +63,8 @@ class Edge:
 
 
 def _failure(fault: Fault) -> web.Response:
-    error = StatusError(
-        int(fault.kind), _REASONS[fault.kind], "injected fault", {"retryAfterSeconds": int(fault.retry_after)}
-    )
+    reason, said = _SAID[fault.kind]
+    error = StatusError(int(fault.kind), reason, said, {"retryAfterSeconds": int(fault.retry_after)})
     headers = {"Retry-After": f"{fault.retry_after:g}"} if fault.kind != "500" else {}
     return web.Response(
         body=dumps(error.to_json()), status=error.code, content_type="application/json", headers=headers

@@ -158,12 +158,20 @@ def say(chart: Path, name: str, text: str) -> None:
     (chart.parent / name).write_text(text)
 
 
-async def test_a_living_writer_is_respected(helm: Any, api: Any, chart: Path) -> None:
+async def test_a_living_writer_is_respected(helm: Any, api: Any, chart: Path, monkeypatch: Any) -> None:
+    living = identity()
+    monkeypatch.setattr(helm_lease, "_HELD_HERE", {living})
     api.put("secrets", record(2, "pending-upgrade"))
-    api.put("leases", lease(holder=identity(), renewed=NOW))
+    api.put("leases", lease(holder=living, renewed=NOW))
     with pytest.raises(Conflict, match="Another Plumbline") as caught:
         await helm.ensure("demo", "apps", chart, {})
     assert caught.value.retry_after
+
+
+async def test_a_lease_of_our_own_that_could_not_be_given_back_holds_nobody(helm: Any, api: Any, chart: Path) -> None:
+    api.put("secrets", record(1, "pending-install"))
+    api.put("leases", lease(holder=identity(), renewed=NOW))
+    assert (await helm.ensure("demo", "apps", chart, {"a": 2})).recovered == "pending-install"
 
 
 async def test_a_dead_writers_revision_is_closed_and_the_upgrade_goes_on(
