@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -10,7 +9,7 @@ import httpx
 import pytest
 
 from deployments.follow import OVER, FlowRuns
-from tests.sandbox.platform import Finished, Platform, writes
+from tests.platform import Finished, Platform, writes
 
 pytestmark = pytest.mark.sandbox
 
@@ -82,7 +81,7 @@ def test_staging_is_created_through_the_api_once_and_destroyed_without_a_trace(p
     gone = platform.flow("destroy_environment", "staging", "--confirm", "staging")
     assert gone.status == 0, gone.log[-3000:]
     assert gone.result["state"] == "removed"
-    _nothing_is_left(platform, "staging")
+    assert platform.leftovers("staging") == []
 
 
 def _wrong_confirm_changes_nothing(platform: Platform, api: httpx.Client, runs: FlowRuns) -> None:
@@ -94,20 +93,6 @@ def _wrong_confirm_changes_nothing(platform: Platform, api: httpx.Client, runs: 
     by_hand = platform.flow("destroy_environment", "staging", "--confirm", "stagin")
     assert by_hand.status == 1
     assert writes(platform.requests()[before:]) == []
-
-
-def _nothing_is_left(platform: Platform, name: str) -> None:
-    cloud = platform.connection()
-    assert [one.name for one in cloud.container_infrastructure_management.clusters() if one.name == name] == []
-    templates = cloud.container_infrastructure_management.cluster_templates()
-    assert [one.name for one in templates if one.name.startswith(f"{name}-")] == []
-    assert [one.name for one in cloud.compute.keypairs() if name in one.name] == []
-    zone = cloud.dns.find_zone("sandbox.example.")
-    assert [one.name for one in cloud.dns.recordsets(zone) if f"{name}." in one.name] == []
-    status = json.loads(platform.sandbox("status", "--json").stdout)
-    assert [one["name"] for one in status["clusters"] if one["name"] == name] == []
-    registrations = (platform.home / "github").rglob("*.json")
-    assert not any(f'"{name}"' in file.read_text() for file in registrations)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +126,8 @@ def test_an_environment_that_is_not_declared_is_refused_with_what_is(platform: P
 
 def test_a_declaration_that_cannot_be_right_is_refused_before_the_first_write(platform: Platform) -> None:
     cluster = {"kubernetes": "v1.33.4", "image": "fedora-coreos", "sshPublicKey": "ssh-ed25519 AAAA",
-               "masters": {"count": 2, "flavor": "m1.medium"}, "nodes": {"count": 3, "flavour": "m1.large"}}  # fmt: skip
+               "masters": {"count": 2, "flavor": "m1.medium"},
+               "nodes": {"count": 3, "flavour": "m1.large"}}  # fmt: skip
     platform.declare("broken", cluster=cluster)
     before = len(platform.requests())
     refused = platform.flow("create_environment", "broken")

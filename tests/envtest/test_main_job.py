@@ -1,0 +1,74 @@
+"""The main job on a real kube-apiserver: an environment with everything is made, looked at again, and taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from infra.sandbox.envtest import PROGRAMS, available
+from tests.platform import Finished, Platform, running, writes
+
+pytestmark = [
+    pytest.mark.envtest,
+    pytest.mark.skipif(available() is None, reason="KUBEBUILDER_ASSETS names no control plane"),
+]
+
+PLANES = {"cluster", "storage", "addons", "dns", "certificates", "delivery", "runners"}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform whose clusters run the real API server."""
+    with running(tmp_path_factory.mktemp("main-job"), 1, PLUMBLINE_SANDBOX_KUBERNETES="envtest") as platform:
+        yield platform
+
+
+@pytest.fixture(scope="module")
+def dev(platform: Platform) -> Finished:
+    """Environment `dev`, created."""
+    finished = platform.flow("create_environment", "dev")
+    assert finished.status == 0, finished.log[-4000:]
+    return finished
+
+
+def programs(platform: Platform) -> set[str]:
+    """Which of the real control plane's programs run for this platform's clusters."""
+    place = str(platform.home / "clusters")
+    processes = psutil.process_iter(["name", "cmdline"])
+    return {one.info["name"] for one in processes if place in " ".join(one.info["cmdline"] or [])} & set(PROGRAMS)
+
+
+def test_everything_that_is_declared_is_made_and_proved_ready(platform: Platform, dev: Finished) -> None:
+    assert programs(platform) == set(PROGRAMS)
+    assert dev.result["state"] == "ready"
+    assert set(dev.states.values()) == {"ready"}
+    assert {step["plane"] for step in dev.result["steps"]} == PLANES
+    made = " ".join(dev.made)
+    for expected in ("cluster_v1.cluster", "StorageClass/default", "release/cert-manager", "release/nginx-ingress",
+                     "release/argocd", "release/arc-systems", "recordset/*.dev.", "ClusterIssuer/sandbox",
+                     "Application/argocd/dev", "release/arc-runners/build"):  # fmt: skip
+        assert expected in made
+
+
+@pytest.mark.usefixtures("dev")
+def test_a_second_run_writes_nothing_anywhere(platform: Platform) -> None:
+    before = len(platform.requests())
+    again = platform.flow("create_environment", "dev")
+    assert again.status == 0, again.log[-3000:]
+    requests = platform.requests()[before:]
+    # The audit log of the real server has to be in there, or its silence proves nothing.
+    asked = [item for item in requests if item["service"] == "kubernetes/dev" and item["ua"].startswith("plumbline/")]
+    assert len(asked) > 30
+    assert writes(requests) == []
+    assert again.made == []
+
+
+@pytest.mark.usefixtures("dev")
+def test_it_is_destroyed_without_a_trace(platform: Platform) -> None:
+    gone = platform.flow("destroy_environment", "dev", "--confirm", "dev")
+    assert gone.status == 0, gone.log[-3000:]
+    assert gone.result["state"] == "removed"
+    assert platform.leftovers("dev") == []
+    assert programs(platform) == set()

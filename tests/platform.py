@@ -1,0 +1,239 @@
+"""A whole platform for end-to-end tests: a sandbox and a Prefect server of its own, in a temporary folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openstack.config
+import psutil
+import yaml
+from openstack.connection import Connection
+from openstack.warnings import RemovedInSDK50Warning, RemovedInSDK60Warning
+
+from deployments.helm import ensure_helm
+from deployments.prefect_server import LocalPrefect
+from deployments.settings import PrefectSettings
+from infra.sandbox import environment
+from infra.sandbox.settings import OFFSETS
+from infra.settings import ROOT
+
+# Several checkouts may be tested on one machine.
+PORT_BASE = int(os.environ.get("PLUMBLINE_TEST_PORT_BASE", "26000"))
+LOAD_BALANCERS = IPv4Network(os.environ.get("PLUMBLINE_TEST_LOADBALANCERS", "127.88.0.0/16"))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a flow run as a command ended."""
+
+    status: int
+    result: dict[str, Any]
+    log: str
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Step name -> how it ended."""
+        return {step["name"]: step["state"] for step in self.result.get("steps", ())}
+
+    @property
+    def made(self) -> list[str]:
+        """Everything that was written."""
+        return [where for step in self.result.get("steps", ()) for where in step["made"]]
+
+
+class Platform:
+    """The sandbox, the Prefect server, and ways to use them as a user would."""
+
+    def __init__(self, home: Path, settings: Mapping[str, str], prefect: LocalPrefect, api_url: str) -> None:
+        self.home = home
+        self.prefect = prefect
+        self.api_url = api_url
+        self._settings = dict(settings)
+
+    def variables(self) -> dict[str, str]:
+        """The environment of a user who has sourced `.sandbox/env`."""
+        values = environment.parse((self.home / "env").read_text())
+        return {**self._settings, **values, **self.prefect.variables()}
+
+    def start(self, flow: str, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+        """Start `python -m flows.<flow> … --json` in the background."""
+        return subprocess.Popen(
+            [sys.executable, "-m", f"flows.{flow}", *arguments, "--json"],
+            cwd=ROOT,
+            env={**self.variables(), **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def flow(self, flow: str, *arguments: str, timeout: float = 400, **settings: str) -> Finished:
+        """Run a flow as a command and wait for it."""
+        running = self.start(flow, *arguments, **settings)
+        try:
+            out, err = running.communicate(timeout=timeout)
+        finally:
+            if running.poll() is None:
+                running.kill()
+                running.wait()
+        return Finished(running.returncode, json.loads(out) if out.strip() else {}, err)
+
+    def sandbox(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`python -m infra.sandbox …`."""
+        return subprocess.run(
+            [sys.executable, "-m", "infra.sandbox", *arguments],
+            cwd=ROOT,
+            env=self.variables(),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        )
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request the sandbox's services have answered so far."""
+        log = self.home / "log" / "requests.jsonl"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def api(self) -> httpx.Client:
+        """A client of the Prefect API."""
+        user, _, password = self.prefect.auth_string().partition(":")
+        return httpx.Client(base_url=f"{self.api_url}/", auth=(user, password), timeout=30)
+
+    def declare(self, name: str, **changes: Any) -> str:
+        """Commit `environments/<name>.yaml`: dev's declaration with changes to `spec`; returns the commit.
+
+        A part that is None is left out.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self._git("clone", "-q", str(self.home / "git/environments.git"), folder)
+            document = yaml.safe_load((Path(folder) / "environments/dev.yaml").read_text())
+            document["metadata"]["name"] = name
+            document["spec"]["dns"]["domain"] = f"{name}.sandbox.example."
+            spec = document["spec"] | changes
+            document["spec"] = {part: value for part, value in spec.items() if value is not None}
+            (Path(folder) / f"environments/{name}.yaml").write_text(yaml.safe_dump(document))
+            self._git("-C", folder, "add", "-A")
+            self._git("-C", folder, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", name)
+            self._git("-C", folder, "push", "-q", "origin", "HEAD:main")
+            return self._git("-C", folder, "rev-parse", "HEAD").strip()
+
+    def port(self, service: str) -> int:
+        """The port of one of the sandbox's services."""
+        return int(self._settings["PLUMBLINE_SANDBOX_PORT_BASE"]) + OFFSETS[service]
+
+    def connection(self) -> Connection:
+        """The demo project, as a user sees it."""
+        with _sdk_quiet():
+            config = openstack.config.OpenStackConfig(config_files=[str(self.home / "clouds.yaml")])
+            return Connection(config=config.get_one("sandbox"))
+
+    def leftovers(self, name: str) -> list[str]:
+        """What a destroyed environment has left anywhere: in the cloud, in the zone, at GitHub, on this machine."""
+        found = {**self._left_in_the_cloud(name), **self._left_on_this_machine(name)}
+        return [f"{kind} {what}" for kind, items in found.items() for what in items]
+
+    def _left_in_the_cloud(self, name: str) -> dict[str, list[str]]:
+        cloud = self.connection()
+        magnum = cloud.container_infrastructure_management
+        with _sdk_quiet():
+            zone = cloud.dns.find_zone("sandbox.example.")
+            return {
+                "cluster": [one.name for one in magnum.clusters() if one.name == name],
+                "template": [one.name for one in magnum.cluster_templates() if one.name.startswith(f"{name}-")],
+                "keypair": [one.name for one in cloud.compute.keypairs() if name in one.name],
+                "recordset": [one.name for one in cloud.dns.recordsets(zone) if f"{name}." in one.name],
+            }
+
+    def _left_on_this_machine(self, name: str) -> dict[str, list[str]]:
+        clusters = json.loads(self.sandbox("status", "--json").stdout)["clusters"]
+        known = {cluster["uuid"] for cluster in clusters}
+        place = re.compile(rf"{re.escape(str(self.home))}/clusters/([0-9a-f-]+)")
+        commands = {one.pid: " ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])}
+        registrations = (self.home / "github").rglob("*.json")
+        return {
+            "API server": [one["name"] for one in clusters if one["name"] == name],
+            "folder": [folder.name for folder in (self.home / "clusters").iterdir() if folder.name not in known],
+            "registration": [file.name for file in registrations if f'"{name}"' in file.read_text()],
+            "process": [str(pid) for pid, said in commands.items() if set(place.findall(said)) - known],
+        }
+
+    @staticmethod
+    def _git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@contextmanager
+def _sdk_quiet() -> Iterator[None]:
+    """The SDK warns of its own calls and defaults, which no caller of it can change."""
+    with warnings.catch_warnings():
+        for kind in (RemovedInSDK50Warning, RemovedInSDK60Warning):
+            warnings.simplefilter("ignore", kind)
+        yield
+
+
+@contextmanager
+def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
+    """Sandbox, Prefect server and worker in `home`, for as long as the context lasts.
+
+    Nothing of this process's environment is changed, so that several can run side by side.
+
+    Args:
+        number: each platform that may run at the same time has its own, from 0 to 3; it moves ports and addresses.
+        settings: further environment variables of everything that runs.
+    """
+    base = PORT_BASE + 200 * number
+    network = list(LOAD_BALANCERS.subnets(prefixlen_diff=2))[number]
+    helm = ensure_helm()
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "KUBECONFIG"))}
+    variables |= {
+        "PATH": os.pathsep.join([str(helm.parent), os.environ["PATH"]]),
+        "PLUMBLINE_SANDBOX_HOME": str(home),
+        "PLUMBLINE_SANDBOX_PORT_BASE": str(base),
+        "PLUMBLINE_SANDBOX_LOADBALANCER_NETWORK": str(network),
+        **settings,
+    }
+    prefect_settings = PrefectSettings(port=base + 90)
+    prefect = LocalPrefect(prefect_settings, prefect_settings.home(home))
+    try:
+        _sandbox("up", variables)
+        prefect.start_server()
+        environment.merge(home / "env", prefect.variables(), path=(str(helm.parent),))
+        prefect.wait_server()
+        prefect.deploy()
+        platform = Platform(home, variables, prefect, prefect_settings.api_url)
+        prefect.start_worker(platform.variables())
+        yield platform
+    finally:
+        prefect.stop()
+        _sandbox("down", variables)
+
+
+def _sandbox(command: str, variables: Mapping[str, str]) -> None:
+    argv = [sys.executable, "-m", "infra.sandbox", command]
+    subprocess.run(argv, cwd=ROOT, env=variables, check=True, timeout=400)
+
+
+def writes(requests: list[dict[str, Any]]) -> list[str]:
+    """Those requests that changed something, without signing in, signing a client certificate and dry runs."""
+    return [
+        f"{item['service']} {item['method']} {item['path']}"
+        for item in requests
+        if item["method"] not in ("GET", "HEAD")
+        and not (item.get("ua") or "").startswith("plumbline-sandbox")
+        and not item["path"].startswith(("/v3/auth/tokens", "/v1/certificates"))
+        and "dryRun=All" not in item["path"]
+        and item["service"] != "charts"
+    ]
