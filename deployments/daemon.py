@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +45,7 @@ class Daemon:
             process = psutil.Process(record["pid"])
             alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
             return process if alive and abs(process.create_time() - record["began"]) < 1 else None
-        except (FileNotFoundError, psutil.NoSuchProcess, ValueError, KeyError):
+        except (FileNotFoundError, psutil.NoSuchProcess, ValueError, KeyError, TypeError):
             return None
 
     def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> psutil.Process:
@@ -87,14 +89,12 @@ class Daemon:
         if process is None:
             self.pid_file.unlink(missing_ok=True)
             return False
-        family = [process, *process.children(recursive=True)]
-        process.terminate()
+        family = _family(process)
+        _send(signal.SIGTERM, [process])
         _, left = psutil.wait_procs(family, timeout=timeout)
-        for straggler in left:
-            straggler.terminate()
+        _send(signal.SIGTERM, left)
         _, left = psutil.wait_procs(left, timeout=5)
-        for straggler in left:
-            straggler.kill()
+        _send(signal.SIGKILL, left)
         psutil.wait_procs(left, timeout=5)
         for child in _STARTED:
             child.poll()
@@ -106,3 +106,17 @@ class Daemon:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
         except FileNotFoundError:
             return ""
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return [process]
+
+
+def _send(number: signal.Signals, processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        # It may have ended since it was seen.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)

@@ -32,7 +32,7 @@ class _Shown:
         self.count += len(logs)
         for line in logs:
             if not line["name"].startswith("prefect."):
-                self._print("     ", line["message"].splitlines()[0])
+                self._print("     ", line["message"].partition("\n")[0])
 
     def steps(self, tasks: list[dict[str, Any]]) -> None:
         """Print the steps that have ended since."""
@@ -78,8 +78,9 @@ class FlowRuns:
             shown.lines(self._logs(run_id, shown.count))
             shown.steps(self._tasks(run_id))
             if over:
-                # The last lines arrive after the state: the run sends its log in batches.
-                shown.lines(self._logs(run_id, shown.count))
+                # The last lines arrive after the state, the run sends its log in batches; and they come in pages.
+                while logs := self._logs(run_id, shown.count):
+                    shown.lines(logs)
                 return str(run["state_type"])
             if time.monotonic() - began > timeout:
                 raise DeadlineExceeded(

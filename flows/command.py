@@ -33,28 +33,28 @@ def main(flow: Flow[..., Any], arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(flow: Flow[..., Any], parameters: dict[str, Any], *, as_json: bool) -> int:
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         validated = flow.validate_parameters(parameters)
     except Exception as error:
-        console.print(_reason(error), style="red", markup=False, highlight=False)
+        console.print(_reason(error), style="red")
         return 1
     try:
         # Prefect prints its log to stdout; with --json that has to stay clean for the document.
         with contextlib.redirect_stdout(sys.stderr):
             result = asyncio.run(flow(**validated))
     except PlumblineError as error:
-        console.print(error.summary, style="red", markup=False, highlight=False)
+        console.print(error.summary, style="red")
         for line in (error.detail, error.hint):
             if line:
-                console.print(line, markup=False, highlight=False)
+                console.print(line)
         if as_json:
             print(_failure(error))
         return 1
     if as_json and isinstance(result, BaseModel):
         print(result.model_dump_json())
     elif not as_json:
-        console.print(getattr(result, "sentence", lambda: str(result))(), highlight=False)
+        console.print(getattr(result, "sentence", lambda: str(result))())
     return 0
 
 
