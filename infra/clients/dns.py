@@ -26,6 +26,7 @@ import dns.resolver
 from pydantic import BaseModel, ConfigDict
 
 from infra.clients.errors import InvalidInput, Misconfigured, NotYet, Unavailable
+from infra.clients.stopwatch import waiting_for
 from infra.settings import Settings, get_settings
 
 TIMEOUT = 3.0
@@ -179,9 +180,10 @@ class DnsClient:
         problem = ""
         for _ in range(ATTEMPTS):
             try:
-                reply, _tcp = await dns.asyncquery.udp_with_fallback(
-                    question, address, timeout=self._timeout, port=port, ignore_unexpected=True
-                )
+                with waiting_for("dns"):
+                    reply, _tcp = await dns.asyncquery.udp_with_fallback(
+                        question, address, timeout=self._timeout, port=port, ignore_unexpected=True
+                    )
                 return _read(reply, server, address, type, recurse)
             except dns.exception.Timeout:
                 problem = f"no answer within {self._timeout:g} s"
@@ -195,7 +197,8 @@ class DnsClient:
         if self._resolvers:
             resolver.nameservers = [dns.nameserver.Do53Nameserver(address, port) for address, port in self._resolvers]
         try:
-            found = await resolver.resolve(host, type)
+            with waiting_for("dns"):
+                found = await resolver.resolve(host, type)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return ()
         except (dns.exception.DNSException, OSError) as error:

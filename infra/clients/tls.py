@@ -24,6 +24,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyB
 from pydantic import BaseModel, ConfigDict
 
 from infra.clients.errors import Misconfigured, Temporary, Unavailable
+from infra.clients.stopwatch import waiting_for
 from infra.settings import Settings, get_settings
 
 
@@ -126,7 +127,8 @@ class TlsClient:
             Unavailable: nothing answers.
             TlsRefused: something answers, but not with TLS for this name.
         """
-        return await asyncio.to_thread(self._handshake, host, port, address or host)
+        with waiting_for("tls"):
+            return await asyncio.to_thread(self._handshake, host, port, address or host)
 
     def _handshake(self, host: str, port: int, address: str) -> Served:
         context = ssl.create_default_context()
