@@ -6,19 +6,16 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import openstack
 import psutil
 import pytest
-import yaml
 
 from infra.clients.errors import Conflict, Failed, InvalidInput, NotYet, Refused
 from infra.clients.waiting import wait_until
@@ -26,6 +23,7 @@ from infra.settings import ROOT, Settings
 from infra.terraform import policy
 from infra.terraform.runner import Terraform
 from infra.terraform.variables import NodeGroup, Nodes, Variables
+from tests.platform import Platform
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -35,7 +33,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning"),
 ]
 
-HOME = Path(os.environ.get("PLUMBLINE_SANDBOX_HOME", ROOT / ".sandbox"))
 CLUSTER = "openstack_containerinfra_cluster_v1.cluster"
 KEYPAIR = "openstack_compute_keypair_v2.nodes"
 BUILD = 'openstack_containerinfra_nodegroup_v1.group["build"]'
@@ -43,24 +40,13 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJYMHKFo4T2BG7K8yzkmZOcXmwDmQ1Z1qGr0o
 LATEST = {"OpenStack-API-Version": "container-infra 1.10"}
 
 
-def _answers(url: str) -> bool:
-    parts = urlsplit(url)
-    with socket.socket() as probe:
-        probe.settimeout(2)
-        return probe.connect_ex((parts.hostname or "", parts.port or 80)) == 0
-
-
 @pytest.fixture(scope="module", autouse=True)
-def sandbox() -> Iterator[None]:
-    """A running sandbox; its own environment variables set for this module."""
-    clouds = HOME / "clouds.yaml"
-    started = clouds.is_file() and _answers(yaml.safe_load(clouds.read_text())["clouds"]["sandbox"]["auth"]["auth_url"])
-    if not started:
-        pytest.skip(f"no sandbox runs in {HOME}: start one with `python -m infra.sandbox up`")
+def sandbox(platform: Platform) -> Iterator[Path]:
+    """The session's sandbox; its own environment variables set for this module."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OS_CLIENT_CONFIG_FILE", str(clouds))
-        patch.setenv("TF_CLI_CONFIG_FILE", str(HOME / "terraformrc"))
-        yield
+        patch.setenv("OS_CLIENT_CONFIG_FILE", str(platform.home / "clouds.yaml"))
+        patch.setenv("TF_CLI_CONFIG_FILE", str(platform.home / "terraformrc"))
+        yield platform.home
 
 
 class Magnum:
@@ -366,22 +352,14 @@ async def test_a_cloud_nobody_knows_is_a_setting_to_correct(make: Make) -> None:
     assert not isinstance(caught.value, Failed)
 
 
-class Faults:
-    """Sets and clears faults as a person would."""
-
-    def __call__(self, *arguments: str) -> None:
-        environment = {**os.environ, "PLUMBLINE_SANDBOX_HOME": str(HOME)}
-        line = [sys.executable, "-m", "infra.sandbox", "faults", *arguments]
-        subprocess.run(line, cwd=ROOT, env=environment, check=True, capture_output=True)
+Faults = Callable[..., object]
 
 
 @pytest.fixture
-def faults() -> Iterator[Faults]:
-    if not (HOME / "control.json").exists():
-        pytest.skip(f"the cloud in {HOME} has no fault injection")
-    faults = Faults()
-    yield faults
-    faults("clear")
+def faults(platform: Platform) -> Iterator[Faults]:
+    """Sets and clears faults as a person would."""
+    yield lambda *arguments: platform.sandbox("faults", *arguments)
+    platform.sandbox("faults", "clear")
 
 
 async def test_a_failed_creation_is_final_and_may_be_replaced_by_agreement(

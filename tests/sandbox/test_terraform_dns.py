@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import openstack
 import pytest
-import yaml
 
-from infra.settings import ROOT
+from tests.platform import Platform
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -26,7 +22,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning"),
 ]
 
-HOME = Path(os.environ.get("PLUMBLINE_SANDBOX_HOME", ROOT / ".sandbox"))
 MODULE = """
 terraform {
   required_providers {
@@ -61,16 +56,17 @@ output "recordset" { value = openstack_dns_recordset_v2.www.id }
 class Module:
     """The module above in a folder."""
 
-    def __init__(self, folder: Path, zone: str) -> None:
+    def __init__(self, folder: Path, zone: str, home: Path) -> None:
         self.folder = folder
+        self.home = home
         self.zone = zone
         (folder / "main.tf").write_text(MODULE)
 
     def run(self, *arguments: str, accept: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
         environment = {
             **os.environ,
-            "OS_CLIENT_CONFIG_FILE": str(HOME / "clouds.yaml"),
-            "TF_CLI_CONFIG_FILE": str(HOME / "terraformrc"),
+            "OS_CLIENT_CONFIG_FILE": str(self.home / "clouds.yaml"),
+            "TF_CLI_CONFIG_FILE": str(self.home / "terraformrc"),
             "CHECKPOINT_DISABLE": "1",
             "TF_VAR_zone": self.zone,
         }
@@ -90,22 +86,16 @@ class Module:
 
 
 @pytest.fixture
-def module(tmp_path: Path) -> Iterator[Module]:
-    clouds = HOME / "clouds.yaml"
-    url = yaml.safe_load(clouds.read_text())["clouds"]["sandbox"]["auth"]["auth_url"] if clouds.is_file() else ""
-    with socket.socket() as probe:
-        if not url or probe.connect_ex((urlsplit(url).hostname or "", urlsplit(url).port or 80)):
-            pytest.skip(f"no sandbox runs in {HOME}: start one with `python -m infra.sandbox up`")
-    made = Module(tmp_path, f"t{secrets.token_hex(3)}.example.")
+def module(tmp_path: Path, platform: Platform) -> Iterator[Module]:
+    made = Module(tmp_path, f"t{secrets.token_hex(3)}.example.", platform.home)
     made.run("init", "-input=false")
     yield made
     made.run("destroy", "-auto-approve", "-input=false", "-var=records=[]")
 
 
 @pytest.fixture
-def designate(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(HOME / "clouds.yaml"))
-    return openstack.connect(cloud="sandbox").dns
+def designate(platform: Platform) -> Any:
+    return platform.connection().dns
 
 
 def test_zones_and_recordsets_live_through_terraform(module: Module, designate: Any) -> None:
