@@ -80,7 +80,8 @@ def _module(flow: Flow[..., Any]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    cause = error.__cause__
+    # Prefect raises its own error in place of the model's, with the same sentences under a heading.
+    cause = error.__context__
     if isinstance(cause, ValidationError):
         return "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in cause.errors())
     return str(error)
