@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -307,6 +308,12 @@ def declared(**spec: Any) -> Environment:
     return Environment.model_validate(document)
 
 
+@functools.cache
+def catalog() -> Catalog:
+    """The real catalogue, read once: it never changes."""
+    return Catalog.load()
+
+
 def http_free_openstack() -> Any:
     """An OpenStack client whose parts are set by the test."""
     return SimpleNamespace(magnum=FakeMagnum(), designate=FakeDesignate(), compute=None, leftovers=None)
@@ -318,7 +325,7 @@ def make_clients(folder: Path, environment: Environment | None = None, **setting
     made = Clients(
         environment or declared(),
         settings=Settings(state_dir=folder / "state", secrets_dir=folder / "secrets", **patience),
-        catalog=Catalog.load(),
+        catalog=catalog(),
         journal=FakeJournal(),
         openstack=http_free_openstack(),
         stack=AsyncExitStack(),

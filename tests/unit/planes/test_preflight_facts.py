@@ -99,6 +99,7 @@ async def test_everything_that_is_needed_is_there(clients: Clients, compute: Fak
     keys = {"github_app_id", "github_app_installation_id", "github_app_private_key"}
     assert facts.secrets == {"github-app": keys}
     assert "cert-manager" in facts.addons
+    assert facts.addon_secrets["external-dns"] == {"openstack-clouds": {"clouds.yaml"}}
 
 
 @pytest.mark.parametrize(

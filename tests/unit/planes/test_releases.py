@@ -150,6 +150,31 @@ async def test_a_release_whose_secret_is_there_is_installed(
     assert len(helm.writes) == 1
 
 
+async def test_a_secret_from_the_store_is_put_there_before_the_release_and_kept_as_in_the_store(
+    clients: Clients, helm: FakeHelm, kubernetes: FakeKubernetes, journal: FakeJournal
+) -> None:
+    folder = clients.settings.secrets_dir / "tls"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "key").touch(mode=0o600)
+    (folder / "key").write_text("s3cret")
+    needed = RequiredSecret(namespace="web", name="tls", keys=("key",), source="store", why="The pods read it.")
+    wanted = addons.Wanted((replace(plane("nginx-ingress", clients).releases[0], requires=(needed,)),))
+
+    async def bring() -> tuple[str, ...]:
+        done = await bring_into_step(addons, wanted, clients, name=PlaneName.ADDONS, step="nginx-ingress")
+        return tuple(done.made)
+
+    first = await bring()
+    assert first[0] == "Secret/web/tls"
+    assert journal.actions[0] == "apply Secret/web/tls"
+    assert base64.b64decode(kubernetes.live("Secret", "tls", "web")["data"]["key"]) == b"s3cret"
+    assert await bring() == ()
+    (folder / "key").write_text("an0ther")
+    assert await bring() == ("Secret/web/tls",)
+    assert len(helm.writes) == 1
+    assert "s3cret" not in str(helm.values)
+
+
 async def test_definitions_that_helm_never_upgrades_are_applied_before_an_upgrade_only(
     clients: Clients, kubernetes: FakeKubernetes, helm: FakeHelm, charts: dict[str, Path], tmp_path: Path
 ) -> None:

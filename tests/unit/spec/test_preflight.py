@@ -33,6 +33,7 @@ GOOD = CloudFacts(
     tools={"helm": "v3.10.1+g9f88ccb", "terraform": "1.11.4"},
     addons=frozenset({"cert-manager", "nginx-ingress", "argo-cd", "actions-runner-controller", "rook-ceph"}),
 )
+ZONES = {"cert-manager": {"zone-key": frozenset({"clouds.yaml"})}}
 OURS = ExistingCluster("u", ours=True, kubernetes="v1.33.4")
 
 
@@ -66,6 +67,13 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"zones": frozenset({"sandbox.example.org."})}, "spec.dns.zone", "no DNS zone", "did you mean"),
     ({"availability_zones": frozenset({"az1"})}, "spec.storage.availabilityZone", "“nova”", "it has: az1"),
     ({"secrets": {"github": GITHUB}}, "spec.runners[0].credentials", "no secret", "did you mean github?"),
+    ({"addon_secrets": ZONES}, "spec.addons.cert-manager", "no secret “zone-key”", "there is"),
+    (
+        {"addon_secrets": ZONES, "secrets": {**(GOOD.secrets or {}), "zone-key": frozenset({"other"})}},
+        "spec.addons.cert-manager",
+        "lacks keys",
+        "give it clouds.yaml",
+    ),
     (
         {"secrets": {"github-app": GITHUB - {"github_app_id"}, "apps": frozenset({"password"})}},
         "spec.runners[0].credentials",

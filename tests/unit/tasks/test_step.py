@@ -1,79 +1,144 @@
-"""What leaves a step is explained, since Prefect keeps an exception's words as the state's message."""
+"""Steps: retried by the type of the error, bounded, named for people; and each is what its plane says."""
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import inspect
+import pkgutil
+from typing import Any
 
 import pytest
-from prefect.client.schemas.objects import State, StateType, TaskRun
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, StateType
+from prefect.tasks import Task
 
-from infra.clients.errors import Conflict, NotYet, Unavailable, Unforeseen
-from infra.clients.masking import MASKER
-from tasks.cluster import check_prerequisites
-from tasks.step import PATIENCE, pauses, step, worth_retrying
-
-
-async def test_an_exception_of_no_client_is_masked_and_not_retried() -> None:
-    MASKER.learn("hunter2-of-the-step")
-
-    @step("x", timeout=5)
-    async def broken() -> None:
-        """Break."""
-        raise ValueError("cannot reach https://me:hunter2-of-the-step@cloud.example.org: hunter2-of-the-step")
-
-    with pytest.raises(Unforeseen) as caught:
-        await broken.fn()
-    assert "hunter2" not in str(caught.value)
-    assert "ValueError" in str(caught.value)
-
-
-@pytest.mark.parametrize(("raised", "seen"), [(NotYet("soon"), NotYet), (TimeoutError(), Unavailable)])
-async def test_explained_errors_keep_their_meaning(raised: Exception, seen: type[Exception]) -> None:
-    @step("x", timeout=5)
-    async def waiting() -> None:
-        """Wait."""
-        raise raised
-
-    with pytest.raises(seen):
-        await waiting.fn()
+import tasks as package
+from infra.clients.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Denied,
+    Failed,
+    InvalidInput,
+    NotYet,
+    PlumblineError,
+    Refused,
+    Throttled,
+    Unavailable,
+    Unforeseen,
+)
+from tasks import step as steps
+from tasks.step import pauses, step, worth_retrying
 
 
-def test_a_step_keeps_its_functions_name_parameters_and_first_line() -> None:
-    assert check_prerequisites.name == "check-prerequisites"
-    assert list(inspect.signature(check_prerequisites.fn).parameters) == ["environment", "clients", "after"]
-    assert (check_prerequisites.description or "").startswith("Look whether cloud")
+def every_task() -> dict[str, Task[..., Any]]:
+    """Every task of the package, by where it stands."""
+    found = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"tasks.{info.name}")
+        for name, item in vars(module).items():
+            if isinstance(item, Task) and item.fn.__module__ == module.__name__:
+                found[f"{info.name}.{name}"] = item
+    return found
 
 
-@pytest.mark.parametrize(("error", "again"), [(Conflict("x"), True), (Unforeseen("x"), False)])
-async def test_only_what_may_go_better_is_retried(error: Exception, again: bool) -> None:
-    assert await worth_retrying(check_prerequisites, _run(1), _failed(error)) is again
+TASKS = every_task()
 
 
-async def test_a_servers_own_retry_after_is_waited_for_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def ended(error: object, *, name: str = "Failed", type: StateType = StateType.FAILED) -> State[Any]:
+    return State(type=type, name=name, data=error)
+
+
+def run(count: int = 1) -> Any:
+    return type("Run", (), {"run_count": count})()
+
+
+async def retried(state: State[Any], count: int = 1) -> bool:
+    task: Any = None
+    return await worth_retrying(task, run(count), state)
+
+
+@pytest.mark.parametrize("kind", [Unavailable, Throttled, Conflict, NotYet])
+@pytest.mark.parametrize("count", [1, 7])
+async def test_what_may_pass_is_tried_again(kind: type[PlumblineError], count: int) -> None:
+    assert await retried(ended(kind("later")), count)
+
+
+@pytest.mark.parametrize("kind", [InvalidInput, Denied, Refused, Failed, DeadlineExceeded, Unforeseen])
+async def test_what_needs_somebody_is_not(kind: type[PlumblineError]) -> None:
+    assert not await retried(ended(kind("never")))
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ValueError("Temporary"), None])
+async def test_the_type_decides_not_the_words(error: object) -> None:
+    assert not await retried(ended(error))
+
+
+async def test_a_timeout_gets_one_more_attempt() -> None:
+    for state in (ended(TimeoutError("60 s")), ended(None, name="TimedOut")):
+        assert await retried(state, 1)
+        assert not await retried(state, 2)
+
+
+async def test_a_servers_own_pause_is_waited_for_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr("asyncio.sleep", sleep)
-    for asked in (3.0, 4000.0):
-        assert await worth_retrying(check_prerequisites, _run(1), _failed(Conflict("x", retry_after=asked)))
-    assert slept == [3.0, PATIENCE]
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    for retry_after in (None, 5.0, 3600.0):
+        assert await retried(ended(Throttled("slow down", retry_after=retry_after)))
+    assert slept == [0.0, 5.0, steps.PATIENCE]
 
 
-async def test_a_timeout_gets_one_more_attempt() -> None:
-    timed_out: State[object] = State(type=StateType.FAILED, name="TimedOut")
-    assert await worth_retrying(check_prerequisites, _run(1), timed_out)
-    assert not await worth_retrying(check_prerequisites, _run(2), timed_out)
+def test_pauses_double_up_to_the_longest() -> None:
+    assert pauses(6) == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert pauses(0) == []
 
 
-def test_pauses_grow_to_a_bound() -> None:
-    assert pauses(7) == [1, 2, 4, 8, 10, 10, 10]
+def test_the_package_has_tasks() -> None:
+    expected = {"cluster.converge_cluster", "dns.probe_dns", "report.publish_report", "declaration.load_environment"}
+    assert expected <= set(TASKS)
 
 
-def _run(count: int) -> TaskRun:
-    return TaskRun.model_construct(task_key="x", dynamic_key="0", run_count=count)
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_every_task_is_a_step(name: str) -> None:
+    """Bounded, retried by type, never cached nor kept; a coroutine, so that timeouts reach what it waits for."""
+    task = TASKS[name]
+    assert task.retry_condition_fn is worth_retrying
+    assert task.retries == steps.RETRIES
+    assert task.retry_delay_seconds == pauses(steps.RETRIES)
+    assert task.cache_policy is NO_CACHE
+    assert task.persist_result is False
+    assert task.timeout_seconds is not None
+    assert 60 <= task.timeout_seconds <= 6 * 3600
+    assert inspect.iscoroutinefunction(inspect.unwrap(task.fn))
+    assert task.description
+    template = task.task_run_name
+    assert isinstance(template, str)
+    parameters = inspect.signature(inspect.unwrap(task.fn)).parameters
+    for field in (part.partition("}")[0].partition(".")[0] for part in template.split("{")[1:]):
+        assert field in parameters, "a name in the UI is filled in from the parameters"
 
 
-def _failed(error: Exception) -> State[object]:
-    return State(type=StateType.FAILED, data=error)
+@pytest.mark.parametrize("name", sorted(name for name in TASKS if not name.startswith(("report.", "declaration."))))
+def test_every_step_of_a_graph_takes_what_the_graph_gives(name: str) -> None:
+    parameters = inspect.signature(inspect.unwrap(TASKS[name].fn)).parameters
+    assert {"environment", "clients", "after"} <= set(parameters)
+    assert parameters["after"].default == ()
+
+
+async def test_what_nobody_foresaw_is_explained_before_prefect_keeps_its_words() -> None:
+    @step("x", timeout=60)
+    async def breaks(error: Exception) -> None:
+        """Break."""
+        raise error
+
+    with pytest.raises(Unforeseen, match="KeyError"):
+        await breaks.fn(KeyError("password=hunter2"))
+    with pytest.raises(Unforeseen) as caught:
+        await breaks.fn(RuntimeError("password=hunter2"))
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(Failed, match=r"^It broke\.$"):
+        await breaks.fn(Failed("It broke."))
