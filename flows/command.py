@@ -21,7 +21,7 @@ from prefect.flows import Flow
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
-from infra.clients.errors import PlumblineError
+from infra.clients.errors import Failed, PlumblineError
 
 
 def main(flow: Flow[..., Any], arguments: Sequence[str] | None = None) -> None:
@@ -43,19 +43,26 @@ def _run(flow: Flow[..., Any], parameters: dict[str, Any], *, as_json: bool) -> 
         # Prefect prints its log to stdout; with --json that has to stay clean for the document.
         with contextlib.redirect_stdout(sys.stderr):
             result = asyncio.run(flow(**validated))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        cancelled = Failed("The run was cancelled.", hint="Start it again: it looks at what is there and goes on.")
+        return _failed(cancelled, console, as_json=as_json)
     except PlumblineError as error:
-        console.print(error.summary, style="red")
-        for line in (error.detail, error.hint):
-            if line:
-                console.print(line)
-        if as_json:
-            print(_failure(error))
-        return 1
+        return _failed(error, console, as_json=as_json)
     if as_json and isinstance(result, BaseModel):
         print(result.model_dump_json())
     elif not as_json:
         console.print(getattr(result, "sentence", lambda: str(result))())
     return 0
+
+
+def _failed(error: PlumblineError, console: Console, *, as_json: bool) -> int:
+    console.print(error.summary, style="red")
+    for line in (error.detail, error.hint):
+        if line:
+            console.print(line)
+    if as_json:
+        print(_failure(error))
+    return 1
 
 
 def _parser(flow: Flow[..., Any]) -> argparse.ArgumentParser:

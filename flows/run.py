@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 from prefect.utilities.annotations import quote
 
 from flows import logs
+from flows.cancelling import cancelled_by_sigterm
 from infra.catalog import Catalog
 from infra.clients.errors import Failed, explained
 from infra.clients.stopwatch import Stopwatch, measured
@@ -68,7 +69,7 @@ async def open_run(flow: str, name: str, commit: str | None) -> AsyncIterator[Ru
     """Read the declaration at one commit, open clients and ledger, and close them again whatever happens."""
     began = time.monotonic()
     logs.set_up()
-    with explained():
+    with cancelled_by_sigterm(), explained():
         settings, catalog = get_settings(), Catalog.load()
         loaded = await load_environment(name, commit, settings, frozenset(catalog))
         environment = loaded.environment
