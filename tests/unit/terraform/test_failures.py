@@ -36,7 +36,7 @@ def answer(status: int) -> str:
         (answer(429), errors.Throttled),
         (answer(409), errors.Conflict),
         (answer(400), errors.InvalidInput),
-        ('but got 400 instead: {"title": "Image fedora-coreos doesn\'t contain os_distro field."}', errors.Unavailable),
+        ("got 400 instead: Image fedora-coreos doesn't contain os_distro field.", errors.Unavailable),
         (answer(401), errors.Denied),
         (answer(403), errors.Denied),
         (answer(404), errors.NotFound),
