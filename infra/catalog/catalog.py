@@ -121,6 +121,11 @@ class Addon:
             values=render(self.folder, per_runner.values, {**_context(environment), "runner": runner}),
         )
 
+    def store_secrets(self) -> dict[str, frozenset[str]]:
+        """The secrets it takes from the secret store, and the keys each must have."""
+        needed = (secret for one in self.spec.releases for secret in one.requires)
+        return {secret.name: frozenset(secret.keys) for secret in needed if secret.source == "store"}
+
     def charts(self) -> tuple[Chart, ...]:
         """Every chart the add-on may install."""
         own = tuple(one.chart for one in self.spec.releases)

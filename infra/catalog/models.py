@@ -77,6 +77,11 @@ class RequiredSecret(Strict):
     name: DnsLabel = Field(description="Its name.")
     type: str = Field(default="Opaque", description="Kubernetes Secret type.")
     keys: tuple[str, ...] = Field(min_length=1, description="The keys the pods read.")
+    source: Literal["store", "cluster"] = Field(
+        default="cluster",
+        description="Who makes it. `store`: we do, from the secret of this name in our store, before the release "
+        "is installed. `cluster`: something in the cluster, such as cert-manager.",
+    )
     when: Fact = Field(default="always", description="In which environments it is needed.")
     why: str = Field(min_length=1, description="One sentence for the person who has to provide it.")
 

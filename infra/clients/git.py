@@ -7,8 +7,11 @@ which commit is the right one.
 from __future__ import annotations
 
 import re
+import shlex
 import ssl
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -60,6 +63,7 @@ class GitClient:
     Args:
         settings: `request_timeout` bounds every request.
         username, password: for https remotes that want them; tokens go into `password`.
+        private_key: for ssh remotes, instead of this machine's own keys.
         clock: replaced in tests.
     """
 
@@ -69,11 +73,13 @@ class GitClient:
         *,
         username: str | None = None,
         password: SecretStr | None = None,
+        private_key: SecretStr | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._timeout = (settings or get_settings()).request_timeout
         self._username = username
         self._password = password
+        self._private_key = private_key
         self._caller = Caller("git", workers=4, clock=clock)
 
     async def head(self, url: str, revision: str = "HEAD") -> str:
@@ -105,6 +111,19 @@ class GitClient:
         """Let the threads end."""
         self._caller.close()
 
+    @contextmanager
+    def _ssh(self) -> Iterator[str]:
+        """How ssh is called: it asks nobody anything, and where a key was given, it has that one and no other."""
+        command = f"ssh -o BatchMode=yes -o ConnectTimeout={int(self._timeout)}"
+        if self._private_key is None:
+            yield command
+            return
+        # Made with mode 0600, as ssh insists on. A key without its final newline is none to ssh.
+        with tempfile.NamedTemporaryFile("w", prefix="plumbline-key-") as file:
+            file.write(self._private_key.get_secret_value().rstrip("\n") + "\n")
+            file.flush()
+            yield f"{command} -o IdentitiesOnly=yes -i {shlex.quote(file.name)}"
+
     def _refs(self, url: str) -> Mapping[str, str]:
         scheme = urlsplit(url).scheme if "://" in url else ""
         if scheme not in SCHEMES:
@@ -116,16 +135,17 @@ class GitClient:
         if web:
             pool = default_urllib3_manager(config, pool_manager_cls=_Pool, base_url=url, timeout=self._timeout)
         try:
-            client, path = get_transport_and_path(
-                url,
-                config=config,
-                pool_manager=pool,
-                username=self._username if web else None,
-                password=self._password.get_secret_value() if self._password and web else None,
-                ssh_command=f"ssh -o BatchMode=yes -o ConnectTimeout={int(self._timeout)}",
-                quiet=True,
-            )
-            result = client.get_refs(path.encode())
+            with self._ssh() as ssh_command:
+                client, path = get_transport_and_path(
+                    url,
+                    config=config,
+                    pool_manager=pool,
+                    username=self._username if web else None,
+                    password=self._password.get_secret_value() if self._password and web else None,
+                    ssh_command=ssh_command,
+                    quiet=True,
+                )
+                result = client.get_refs(path.encode())
         except Exception as error:
             known = translate(error, url)
             if known is None:

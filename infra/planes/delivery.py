@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.clients.errors import NotYet
+from infra.clients.git import GitClient
 from infra.drift.findings import Finding, PlaneName
-from infra.planes import manifests
+from infra.planes import credentials, manifests
 from infra.planes.clients import Clients
-from infra.spec.models import Environment
+from infra.planes.credentials import Credential
+from infra.spec.models import Delivery, Environment
 
 NAMESPACE = "argocd"
+ANY_USER = "git"
+"""Whoever signs in with a token alone: forges want a name beside it and do not look at it."""
 APPLICATION = ("argoproj.io/v1alpha1", "Application")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The Application, and the repository it follows."""
+    """The Application, the repository it follows, and what opens that."""
 
     application: dict[str, Any]
+    credential: Credential | None = None
 
     @property
     def repository(self) -> str:
@@ -30,6 +35,14 @@ class Wanted:
     def revision(self) -> str:
         """Branch, tag or commit that is followed."""
         return str(self.application["spec"]["source"]["targetRevision"])
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The Application, and what is wrong with the repository's Secret."""
+
+    objects: dict[str, dict[str, Any] | None]
+    secret: str | None = None
 
 
 def desired(environment: Environment) -> Wanted | None:
@@ -61,26 +74,49 @@ def desired(environment: Environment) -> Wanted | None:
                     "syncOptions": ["CreateNamespace=true", "ServerSideApply=true"],
                 },
             },
-        }
+        },
+        _credential(environment, delivery),
     )
 
 
-async def observe(wanted: Wanted, clients: Clients) -> dict[str, dict[str, Any] | None]:
-    """Read the Application."""
-    return await manifests.read(clients.kubernetes, [wanted.application])
+def _credential(environment: Environment, delivery: Delivery) -> Credential | None:
+    """Argo CD finds what opens a repository by this label and the URL (Argo CD, "Declarative Setup: Repositories")."""
+    if delivery.credentials is None:
+        return None
+    public = {"type": "git", "url": delivery.repository}
+    if not delivery.repository.lower().startswith("ssh:"):
+        public["username"] = ANY_USER
+    return Credential(
+        source=delivery.credentials,
+        namespace=NAMESPACE,
+        name=f"{environment.name}-repository",
+        labels={"argocd.argoproj.io/secret-type": "repository"},
+        public=public,
+    )
 
 
-def compare(wanted: Wanted, observed: dict[str, dict[str, Any] | None]) -> list[Finding]:
-    """The Application there, and as declared."""
-    return manifests.compare(PlaneName.DELIVERY, [wanted.application], observed)
+async def observe(wanted: Wanted, clients: Clients) -> Observed:
+    """Read the Application, and compare the repository's Secret with the store's."""
+    objects = await manifests.read(clients.kubernetes, [wanted.application])
+    if wanted.credential is None:
+        return Observed(objects)
+    return Observed(objects, await credentials.difference(wanted.credential, clients))
 
 
-async def converge(
-    wanted: Wanted, observed: dict[str, dict[str, Any] | None], findings: list[Finding], clients: Clients
-) -> list[str]:
-    """Apply the Application."""
-    del observed
-    return await manifests.apply(
+def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
+    """The Application there, and as declared; the Secret as in the store."""
+    found = manifests.compare(PlaneName.DELIVERY, [wanted.application], observed.objects)
+    if wanted.credential is None or observed.secret is None:
+        return found
+    return [Finding(plane=PlaneName.DELIVERY, address=wanted.credential.address, sentence=observed.secret), *found]
+
+
+async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
+    """Write the repository's Secret, then apply the Application."""
+    made = []
+    if wanted.credential is not None and observed.secret is not None:
+        made.append(await credentials.write(PlaneName.DELIVERY, wanted.credential, clients))
+    return made + await manifests.apply(
         clients.kubernetes, clients.journal, PlaneName.DELIVERY, [wanted.application], findings
     )
 
@@ -106,7 +142,7 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
     metadata = wanted.application["metadata"]
 
     async def delivered() -> str:
-        head = await clients.git.head(wanted.repository, wanted.revision)
+        head = await _head(wanted, clients)
         live = await clients.kubernetes.get(*APPLICATION, metadata["name"], NAMESPACE)
         status = (live or {}).get("status", {})
         sync, health = status.get("sync", {}), status.get("health", {})
@@ -121,6 +157,22 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
         return f"Synced to {head[:10]} and Healthy"
 
     return await clients.until(delivered, describe=f"Argo CD to deliver {metadata['name']}")
+
+
+async def _head(wanted: Wanted, clients: Clients) -> str:
+    if wanted.credential is None:
+        return await clients.git.head(wanted.repository, wanted.revision)
+    secret = dict(await clients.secrets.read(wanted.credential.source))
+    git = GitClient(
+        clients.settings,
+        username=secret["username"].get_secret_value() if "username" in secret else ANY_USER,
+        password=secret.get("password"),
+        private_key=secret.get("sshPrivateKey"),
+    )
+    try:
+        return await git.head(wanted.repository, wanted.revision)
+    finally:
+        git.close()
 
 
 def _conditions(status: dict[str, Any]) -> str | None:

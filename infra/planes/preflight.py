@@ -73,6 +73,7 @@ async def gather_facts(environment: Environment, clients: Clients) -> CloudFacts
         secrets=secrets,
         tools=tools,
         addons=frozenset(clients.catalog),
+        addon_secrets={name: addon.store_secrets() for name, addon in clients.catalog.items()},
     )
 
 

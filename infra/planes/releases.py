@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from infra.clients.errors import NotYet
 from infra.clients.helm import HelmRelease
 from infra.clients.helm_chart import ChartFile, read_chart, same
 from infra.drift.findings import Finding, PlaneName
-from infra.planes import manifests
+from infra.planes import credentials, manifests
 from infra.planes.clients import Clients
+from infra.planes.credentials import Credential
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Observed:
     wanted: Release
     chart: ChartFile
     deployed: HelmRelease | None
+    secrets: tuple[tuple[Credential, str], ...] = ()
+    """Those of its Secrets that are not as in the store, and a sentence for each."""
 
 
 async def observe(wanted: tuple[Release, ...], clients: Clients) -> list[Observed]:
@@ -30,7 +34,17 @@ async def observe(wanted: tuple[Release, ...], clients: Clients) -> list[Observe
 
 async def _observe(release: Release, clients: Clients) -> Observed:
     path = await fetch(release, charts_folder(clients), settings=clients.settings)
-    return Observed(release, read_chart(path), await clients.helm.release(release.name, release.namespace))
+    deployed = await clients.helm.release(release.name, release.namespace)
+    return Observed(release, read_chart(path), deployed, tuple([item async for item in _secrets(release, clients)]))
+
+
+async def _secrets(release: Release, clients: Clients) -> AsyncIterator[tuple[Credential, str]]:
+    for secret in release.requires:
+        if secret.source == "store":
+            credential = Credential(source=secret.name, namespace=secret.namespace, name=secret.name)
+            sentence = await credentials.difference(credential, clients)
+            if sentence is not None:
+                yield credential, sentence
 
 
 def charts_folder(clients: Clients) -> Path:
@@ -45,6 +59,8 @@ def compare(plane: PlaneName, observed: list[Observed]) -> list[Finding]:
     """
     findings = []
     for item in observed:
+        for secret, said in item.secrets:
+            findings.append(Finding(plane=plane, address=secret.address, sentence=said))
         sentence = _difference(item)
         if sentence is not None:
             findings.append(Finding(plane=plane, address=address(item.wanted), sentence=sentence))
@@ -66,7 +82,7 @@ def _difference(item: Observed) -> str | None:
 
 
 async def converge(plane: PlaneName, observed: list[Observed], findings: list[Finding], clients: Clients) -> list[str]:
-    """Install or upgrade what a finding names, in the declared order.
+    """Install or upgrade what a finding names, in the declared order, each after the Secrets it needs.
 
     Raises:
         NotYet: a Secret that a release's pods need is not there yet.
@@ -74,6 +90,8 @@ async def converge(plane: PlaneName, observed: list[Observed], findings: list[Fi
     named = {finding.address for finding in findings}
     made = []
     for item in observed:
+        for secret, _ in item.secrets:
+            made.append(await credentials.write(plane, secret, clients))
         where = address(item.wanted)
         if where not in named:
             continue

@@ -6,15 +6,14 @@ release record keeps.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from typing import Any
 
 from infra.catalog import Catalog, Release
 from infra.clients.errors import NotYet
 from infra.drift.findings import Finding, PlaneName
-from infra.planes import manifests, releases
+from infra.planes import credentials, releases
 from infra.planes.clients import Clients
+from infra.planes.credentials import Credential
 from infra.spec.models import Environment, Runner
 
 SCALE_SET = ("actions.github.com/v1alpha1", "AutoscalingRunnerSet")
@@ -29,6 +28,12 @@ class Wanted:
 
     runner: Runner
     release: Release
+
+    @property
+    def credential(self) -> Credential:
+        """What the set signs in at GitHub with."""
+        name = self.runner.credentials
+        return Credential(source=name, namespace=self.release.namespace, name=name)
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,9 @@ def desired(environment: Environment, runner: Runner, catalog: Catalog) -> Wante
 
 async def observe(wanted: Wanted, clients: Clients) -> Observed:
     """Read the Secret and the release's record; what the Secret holds is compared here and goes no further."""
-    where = f"Secret/{wanted.release.namespace}/{wanted.runner.credentials}"
-    live = await clients.kubernetes.get("v1", "Secret", wanted.runner.credentials, wanted.release.namespace)
-    finding = None
-    if live is None:
-        finding = Finding(plane=PlaneName.RUNNERS, address=where, sentence=f"{where} is not there.")
-    elif (live.get("data") or {}) != (await _secret(wanted, clients))["data"]:
-        finding = Finding(plane=PlaneName.RUNNERS, address=where, sentence=f"{where} is not what the store has.")
+    sentence = await credentials.difference(wanted.credential, clients)
+    where = wanted.credential.address
+    finding = Finding(plane=PlaneName.RUNNERS, address=where, sentence=sentence) if sentence else None
     return Observed(finding, await releases.observe((wanted.release,), clients))
 
 
@@ -67,17 +68,7 @@ async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], 
     """Write the Secret, then install the set that reads it."""
     made = []
     if observed.secret is not None:
-        secret = await _secret(wanted, clients)
-        async with clients.journal.write(PlaneName.RUNNERS, "apply", observed.secret.address):
-            await clients.kubernetes.apply(manifests.namespace(wanted.release.namespace))
-            there = (await clients.kubernetes.apply(secret)).get("data") or {}
-            strays = {key: None for key in there if key not in secret["data"]}
-            if strays:
-                # Server-side apply leaves alone what others have added.
-                await clients.kubernetes.patch(
-                    "v1", "Secret", wanted.runner.credentials, {"data": strays}, wanted.release.namespace
-                )
-        made.append(observed.secret.address)
+        made.append(await credentials.write(PlaneName.RUNNERS, wanted.credential, clients))
     return made + await releases.converge(PlaneName.RUNNERS, observed.releases, findings, clients)
 
 
@@ -127,19 +118,3 @@ async def _listener_runs(wanted: Wanted, clients: Clients) -> bool:
             pod = await clients.kubernetes.get("v1", "Pod", metadata["name"], metadata["namespace"])
             return bool((pod or {}).get("status", {}).get("phase") == "Running")
     return False
-
-
-async def _secret(wanted: Wanted, clients: Clients) -> dict[str, Any]:
-    values = await clients.secrets.read(wanted.runner.credentials)
-    data = {key: base64.b64encode(value.get_secret_value().encode()).decode() for key, value in sorted(values.items())}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": wanted.runner.credentials,
-            "namespace": wanted.release.namespace,
-            "labels": dict(manifests.MANAGED_BY),
-        },
-        "type": "Opaque",
-        "data": data,
-    }

@@ -90,3 +90,5 @@ class CloudFacts:
     """Versions of `helm` and `terraform`; None for one that is not there."""
     addons: frozenset[str] | None = None
     """The catalogue's names."""
+    addon_secrets: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    """By add-on: the secrets it takes from the store, and the keys each must have."""

@@ -56,7 +56,7 @@ def blind_spots(environment: Environment, facts: CloudFacts) -> list[str]:
         "availability zones": facts.availability_zones is None,
         "quotas": facts.quotas is None,
         "existing clusters": not facts.cluster_known,
-        "secrets": facts.secrets is None and any(_credentials(environment)),
+        "secrets": facts.secrets is None and any(_credentials(environment, facts)),
         "the catalogue": facts.addons is None and bool(spec.addons),
         "the version of helm": "helm" not in facts.tools,
         "the version of terraform": "terraform" not in facts.tools,
@@ -144,7 +144,7 @@ def _missing(path: str, kind: str, name: str, known: Collection[str]) -> Problem
     return Problem(path, f"the cloud has no {kind} {show(name)}", suggest(name, frozenset(known), "it has"))
 
 
-def _credentials(environment: Environment) -> Iterator[tuple[str, str, tuple[frozenset[str], ...]]]:
+def _credentials(environment: Environment, facts: CloudFacts) -> Iterator[tuple[str, str, tuple[frozenset[str], ...]]]:
     """Every secret that is named: path, name, and the sets of keys of which it must have one."""
     delivery = environment.spec.delivery
     if delivery is not None and delivery.credentials is not None:
@@ -152,12 +152,15 @@ def _credentials(environment: Environment) -> Iterator[tuple[str, str, tuple[fro
         yield "spec.delivery.credentials", delivery.credentials, keys
     for index, runner in enumerate(environment.spec.runners):
         yield f"spec.runners[{index}].credentials", runner.credentials, RUNNER_KEYS
+    for addon in environment.spec.enabled_addons:
+        for name, needed in facts.addon_secrets.get(addon, {}).items():
+            yield f"spec.addons.{addon}", name, (needed,)
 
 
 def _secret_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
     if facts.secrets is None:
         return
-    for path, name, choices in _credentials(environment):
+    for path, name, choices in _credentials(environment, facts):
         if name not in facts.secrets:
             reason = f"there is no secret {show(name)}"
             yield Problem(path, reason, suggest(name, frozenset(facts.secrets), "there is"))

@@ -54,3 +54,14 @@ async def test_remotes_that_say_no(httpserver: HTTPServer, settings: Any, clock:
 def test_urls_are_shown_without_credentials() -> None:
     assert shown("https://u:p@git.example.org/x.git") == "https://git.example.org/x.git"
     assert shown("git@git.example.org:x.git") == "git@git.example.org:x.git"
+
+
+def test_ssh_has_the_key_that_was_given_and_no_other(settings: Any) -> None:
+    client = GitClient(settings, private_key=SecretStr("-----KEY-----"))
+    with client._ssh() as command:
+        assert "IdentitiesOnly=yes" in command
+        key = Path(command.split(" -i ")[1])
+        assert key.stat().st_mode & 0o777 == 0o600
+        assert key.read_text() == "-----KEY-----\n", "a key without its final newline is none to ssh"
+    assert not key.exists()
+    client.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from infra.clients.errors import DeadlineExceeded, Unavailable
 from infra.drift.findings import PlaneName
@@ -62,6 +65,53 @@ async def test_what_was_changed_by_hand_is_put_back(clients: Clients, kubernetes
     assert (finding.address, finding.path) == (APPLICATION, ".spec.syncPolicy.automated.selfHeal")
     await bring_into_step(delivery, wanted(), clients, name=PlaneName.DELIVERY, step="application")
     assert kubernetes.live("Application", "dev", "argocd")["spec"]["syncPolicy"]["automated"]["selfHeal"] is True
+
+
+PRIVATE = {"repository": "https://git.example.org/apps.git", "path": "dev", "credentials": "apps"}
+
+
+@pytest.fixture
+def store(clients: Clients) -> Path:
+    """Our secret store, with a token for the repository."""
+    folder = clients.settings.secrets_dir / "apps"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "password").touch(mode=0o600)
+    (folder / "password").write_text("t0ken")
+    return folder
+
+
+async def test_a_private_repository_is_opened_with_the_stores_secret(
+    clients: Clients, store: Path, kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = delivery.desired(declared(delivery=PRIVATE))
+    assert private is not None
+
+    async def bring() -> tuple[str, ...]:
+        done = await bring_into_step(delivery, private, clients, name=PlaneName.DELIVERY, step="application")
+        return tuple(done.made)
+
+    assert await bring() == ("Secret/argocd/dev-repository", APPLICATION)
+    assert await bring() == ()
+    live = kubernetes.live("Secret", "dev-repository", "argocd")
+    assert live["metadata"]["labels"]["argocd.argoproj.io/secret-type"] == "repository"
+    data = {key: base64.b64decode(value).decode() for key, value in live["data"].items()}
+    assert data == {"type": "git", "url": PRIVATE["repository"], "username": "git", "password": "t0ken"}
+    (store / "password").write_text("n3w")
+    assert await bring() == ("Secret/argocd/dev-repository",)
+
+    opened: list[Any] = []
+
+    class Git(FakeGit):
+        def __init__(self, _settings: Any, **credentials: Any) -> None:
+            super().__init__()
+            opened.append(credentials)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(delivery, "GitClient", Git)
+    kubernetes.put({**private.application, "status": status()})
+    assert await delivery.probe(private, clients) == "Synced to aaaaaaaaaa and Healthy"
+    assert opened == [{"username": "git", "password": SecretStr("n3w"), "private_key": None}]
 
 
 def test_nothing_to_deliver() -> None:
