@@ -5,6 +5,8 @@ python -m flows.create_environment dev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prefect import flow
 
 from flows.graph import Graph
@@ -42,21 +44,23 @@ async def create_environment(name: EnvironmentName, commit: Commit = None) -> Ru
         commit: The exact commit to read, 7 to 40 hexadecimal digits; when empty, the newest of the branch.
     """
     async with open_run("create-environment", name, commit) as run:
+        # Asked before the first step starts: it refuses add-ons that lack what they need.
+        order = addons.order(run.environment, run.clients.catalog)
         graph = Graph(run.environment, run.clients)
         graph.step(PlaneName.CLUSTER, "prerequisites", check_prerequisites)
         graph.step(PlaneName.CLUSTER, "cluster", converge_cluster, needs=["prerequisites"])
         graph.step(PlaneName.CLUSTER, "nodes", count_nodes, needs=["cluster"])
         graph.step(PlaneName.STORAGE, "storage", converge_storage, needs=["nodes"])
         graph.step(PlaneName.STORAGE, "storage ready", probe_storage, needs=["storage"])
-        _addons(graph, run.environment, run.clients.catalog)
+        _addons(graph, run.environment, run.clients.catalog, order)
         _names_and_certificates(graph, run.environment)
         _workloads(graph, run.environment)
         return await run.conclude(await graph.finish())
 
 
-def _addons(graph: Graph, environment: Environment, catalog: Catalog) -> None:
+def _addons(graph: Graph, environment: Environment, catalog: Catalog, order: Sequence[str]) -> None:
     """Add-ons that do not need each other are installed side by side."""
-    for name in addons.order(environment, catalog):
+    for name in order:
         needs = ["storage", *(f"{need} ready" for need in catalog[name].needs)]
         if name == addons.INGRESS and certificates.before_ingress(environment):
             _certificate(graph, needs=["cert-manager ready"])
