@@ -59,7 +59,9 @@ class Settings(BaseSettings):
     )
     request_timeout: float = Field(default=30, gt=0, le=600, description="Seconds a single API request may take.")
     probe_timeout: float = Field(default=600, gt=0, le=7200, description="Seconds a readiness probe may wait.")
-    probe_interval: float = Field(default=2, gt=0, le=60, description="Seconds between two looks of a probe; the first ones follow faster.")
+    probe_interval: float = Field(
+        default=2, gt=0, le=60, description="Seconds between two looks of a probe; the first ones follow faster."
+    )
     dns_resolvers: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Resolvers as host or host:port, comma-separated; the system's when empty."
     )
