@@ -1,0 +1,258 @@
+"""`make up` and `make down` with the parts they start replaced: in which order, and what a person reads."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pytest_httpserver import HTTPServer
+
+from deployments import down, prefect_server, up
+from deployments.prefect_server import LocalPrefect
+from deployments.settings import PrefectSettings, get_prefect_settings
+from infra.clients.errors import Failed, Misconfigured
+from infra.sandbox import environment
+from infra.sandbox.layout import Layout
+from infra.sandbox.settings import get_sandbox_settings
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state folder of our own, and no Prefect of anybody's."""
+    monkeypatch.setenv("PLUMBLINE_SANDBOX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere.example/api")
+    for cached in (get_prefect_settings, get_sandbox_settings):
+        cached.cache_clear()
+    yield tmp_path / "home"
+    for cached in (get_prefect_settings, get_sandbox_settings):
+        cached.cache_clear()
+
+
+class Programs:
+    """The child programs and daemons that would be started."""
+
+    def __init__(self) -> None:
+        self.ran: list[list[str]] = []
+        self.environments: list[dict[str, str]] = []
+        self.returns: dict[str, int] = {}
+
+    def run(self, argv: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        self.ran.append(argv[1:])
+        self.environments.append(options.get("env") or {})
+        code = next((code for word, code in self.returns.items() if word in argv), 0)
+        return subprocess.CompletedProcess(argv, code, "said token=hunter2 ", "and more")
+
+    def start(self, daemon: Any, argv: list[str], env: dict[str, str], _cwd: Path) -> None:
+        self.ran.append([daemon.name, *argv[1:]])
+        self.environments.append(env)
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
+    made = Programs()
+    monkeypatch.setattr(subprocess, "run", made.run)
+    # A function, not a method, is given the daemon it is called on.
+    monkeypatch.setattr(prefect_server.Daemon, "start", lambda *given: made.start(*given))  # noqa: PLW0108
+    return made
+
+
+# -- the local Prefect ------------------------------------------------------------------------------------------------
+
+
+def local(home: Path, **settings: Any) -> LocalPrefect:
+    return LocalPrefect(PrefectSettings(**settings), home / "prefect")
+
+
+def test_the_auth_string_is_made_once_and_ours_alone(home: Path) -> None:
+    first = local(home).auth_string()
+    user, _, password = first.partition(":")
+    assert user == "admin"
+    assert len(password) >= 20
+    assert local(home).auth_string() == first
+    assert stat.S_IMODE(local(home).auth_file.stat().st_mode) == 0o600
+
+
+def test_a_port_that_is_taken_says_which_and_how_to_change_it(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(Misconfigured, match=f"Port {port} is in use") as caught:
+            local(home, port=port).check_port()
+    assert "PLUMBLINE_PREFECT_PORT" in (caught.value.hint or "")
+    local(home, port=port).check_port()
+
+
+def test_server_and_worker_get_our_prefect_and_nobody_elses(home: Path, programs: Programs) -> None:
+    prefect = local(home, port=4299, worker_limit=2)
+    prefect.start_server()
+    prefect.start_worker({"OS_CLIENT_CONFIG_FILE": "clouds.yaml"})
+    server, worker = programs.ran
+    assert server == ["prefect-server", "server", "start", "--host", "127.0.0.1", "--port", "4299"]
+    assert worker[:3] == ["prefect-worker", "worker", "start"]
+    assert worker[-2:] == ["--limit", "2"]
+    for variables in programs.environments:
+        assert variables["PREFECT_API_URL"] == "http://127.0.0.1:4299/api"
+        assert variables["PREFECT_API_AUTH_STRING"] == prefect.auth_string()
+        assert "elsewhere" not in str(variables)
+    assert programs.environments[0]["PREFECT_SERVER_API_AUTH_STRING"] == prefect.auth_string()
+    assert programs.environments[1]["OS_CLIENT_CONFIG_FILE"] == "clouds.yaml"
+
+
+def test_deploying_makes_the_pool_then_the_deployments_then_closes_them(
+    home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefect_server, "close_parameters", lambda _api: programs.ran.append(["close"]))
+    local(home, work_pool="p").deploy()
+    assert programs.ran == [
+        ["work-pool", "create", "p", "--type", "process", "--overwrite"],
+        ["--no-prompt", "deploy", "--all"],
+        ["close"],
+    ]
+
+
+def test_a_prefect_command_that_fails_is_quoted_without_secrets(home: Path, programs: Programs) -> None:
+    programs.returns = {"deploy": 1}
+    with pytest.raises(Failed, match="`prefect --no-prompt deploy --all` failed") as caught:
+        local(home).deploy()
+    assert "and more" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_healthy_is_an_api_that_answers_us(home: Path, httpserver: HTTPServer) -> None:
+    prefect = local(home, port=httpserver.port)
+    httpserver.expect_oneshot_request("/api/health").respond_with_data("", status=503)
+    assert not prefect._healthy()
+    httpserver.expect_oneshot_request("/api/health").respond_with_data("true")
+    assert prefect._healthy()
+    assert httpserver.log[-1][0].authorization is not None
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        assert not local(home, port=free.getsockname()[1])._healthy()
+
+
+# -- make up ----------------------------------------------------------------------------------------------------------
+
+
+class FakeRuns:
+    """The API as `make up` uses it."""
+
+    state = "COMPLETED"
+
+    def __init__(self, _api: httpx.Client) -> None: ...
+
+    def start(self, flow: str, parameters: dict[str, Any]) -> str:
+        assert (flow, parameters) == ("create-environment", {"name": "dev"})
+        return "r1"
+
+    def follow(self, run_id: str, _console: Any, timeout: float) -> str:
+        assert run_id == "r1"
+        assert timeout > 0
+        return self.state
+
+    def steps(self, _environment: str) -> list[dict[str, Any]]:
+        return [
+            {"plane": "dns", "name": "names", "made": "recordset/x", "sentence": "-", "state": "ready", "seconds": 1}
+        ]
+
+
+@pytest.fixture
+def machine(home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Programs:
+    """Everything `make up` starts is replaced; what it writes and prints is not."""
+    monkeypatch.setattr(up, "check_prerequisites", lambda _terraform: programs.ran.append(["prerequisites"]))
+    monkeypatch.setattr(up, "ensure_helm", lambda: tmp_path / "tools/bin/helm")
+    monkeypatch.setattr(up, "FlowRuns", FakeRuns)
+    monkeypatch.setattr(prefect_server, "close_parameters", lambda _api: None)
+    monkeypatch.setattr(LocalPrefect, "check_port", lambda _self: programs.ran.append(["port"]))
+    monkeypatch.setattr(LocalPrefect, "wait_server", lambda _self: programs.ran.append(["wait"]))
+    Layout(home).make()
+    Layout(home).environment.write_text("export OS_CLIENT_CONFIG_FILE=/c.yaml\n")
+    return programs
+
+
+def test_up_checks_first_and_starts_what_takes_long_side_by_side(
+    machine: Programs, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert up.main() == 0
+    verbs = [" ".join(argv[:3]) for argv in machine.ran]
+    assert verbs == [
+        "prerequisites",
+        "port",
+        "prefect-server server start",
+        "-m infra.sandbox up",
+        "wait",
+        "work-pool create plumbline",
+        "--no-prompt deploy --all",
+        "prefect-worker worker start",
+    ]
+    worker = machine.environments[-1]
+    assert worker["OS_CLIENT_CONFIG_FILE"] == "/c.yaml"
+    assert worker["PATH"].split(os.pathsep)[1].endswith("tools/bin")
+    merged = environment.parse(Layout(home).environment.read_text())
+    assert merged["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
+    said = capsys.readouterr().out
+    for part in ("Environment dev", "recordset/x", "http://127.0.0.1:4200/runs/flow-run/r1", "make down", "shown once"):
+        assert part in said
+    assert local(home).auth_string() in said
+
+
+def test_the_auth_string_is_shown_once(machine: Programs, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    del machine
+    auth = local(home).auth_string()
+    assert up.main() == 0
+    said = capsys.readouterr().out
+    assert auth not in said
+    assert str(local(home).auth_file) in said
+
+
+def test_an_environment_that_is_not_ready_is_no_success(
+    machine: Programs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del machine
+    monkeypatch.setattr(FakeRuns, "state", "FAILED")
+    assert up.main() == 1
+    said = capsys.readouterr()
+    assert "Environment dev is not ready: the flow run ended as FAILED." in said.err
+    assert "run `make up` again" in said.err
+    assert "recordset/x" in said.out, "the table is there all the same"
+
+
+def test_a_sandbox_that_does_not_come_up_ends_it(machine: Programs, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.returns = {"infra.sandbox": 1}
+    assert up.main() == 1
+    assert "The sandbox did not come up" in capsys.readouterr().err
+    assert ["wait"] not in machine.ran
+
+
+# -- make down --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "command"), [([], "down"), (["--forget"], "reset")])
+def test_down_stops_the_worker_then_the_server_then_the_sandbox(
+    home: Path,
+    programs: Programs,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    command: str,
+) -> None:
+    del home
+    stopped: list[str] = []
+
+    def stop(daemon: Any) -> bool:
+        stopped.append(daemon.name)
+        return True
+
+    monkeypatch.setattr(prefect_server.Daemon, "stop", stop)
+    monkeypatch.setattr("sys.argv", ["down", *arguments])
+    assert down.main() == 0
+    assert stopped == ["prefect-worker", "prefect-server"]
+    assert programs.ran == [["-m", "infra.sandbox", command]]
+    assert "prefect-worker stopped." in capsys.readouterr().out
