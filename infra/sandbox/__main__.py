@@ -80,7 +80,8 @@ def run(arguments: argparse.Namespace, settings: SandboxSettings, out: Console, 
         case "kubeconfig":
             out.print(str(lifecycle.kubeconfig(settings, arguments.name)), markup=False, soft_wrap=True)
         case "faults":
-            out.print(faults.run(arguments, Layout(settings.home.absolute()).faults), markup=False, soft_wrap=True)
+            path = Layout(settings.home.absolute()).faults
+            out.print(faults.run(arguments, path, kubernetes=settings.kubernetes), markup=False, soft_wrap=True)
         case _:
             return _status(lifecycle.status(settings), out, as_json=arguments.json)
     return 0
