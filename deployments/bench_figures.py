@@ -33,6 +33,8 @@ class OurRun(BaseModel):
     waited: dict[str, float]
     """Seconds waited, by whom for, as the report says."""
     peak_mib: float
+    cpu: float
+    """Seconds of processor time of the flow's own process: what does not depend on who else is busy."""
     writes: int
     tasks: int = 0
     events: int = 0
@@ -105,6 +107,7 @@ class Figures(BaseModel):
             ("of which imports, s", median(self.import_seconds), ""),
             ("of which outside the flow, s", median(run.outside for run in self.ours), ""),
             ("of which within the flow, s", median(run.flow_overhead for run in self.ours), ""),
+            ("processor time of the flow process, s", median(run.cpu for run in self.ours), ""),
             ("tasks", tasks, verdict(tasks, TASKS, "")),
             ("Prefect events", median(run.events for run in self.ours), ""),
             ("peak memory of the flow process, MiB", peak, verdict(peak, PEAK_MIB, "MiB")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import yaml
 
 from deployments.bench_figures import OurRun
@@ -34,7 +36,7 @@ KEPT = ("PLUMBLINE_SANDBOX_VENV", "PLUMBLINE_TERRAFORM_BINARY", "PLUMBLINE_HELM_
 """Those of our variables that say where programs are; all others would point the bench at another sandbox."""
 RUN_TIMEOUT = 900
 SAMPLE = 0.05
-"""Seconds between two looks at a process's memory."""
+"""Seconds between two looks at a process."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class BenchPlatform:
         with log.open("ab") as stderr:
             argv = [sys.executable, "-m", f"flows.{name}", *arguments, "--json"]
             child = subprocess.Popen(argv, cwd=ROOT, env=self._variables, stdout=subprocess.PIPE, stderr=stderr)
-            with _peak_of(child.pid) as peak:
+            with _watched(child.pid) as seen:
                 out, _ = child.communicate(timeout=RUN_TIMEOUT)
         wall = time.monotonic() - began
         if child.returncode:
@@ -78,7 +80,8 @@ class BenchPlatform:
             seconds=report["seconds"],
             flow_overhead=report["overhead"],
             waited=report["waited"],
-            peak_mib=max(peak, default=0) / 1024,
+            peak_mib=seen.peak_kib / 1024,
+            cpu=seen.cpu,
             writes=sum(len(step["made"]) for step in report["steps"]),
         )
 
@@ -174,15 +177,34 @@ def platform(place: Place) -> Iterator[BenchPlatform]:
         _sandbox("down", variables)
 
 
+@dataclass
+class Seen:
+    """What was last seen of a process; both figures only grow."""
+
+    peak_kib: int = 0
+    """The largest resident memory it has had, as the kernel keeps it (VmHWM); 0 where the system has no such figure."""
+    cpu: float = 0.0
+    """Seconds of processor time, without its children's."""
+
+    def look(self, pid: int) -> None:
+        """Look once; a process that is gone leaves what was seen."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess):
+            status = Path(f"/proc/{pid}/status").read_text()
+            marks = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")]
+            self.peak_kib = max(self.peak_kib, *marks, 0)
+            times = psutil.Process(pid).cpu_times()
+            self.cpu = max(self.cpu, times.user + times.system)
+
+
 @contextmanager
-def _peak_of(pid: int) -> Iterator[list[int]]:
-    """The largest resident memory a process has had, in KiB, as the kernel keeps it (VmHWM); empty where unknown."""
-    seen: list[int] = []
+def _watched(pid: int) -> Iterator[Seen]:
+    """Look at a process again and again until the block ends."""
+    seen = Seen()
     ended = threading.Event()
 
     def sample() -> None:
         while not ended.wait(SAMPLE):
-            seen.extend(high_water_mark(pid))
+            seen.look(pid)
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
@@ -191,15 +213,6 @@ def _peak_of(pid: int) -> Iterator[list[int]]:
     finally:
         ended.set()
         thread.join()
-
-
-def high_water_mark(pid: int) -> list[int]:
-    """VmHWM of a process in KiB, as a list of one; empty when it is gone or the system has no such figure."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")]
 
 
 def _settled(api: httpx.Client, query: dict[str, Any]) -> int:
