@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from deployments.daemon import Daemon
+from deployments.patience import Patient
 from deployments.settings import PrefectSettings
 from infra.clients.errors import Failed, Misconfigured, mask
 from infra.settings import ROOT
@@ -92,7 +93,8 @@ class LocalPrefect:
         pool = self._settings.work_pool
         self._prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
         self._prefect("--no-prompt", "deploy", "--all")
-        with httpx.Client(base_url=f"{self._settings.api_url}/", auth=self._auth(), timeout=30) as api:
+        base = f"{self._settings.api_url}/"
+        with httpx.Client(base_url=base, auth=self._auth(), timeout=30, transport=Patient()) as api:
             close_parameters(api)
 
     def start_worker(self, variables: dict[str, str]) -> None:
