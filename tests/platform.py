@@ -24,6 +24,7 @@ from openstack.connection import Connection
 from openstack.warnings import RemovedInSDK50Warning, RemovedInSDK60Warning
 
 from deployments.helm import ensure_helm
+from deployments.patience import Patient
 from deployments.prefect_server import LocalPrefect
 from deployments.settings import PrefectSettings
 from infra.sandbox import environment
@@ -110,7 +111,7 @@ class Platform:
     def api(self) -> httpx.Client:
         """A client of the Prefect API."""
         user, _, password = self.prefect.auth_string().partition(":")
-        return httpx.Client(base_url=f"{self.api_url}/", auth=(user, password), timeout=30)
+        return httpx.Client(base_url=f"{self.api_url}/", auth=(user, password), timeout=30, transport=Patient())
 
     def declare(self, name: str, **changes: Any) -> str:
         """Commit `environments/<name>.yaml`: dev's declaration with changes to `spec`; returns the commit.
@@ -129,6 +130,14 @@ class Platform:
             self._git("-C", folder, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", name)
             self._git("-C", folder, "push", "-q", "origin", "HEAD:main")
             return self._git("-C", folder, "rev-parse", "HEAD").strip()
+
+    def keep_secret(self, name: str, values: Mapping[str, str]) -> None:
+        """Put a secret into the store, as a user does: a folder, and a file for each key."""
+        folder = Path(self.variables()["PLUMBLINE_SECRETS_DIR"]) / name
+        folder.mkdir(mode=0o700)
+        for key, value in values.items():
+            (folder / key).touch(mode=0o600)
+            (folder / key).write_text(value)
 
     def port(self, service: str) -> int:
         """The port of one of the sandbox's services."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from infra.catalog import Catalog
 from infra.sandbox.settings import NAME_SERVERS
 from tests.platform import Finished, Platform, writes
 from tests.sandbox.cloud import ask
@@ -28,8 +29,9 @@ NOTHING = dict.fromkeys(("storage", "dns", "certificates", "addons", "delivery",
 
 
 def made(platform: Platform, name: str, **spec: Any) -> Finished:
-    """Declare and create an environment."""
-    platform.declare(name, **spec)
+    """Create an environment, declared so."""
+    if spec:
+        platform.declare(name, **spec)
     finished = platform.flow("create_environment", name)
     assert finished.status == 0, finished.log[-4000:]
     assert finished.result["state"] == "ready"
@@ -65,8 +67,7 @@ def served(platform: Platform, host: str, address: str) -> set[str]:
         socket.create_connection((address, port), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname=host) as secure,
     ):
-        found = secure.getpeercert()
-    assert found is not None
+        found: Any = secure.getpeercert()
     return {str(name) for kind, name in found["subjectAltName"] if kind == "DNS"}
 
 
@@ -93,3 +94,32 @@ def test_a_cluster_and_nothing_on_it(platform: Platform) -> None:
     created = made(platform, "bare", cluster=SMALL, **NOTHING)
     assert set(created.states) == {"prerequisites", "cluster", "nodes", "storage", "storage ready"}
     again_and_away(platform, "bare")
+
+
+def test_every_add_on_of_the_catalogue_at_once(platform: Platform) -> None:
+    cluster = {**SMALL, "nodes": {"count": 3, "flavor": "m1.large"}}
+    everything: dict[str, Any] = {name: {} for name in Catalog.load()}
+    platform.declare("full", cluster=cluster, addons=everything)
+    before = len(platform.requests())
+    refused = platform.flow("create_environment", "full")
+    assert refused.status == 1
+    assert "spec.addons.external-dns: there is no secret “openstack-clouds”" in refused.log
+    assert writes(platform.requests()[before:]) == []
+
+    platform.keep_secret("openstack-clouds", {"clouds.yaml": "clouds: {sandbox: {auth: {password: not-the-real-one}}}"})
+    created = made(platform, "full")
+    assert set(everything) <= set(created.states)
+    assert "Secret/external-dns/openstack-clouds" in created.made
+    address = ask(NAME_SERVERS["ns1"], platform.port("dns"), "any.full.sandbox.example.")[1][0]
+    assert served(platform, "dashboard.full.sandbox.example", address) == {"dashboard.full.sandbox.example"}
+    again_and_away(platform, "full")
+
+
+def test_an_add_on_that_needs_what_is_left_out_starts_nothing(platform: Platform) -> None:
+    platform.declare("lacking", cluster=SMALL, **{**NOTHING, "addons": {"external-dns": {}}})
+    before = len(platform.requests())
+    refused = platform.flow("create_environment", "lacking")
+    assert refused.status == 1
+    assert refused.result["summary"] == "The add-on external-dns needs spec.dns, which is left out."
+    assert refused.result["category"] == "InvalidInput"
+    assert [item for item in platform.requests()[before:] if item["service"] != "git"] == []
