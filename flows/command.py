@@ -26,6 +26,8 @@ from infra.clients.errors import Failed, PlumblineError
 
 def main(flow: Flow[..., Any], arguments: Sequence[str] | None = None) -> None:
     """Run `flow` with the command line's arguments and exit with its status."""
+    # Prefect keeps a failed run's exception in a file: ours alone, like everything else that a run writes.
+    os.umask(0o077)
     parser = _parser(flow)
     parsed = vars(parser.parse_args(arguments))
     as_json = parsed.pop("json")

@@ -100,13 +100,19 @@ def _base64(data: bytes) -> dict[str, bytes]:
 
 _GZIP_IN_BASE64 = re.compile(rb"H4sI[A-Za-z0-9+/=]{16,}|SDRzS[A-Za-z0-9+/=]{16,}")
 
+_ALL_BASE64 = re.compile(rb"\s*(?:[A-Za-z0-9+/]{4,}\s+)*[A-Za-z0-9+/]{2,}={0,2}\s*")
+
 
 def unpacked(data: bytes, depth: int = 4) -> Iterator[bytes]:
-    """`data`, and what is compressed in it: gzip or zlib from its beginning, gzip in base64 anywhere (as Helm does)."""
+    """`data`, and what is packed in it: gzip, zlib or base64 as a whole, gzip in base64 anywhere (as Helm does)."""
     yield data
     if depth == 0:
         return
-    for packed in (_decompressed(data), *(_decoded(found) for found in _GZIP_IN_BASE64.findall(data))):
+    in_base64 = [_decoded(found) for found in _GZIP_IN_BASE64.findall(data)]
+    if _ALL_BASE64.fullmatch(data):
+        # Prefect keeps exceptions as a pickle in base64, with line breaks in the middle of whatever they say.
+        in_base64.append(_decoded(b"".join(data.split())))
+    for packed in (_decompressed(data), *in_base64):
         if packed:
             yield from unpacked(packed, depth - 1)
 

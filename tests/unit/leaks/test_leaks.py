@@ -45,6 +45,7 @@ def helm_record(text: str) -> bytes:
         lambda text: base64.b64encode(b"admin:" + text.encode()),
         lambda text: base64.b64encode(b"user:" + text.encode() + b" and more"),
         lambda text: base64.urlsafe_b64encode(b"u:" + text.encode()),
+        lambda text: base64.encodebytes(b"x" * 50 + text.encode() + b"x" * 50),
         lambda text: text.encode().hex().encode(),
         lambda text: gzip.compress(b"xx" + text.encode()),
         lambda text: zlib.compress(b"xx" + text.encode()),
