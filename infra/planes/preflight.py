@@ -131,7 +131,8 @@ async def _tools(clients: Clients) -> dict[str, str | None]:
         "helm": [settings.helm_binary, "version", "--short"],
         "terraform": [settings.terraform_binary, "version"],
     }
-    return {name: await _version(argv) for name, argv in programs.items()}
+    found = await asyncio.gather(*(_version(argv) for argv in programs.values()))
+    return dict(zip(programs, found, strict=True))
 
 
 async def _version(argv: list[str]) -> str | None:
