@@ -86,6 +86,7 @@ class Figures(BaseModel):
     def table(self) -> Table:
         """For people."""
         rows = Table(title=f"create-environment in the sandbox, median of {len(self.ours)}", title_justify="left")
+        rows.caption = ", ".join(f"{name} {value}" for name, value in self.machine.items())
         rows.add_column("figure")
         rows.add_column("measured", justify="right")
         rows.add_column("target", overflow="fold")
