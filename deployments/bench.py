@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -41,7 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise Misconfigured(f"{home} is there already.", hint="Remove it, or name another folder with --home.")
         try:
             with platform(Place(home, options.port_base, str(options.load_balancers))) as running:
-                figures = measure(running, options.n, lambda said: console.print(said, markup=False))
+                console.print("Warming up …")
+                for figures in measure(running, options.n):
+                    ours, theirs = figures.ours[-1].wall, figures.theirs[-1]
+                    console.print(f"{len(figures.ours)} of {options.n}: ours {ours:.1f} s, the script {theirs:.1f} s")
+                    if options.json is not None:  # after each round: a bench that is stopped has not been in vain
+                        options.json.write_text(json.dumps(figures.document(), indent=2) + "\n")
         finally:
             if home.exists() and not options.keep:
                 shutil.rmtree(home)
@@ -49,17 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(str(error), style="red", markup=False)
         return 1
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(figures.table())
-    if options.json is not None:
-        options.json.write_text(json.dumps(figures.document(), indent=2) + "\n")
     return 0
 
 
-def measure(running: BenchPlatform, count: int, say: Callable[[str], None]) -> Figures:
-    """Create an environment with Plumbline and with the script, in turns, each time from nothing."""
+def measure(running: BenchPlatform, count: int) -> Iterator[Figures]:
+    """Create an environment with Plumbline and with the script, in turns, each time from nothing.
+
+    Yields:
+        After each round, all figures so far.
+    """
     figures = Figures(machine=machine())
     running.declare(OURS, THEIRS)
     # The first run of anything also compiles, fetches charts and warms caches: measured by nobody.
-    say("Warming up …")
     _ours(running, Figures())
     _theirs(running, Figures(), 0)
     for number in range(1, count + 1):
@@ -67,8 +73,7 @@ def measure(running: BenchPlatform, count: int, say: Callable[[str], None]) -> F
         for turn in turns if number % 2 else reversed(turns):
             turn()
         figures.import_seconds.append(running.import_seconds())
-        say(f"{number} of {count}: ours {figures.ours[-1].wall:.1f} s, the script {figures.theirs[-1]:.1f} s")
-    return figures
+        yield figures
 
 
 def _ours(running: BenchPlatform, figures: Figures) -> None:
