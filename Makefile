@@ -33,7 +33,7 @@ test: $(VENV)/.dev ## every test
 	@$(PY) -m pytest --cov --cov-report=term --durations=10
 
 test-quick: $(VENV)/.dev ## the tests that need nothing running
-	@$(PY) -m pytest tests/unit -q
+	@$(PY) -m pytest tests/unit -q -n 2 --dist loadfile
 
 bench: $(VENV)/.dev ## what creating an environment costs, and how much of it is ours
 	@$(PY) -m deployments.bench

@@ -11,6 +11,9 @@ import pytest
 from deployments.helm import ensure_helm
 from infra.clients.errors import PlumblineError
 
+# A flow's command sends our log lines to Prefect's API, and Prefect settles that once, when it is imported: not here.
+os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = ""
+
 HELM = pytest.StashKey[str]()
 
 
