@@ -12,6 +12,8 @@ from tests.platform import Finished, Platform, running, writes
 
 pytestmark = [
     pytest.mark.envtest,
+    # The default is for tests that run alone on a machine.
+    pytest.mark.timeout(900),
     pytest.mark.skipif(available() is None, reason="KUBEBUILDER_ASSETS names no control plane"),
 ]
 

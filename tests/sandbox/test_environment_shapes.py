@@ -16,7 +16,8 @@ from infra.sandbox.settings import NAME_SERVERS
 from tests.platform import Finished, Platform, writes
 from tests.sandbox.cloud import ask
 
-pytestmark = pytest.mark.sandbox
+# The default is for tests that run alone on a machine.
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
 
 SMALL = {
     "kubernetes": "v1.33.4",
