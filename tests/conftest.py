@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deployments.helm import ensure_helm
 from infra.clients.errors import PlumblineError
+from infra.clients.masking import MASKER
 
 # A flow's command sends our log lines to Prefect's API, and Prefect settles that once, when it is imported: not here.
 os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = ""
 
 HELM = pytest.StashKey[str]()
+
+
+@pytest.fixture(autouse=True)
+def own_secrets() -> Iterator[None]:
+    """What one test has read as secret is not masked in the next."""
+    known, ordered = set(MASKER._known), MASKER._longest_first
+    yield
+    MASKER._known, MASKER._longest_first = known, ordered
 
 
 def pytest_configure(config: pytest.Config) -> None:

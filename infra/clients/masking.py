@@ -33,10 +33,11 @@ OF_THE_TOOLS = (
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
     """Replace known secrets, private keys, passwords in URLs and `password=…`-like values in `text` by `***`."""
+    # Private keys first: a known key's first line, once it is masked, would no longer show where another key begins.
+    text = _PEM_PATTERN.sub("***", text)
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
-    text = _PEM_PATTERN.sub("***", text)
     text = _URL_PATTERN.sub(r"\1***@", text)
     return _SECRET_PATTERN.sub(r"\1***", text)
 

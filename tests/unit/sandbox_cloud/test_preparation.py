@@ -159,7 +159,7 @@ def test_connections_are_tuned_and_transactions_begin_as_writers(tmp_path: Path)
     script = """
 import sys, sqlalchemy
 from infra.sandbox.openstack import database
-database.tune(immediate=True)
+database.tune(immediate=lambda: True)
 engine = sqlalchemy.create_engine("sqlite:///" + sys.argv[1])
 with engine.connect() as connection:
     print(connection.exec_driver_sql("PRAGMA journal_mode").scalar(), end=" ")
