@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 
 from deployments.daemon import Daemon
-from deployments.patience import Patient
+from deployments.deploy import PREFECT, deploy
 from deployments.settings import PrefectSettings
-from infra.clients.errors import Failed, Misconfigured, mask
+from infra.clients.errors import Misconfigured
 from infra.settings import ROOT
-
-PREFECT = str(Path(sys.executable).with_name("prefect"))
 
 
 class LocalPrefect:
@@ -89,13 +85,8 @@ class LocalPrefect:
         self.server.wait_ready(self._healthy, self._settings.start_timeout)
 
     def deploy(self) -> None:
-        """Make the work pool, and bring the deployments to what prefect.yaml says; both do nothing the second time."""
-        pool = self._settings.work_pool
-        self._prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
-        self._prefect("--no-prompt", "deploy", "--all")
-        base = f"{self._settings.api_url}/"
-        with httpx.Client(base_url=base, auth=self._auth(), timeout=30, transport=Patient()) as api:
-            close_parameters(api)
+        """Bring the deployments to what prefect.yaml says."""
+        deploy(self._settings, {**_base_environment(), **self.variables()})
 
     def start_worker(self, variables: dict[str, str]) -> None:
         """Start the worker with the variables that its flow runs inherit."""
@@ -118,37 +109,6 @@ class LocalPrefect:
         except httpx.HTTPError:
             return False
         return answer.is_success
-
-    def _prefect(self, *arguments: str) -> None:
-        done = subprocess.run(
-            [PREFECT, *arguments],
-            env={**_base_environment(), **self.variables()},
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        if done.returncode:
-            raise Failed(
-                f"`prefect {' '.join(arguments)}` failed.", detail=mask(done.stdout[-2000:] + done.stderr[-2000:])
-            )
-
-
-def close_parameters(api: httpx.Client) -> None:
-    """Let the server refuse parameters that a flow does not have, instead of starting a run that crashes on them.
-
-    Prefect derives the schema from the flow's signature and leaves it open to further properties.
-
-    Args:
-        api: a client whose base URL is the Prefect API.
-    """
-    found = api.post("deployments/filter", json={"deployments": {"tags": {"all_": ["plumbline"]}}})
-    found.raise_for_status()
-    for deployment in found.json():
-        schema = {**deployment["parameter_openapi_schema"], "additionalProperties": False}
-        api.patch(f"deployments/{deployment['id']}", json={"parameter_openapi_schema": schema}).raise_for_status()
 
 
 def _base_environment() -> dict[str, str]:

@@ -14,8 +14,8 @@ from rich.console import Console
 from werkzeug import Request, Response
 
 from deployments import follow
+from deployments.deploy import close_parameters
 from deployments.follow import FlowRuns, table
-from deployments.prefect_server import close_parameters
 from infra.clients.errors import DeadlineExceeded
 
 

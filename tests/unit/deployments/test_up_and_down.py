@@ -14,7 +14,7 @@ import httpx
 import pytest
 from pytest_httpserver import HTTPServer
 
-from deployments import down, prefect_server, up
+from deployments import deploy, down, prefect_server, up
 from deployments.prefect_server import LocalPrefect
 from deployments.settings import PrefectSettings, get_prefect_settings
 from infra.clients.errors import Failed, Misconfigured
@@ -107,21 +107,39 @@ def test_server_and_worker_get_our_prefect_and_nobody_elses(home: Path, programs
 
 
 def test_deploying_makes_the_pool_then_the_deployments_then_closes_them(
-    home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch
+    home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer
 ) -> None:
-    monkeypatch.setattr(prefect_server, "close_parameters", lambda _api: programs.ran.append(["close"]))
-    local(home, work_pool="p").deploy()
+    monkeypatch.setattr(deploy, "close_parameters", lambda _api: programs.ran.append(["close"]))
+    httpserver.expect_oneshot_request("/api/work_pools/p").respond_with_data("", status=404)
+    local(home, work_pool="p", port=httpserver.port).deploy()
     assert programs.ran == [
-        ["work-pool", "create", "p", "--type", "process", "--overwrite"],
+        ["work-pool", "create", "p", "--type", "process"],
         ["--no-prompt", "deploy", "--all"],
         ["close"],
     ]
 
 
-def test_a_prefect_command_that_fails_is_quoted_without_secrets(home: Path, programs: Programs) -> None:
+def test_a_pool_that_is_there_is_left_as_it_is(
+    home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer
+) -> None:
+    monkeypatch.setattr(deploy, "close_parameters", lambda _api: None)
+    httpserver.expect_oneshot_request("/api/work_pools/plumbline").respond_with_json({"type": "kubernetes"})
+    local(home, port=httpserver.port).deploy()
+    assert programs.ran == [["--no-prompt", "deploy", "--all"]]
+
+
+def test_deploying_needs_a_server() -> None:
+    with pytest.raises(Misconfigured, match="PREFECT_API_URL is not set"):
+        deploy.deploy(PrefectSettings(), {})
+
+
+def test_a_prefect_command_that_fails_is_quoted_without_secrets(
+    home: Path, programs: Programs, httpserver: HTTPServer
+) -> None:
     programs.returns = {"deploy": 1}
+    httpserver.expect_oneshot_request("/api/work_pools/plumbline").respond_with_json({})
     with pytest.raises(Failed, match="`prefect --no-prompt deploy --all` failed") as caught:
-        local(home).deploy()
+        local(home, port=httpserver.port).deploy()
     assert "and more" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -169,7 +187,7 @@ def machine(home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(up, "check_prerequisites", lambda _terraform: programs.ran.append(["prerequisites"]))
     monkeypatch.setattr(up, "ensure_helm", lambda: tmp_path / "tools/bin/helm")
     monkeypatch.setattr(up, "FlowRuns", FakeRuns)
-    monkeypatch.setattr(prefect_server, "close_parameters", lambda _api: None)
+    monkeypatch.setattr(LocalPrefect, "deploy", lambda _self: programs.ran.append(["deploy"]))
     monkeypatch.setattr(LocalPrefect, "check_port", lambda _self: programs.ran.append(["port"]))
     monkeypatch.setattr(LocalPrefect, "wait_server", lambda _self: programs.ran.append(["wait"]))
     Layout(home).make()
@@ -188,8 +206,7 @@ def test_up_checks_first_and_starts_what_takes_long_side_by_side(
         "prefect-server server start",
         "-m infra.sandbox up",
         "wait",
-        "work-pool create plumbline",
-        "--no-prompt deploy --all",
+        "deploy",
         "prefect-worker worker start",
     ]
     worker = machine.environments[-1]

@@ -1,0 +1,91 @@
+"""Bring a Prefect server's deployments to what prefect.yaml says.
+
+python -m deployments.deploy        # to the server of PREFECT_API_URL, with PREFECT_API_AUTH_STRING
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from deployments.patience import Patient
+from deployments.settings import PrefectSettings, get_prefect_settings
+from infra.clients.errors import Failed, Misconfigured, PlumblineError, mask
+from infra.settings import ROOT
+
+PREFECT = str(Path(sys.executable).with_name("prefect"))
+TAG = "plumbline"
+"""Every deployment of prefect.yaml carries it."""
+
+
+def deploy(settings: PrefectSettings, environment: Mapping[str, str]) -> None:
+    """Make the work pool where there is none, and deploy; both change nothing the second time.
+
+    Args:
+        environment: of the `prefect` program; names the server and how to sign in.
+
+    Raises:
+        Misconfigured: it names no server.
+        Failed: Prefect refused, with its words.
+    """
+    url = environment.get("PREFECT_API_URL")
+    if not url:
+        raise Misconfigured(
+            "PREFECT_API_URL is not set.", hint="Set it to the server's API, such as http://…:4200/api."
+        )
+    user, _, password = environment.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    with httpx.Client(base_url=f"{url}/", auth=(user, password) if user else None, timeout=30, transport=Patient()) as api:
+        if api.get(f"work_pools/{settings.work_pool}").status_code == httpx.codes.NOT_FOUND:
+            _prefect(environment, "work-pool", "create", settings.work_pool, "--type", "process")
+        _prefect({**environment, "PLUMBLINE_PREFECT_WORK_POOL": settings.work_pool}, "--no-prompt", "deploy", "--all")
+        close_parameters(api)
+
+
+def close_parameters(api: httpx.Client) -> None:
+    """Let the server refuse parameters that a flow does not have, instead of starting a run that crashes on them.
+
+    Prefect derives the schema from the flow's signature and leaves it open to further properties.
+
+    Args:
+        api: a client whose base URL is the Prefect API.
+    """
+    found = api.post("deployments/filter", json={"deployments": {"tags": {"all_": [TAG]}}})
+    found.raise_for_status()
+    for deployment in found.json():
+        schema = {**deployment["parameter_openapi_schema"], "additionalProperties": False}
+        api.patch(f"deployments/{deployment['id']}", json={"parameter_openapi_schema": schema}).raise_for_status()
+
+
+def _prefect(environment: Mapping[str, str], *arguments: str) -> None:
+    done = subprocess.run(
+        [PREFECT, *arguments],
+        env=dict(environment),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    if done.returncode:
+        raise Failed(f"`prefect {' '.join(arguments)}` failed.", detail=mask(done.stdout[-2000:] + done.stderr[-2000:]))
+
+
+def main() -> int:
+    """Deploy to the server that the environment names."""
+    try:
+        deploy(get_prefect_settings(), os.environ)
+    except PlumblineError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("Deployed.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
