@@ -39,7 +39,8 @@ def deploy(settings: PrefectSettings, environment: Mapping[str, str]) -> None:
             "PREFECT_API_URL is not set.", hint="Set it to the server's API, such as http://…:4200/api."
         )
     user, _, password = environment.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    with httpx.Client(base_url=f"{url}/", auth=(user, password) if user else None, timeout=30, transport=Patient()) as api:
+    auth = (user, password) if user else None
+    with httpx.Client(base_url=f"{url}/", auth=auth, timeout=30, transport=Patient()) as api:
         if api.get(f"work_pools/{settings.work_pool}").status_code == httpx.codes.NOT_FOUND:
             _prefect(environment, "work-pool", "create", settings.work_pool, "--type", "process")
         _prefect({**environment, "PLUMBLINE_PREFECT_WORK_POOL": settings.work_pool}, "--no-prompt", "deploy", "--all")
