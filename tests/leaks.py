@@ -9,6 +9,7 @@ import base64
 import contextlib
 import gzip
 import json
+import os
 import re
 import sqlite3
 import zlib
@@ -212,7 +213,7 @@ class Scanner:
     def files(self, folder: Path) -> set[Leak]:
         """Every secret in every file of a folder, and in every cell of every SQLite database among them."""
         found: set[Leak] = set()
-        for path in sorted(folder.rglob("*")):
+        for path in sorted(everything(folder)):
             if path.is_symlink() or not path.is_file():
                 continue
             relative = str(path.relative_to(folder))
@@ -225,6 +226,12 @@ class Scanner:
                 for table, data in tables(path):
                     found |= self.look(data, f"{relative}: {table}", relative)
         return found
+
+
+def everything(folder: Path) -> Iterator[Path]:
+    """Every file and folder below `folder`; what vanishes while we look is left out (Path.rglob stumbles over it)."""
+    for parent, folders, files in os.walk(folder):
+        yield from (Path(parent, name) for name in (*folders, *files))
 
 
 def at_home(path: str | None, homes: Sequence[str]) -> bool:
@@ -254,7 +261,7 @@ def open_to_others(folder: Path, public: Sequence[str] = ()) -> list[str]:
         public: globs, relative to the folder, of what holds nothing but public content.
     """
     found = []
-    for path in (folder, *sorted(folder.rglob("*"))):
+    for path in (folder, *sorted(everything(folder))):
         if path.is_symlink():
             continue
         try:

@@ -10,6 +10,8 @@ from typing import Self
 
 import psutil
 
+from tests.leaks import everything
+
 PAUSE = 0.05
 """Seconds between two looks."""
 DISCOVERY = "/.kube/cache/"
@@ -68,7 +70,7 @@ class Watcher:
 
     def _look_at_files(self) -> None:
         for part in ("private", "terraform"):
-            for path in (self._state / part).rglob("*"):
+            for path in everything(self._state / part):
                 try:
                     mode = path.stat().st_mode
                     relative = str(path.relative_to(self._state))
