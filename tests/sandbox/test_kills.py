@@ -1,0 +1,117 @@
+"""Runs that are killed or cancelled at the worst moments: the next one goes on, and nothing is there twice."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.platform import Finished, Platform
+from tests.sandbox.runs import BARE, NAMED, Running, away, children, exactly_one_of_each, helms, wait_gone
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
+
+MAKING_CLUSTER = "Creating openstack_containerinfra_cluster_v1.cluster."
+FLOW = "create_environment"
+
+
+def ready(finished: Finished) -> None:
+    assert finished.status == 0, finished.log[-5000:]
+    assert finished.result["state"] == "ready"
+    assert set(finished.states.values()) == {"ready"}
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    assert processes
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def helm_writes(platform: Platform, seconds: float = 60) -> list[psutil.Process]:
+    """Wait until helm has written its record of an unfinished revision, and return the helm."""
+    deadline, known = time.monotonic() + seconds, len(platform.requests())
+    while True:
+        assert time.monotonic() < deadline
+        made = [item for item in platform.requests()[known:] if "/secrets" in item["path"] and item["method"] == "POST"]
+        found = helms(platform)
+        if made and found:
+            return found
+        time.sleep(0.02)
+
+
+def test_a_run_killed_during_terraform_between_planes_and_during_helm_is_finished_by_the_next(
+    platform: Platform,
+) -> None:
+    platform.declare("killed", **NAMED)
+    running = Running(platform, FLOW, "killed")
+    running.until(MAKING_CLUSTER)
+    running.kill()
+    assert children(platform, "killed"), "terraform outlives its parent and writes its state"
+
+    running = Running(platform, FLOW, "killed")
+    running.until("Task run 'storage' - Finished")
+    assert not any(MAKING_CLUSTER in line for line in running.lines), "the first terraform has made the cluster"
+    running.kill()
+
+    running = Running(platform, FLOW, "killed")
+    helm = helm_writes(platform)
+    running.kill()
+    kill(helm)
+
+    running = Running(platform, FLOW, "killed")
+    ready(running.end())
+    wait_gone(platform)
+    exactly_one_of_each(platform, "killed", recordsets=1, releases=1)
+    again = platform.flow(FLOW, "killed")
+    ready(again)
+    assert again.made == []
+    away(platform, "killed")
+
+
+def test_terraform_killed_together_with_its_run_loses_nothing(platform: Platform) -> None:
+    platform.declare("torn", **NAMED)
+    running = Running(platform, FLOW, "torn")
+    running.until(MAKING_CLUSTER)
+    # Magnum has the cluster, terraform's state does not.
+    deadline = time.monotonic() + 30
+    while not any(item["method"] == "POST" and item["path"] == "/v1/clusters" for item in platform.requests()[-200:]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.kill()
+    kill(children(platform, "torn"))
+    wait_gone(platform, "torn")
+
+    # And a helm that outlives its run finishes its release itself.
+    running = Running(platform, FLOW, "torn")
+    helm_writes(platform)
+    running.kill()
+    ready(platform.flow(FLOW, "torn"))
+    wait_gone(platform)
+    exactly_one_of_each(platform, "torn", recordsets=1, releases=1)
+    away(platform, "torn")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_a_cancelled_run_lets_terraform_write_its_state_and_leaves_no_process(
+    platform: Platform, number: signal.Signals
+) -> None:
+    name = f"cancelled-{number.name.removeprefix('SIG').lower()}"
+    platform.declare(name, **BARE)
+    running = Running(platform, FLOW, name)
+    running.until(MAKING_CLUSTER)
+    began = time.monotonic()
+    running.process.send_signal(number)
+    finished = running.end(60)
+    assert children(platform, name) == []
+    assert time.monotonic() - began < 30
+    assert finished.status == 1
+    assert finished.result["summary"] == "The run was cancelled."
+    state = platform.home / "state/terraform" / name / "terraform.tfstate"
+    assert "openstack_containerinfra_cluster_v1" in state.read_text()
+    ready(platform.flow(FLOW, name))
+    exactly_one_of_each(platform, name)
+    away(platform, name)
