@@ -186,6 +186,26 @@ async def test_a_dead_writers_revision_is_closed_and_the_upgrade_goes_on(
     assert "ended before it was done" in closed.description
 
 
+@pytest.mark.parametrize(
+    ("said", "runs"),
+    [
+        ("Error: Internal error occurred: too bad", 2),
+        ('Error: could not get information about the resource CustomResourceDefinition "a" in namespace "": x', 2),
+        ('Error: no matches for kind "Lease" in version "coordination.k8s.io/v1"', 2),
+        ('Error: no matches for kind "Widget" in version "v1"', 1),
+    ],
+)
+async def test_helm_is_run_again_where_the_api_server_did_not_answer(
+    helm: Any, api: Any, chart: Path, program: Any, tmp_path: Path, monkeypatch: Any, said: str, runs: int
+) -> None:
+    monkeypatch.setattr("infra.clients.helm.ATTEMPTS", 2)
+    (tmp_path / "fail").write_text(said)
+    with pytest.raises(Unavailable if runs == 2 else UnknownKind):
+        await helm.ensure("demo", "apps", chart, {})
+    assert len(calls(program[1])) == runs
+    assert not api.objects.get(("leases", "kube-system", "plumbline-helm-apps-demo"))
+
+
 async def test_a_strangers_helm_gets_its_time(helm: Any, api: Any, chart: Path, program: Any) -> None:
     api.put("secrets", record(1, "pending-install"))  # since a minute ago; helm may take 60 s and a margin of 60 s
     with pytest.raises(Conflict, match="may be at work") as caught:
