@@ -33,7 +33,12 @@ _ROWS: tuple[tuple[str, type[PlumblineError], str | None], ...] = (
         "Plan again: the state has changed since.",
     ),
     (r"is in an error state|unexpected state '(?:\w+_FAILED|ERROR)'|, resource is in ERROR", Failed, None),
-    (r"timeout while waiting for state", DeadlineExceeded, "Look at the cluster in Magnum: it may be stuck."),
+    (
+        r"timeout while waiting for state",
+        DeadlineExceeded,
+        "Look at the cluster in Magnum: it may be stuck (quota, no host, network). Start the flow again to go on waiting; "
+        "to have it made anew, destroy the environment first.",
+    ),
     (r"Unsupported Terraform Core version", Misconfigured, "Install a terraform the module accepts."),
     (
         r"does not match any of the checksums|Inconsistent dependency lock file",
