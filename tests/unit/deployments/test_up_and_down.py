@@ -14,7 +14,8 @@ import httpx
 import pytest
 from pytest_httpserver import HTTPServer
 
-from deployments import deploy, down, prefect_server, up
+from deployments import deploy, down, up
+from deployments.daemon import Daemon
 from deployments.prefect_server import LocalPrefect
 from deployments.settings import PrefectSettings, get_prefect_settings
 from infra.clients.errors import Failed, Misconfigured
@@ -59,7 +60,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
     made = Programs()
     monkeypatch.setattr(subprocess, "run", made.run)
     # A function, not a method, is given the daemon it is called on.
-    monkeypatch.setattr(prefect_server.Daemon, "start", lambda *given: made.start(*given))  # noqa: PLW0108
+    monkeypatch.setattr(Daemon, "start", lambda *given: made.start(*given))  # noqa: PLW0108
     return made
 
 
@@ -267,7 +268,7 @@ def test_down_stops_the_worker_then_the_server_then_the_sandbox(
         stopped.append(daemon.name)
         return True
 
-    monkeypatch.setattr(prefect_server.Daemon, "stop", stop)
+    monkeypatch.setattr(Daemon, "stop", stop)
     monkeypatch.setattr("sys.argv", ["down", *arguments])
     assert down.main() == 0
     assert stopped == ["prefect-worker", "prefect-server"]

@@ -51,7 +51,7 @@ class Stage:
         finally:
             self.events.append("close")
 
-    async def publish(self, report: quote[RunReport]) -> None:
+    async def publish(self, report: quote) -> None:
         self.published.append(report.unquote())
 
     async def history(self) -> list[Any]:

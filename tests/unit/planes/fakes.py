@@ -23,6 +23,7 @@ from infra.settings import ROOT, Settings
 from infra.spec.models import Environment
 
 Object = dict[str, Any]
+Objects = list[Object]
 Key = tuple[str, str | None, str]
 
 
@@ -104,7 +105,7 @@ class FakeKubernetes:
         *,
         label_selector: str | None = None,
         field_selector: str | None = None,
-    ) -> list[Object]:
+    ) -> Objects:
         found = []
         for (own, where, _), item in self.objects.items():
             if own != kind or (namespace is not None and where != namespace):
@@ -119,7 +120,7 @@ class FakeKubernetes:
             found.append(copy.deepcopy(item))
         return found
 
-    async def nodes(self) -> list[Object]:
+    async def nodes(self) -> Objects:
         return await self.list("v1", "Node")
 
     async def version(self) -> str:

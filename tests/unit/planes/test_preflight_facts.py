@@ -25,7 +25,10 @@ class FakeCompute:
     def __init__(self) -> None:
         sizes = {"m1.medium": 4096, "m1.large": 8192, "m1.xlarge": 16384}
         self.answers: dict[str, Any] = {
-            "flavors": tuple(Flavor(id=name, name=name, vcpus=2, ram=ram, disk=40) for name, ram in sizes.items()),
+            "flavors": tuple(
+                Flavor.model_validate({"id": name, "name": name, "vcpus": 2, "ram": ram, "disk": 40})
+                for name, ram in sizes.items()
+            ),
             "images": (
                 Image(id="i1", name="fedora-coreos", status="active", os_distro="fedora-coreos"),
                 Image(id="i2", name="gone", status="deactivated"),
@@ -91,13 +94,14 @@ async def test_everything_that_is_needed_is_there(clients: Clients, compute: Fak
     assert {one.name for one in facts.flavors} == {"m1.medium", "m1.large", "m1.xlarge"}
     assert facts.images is not None
     assert [one.name for one in facts.images] == ["fedora-coreos"], "an image that cannot boot is none"
-    assert facts.zones == {"sandbox.example."}
-    assert facts.availability_zones == {"nova"}
+    assert facts.zones == frozenset({"sandbox.example."})
+    assert facts.availability_zones == frozenset({"nova"})
     assert facts.quotas == {"instances": Quota(-1, 1), "cores": Quota(100, 0), "ram": Quota(999999, 0)}
     assert (facts.cluster, facts.cluster_known) == (None, True)
     assert facts.tools == {"helm": "3.10.1", "terraform": "1.11.4"}
-    keys = {"github_app_id", "github_app_installation_id", "github_app_private_key"}
+    keys = frozenset({"github_app_id", "github_app_installation_id", "github_app_private_key"})
     assert facts.secrets == {"github-app": keys}
+    assert facts.addons is not None
     assert "cert-manager" in facts.addons
     assert facts.addon_secrets["external-dns"] == {"openstack-clouds": {"clouds.yaml"}}
 

@@ -91,7 +91,7 @@ ADDRESS = LoadBalancerProbe(kind="load-balancer", namespace="web", service="web"
 KINDS = CrdEstablishedProbe(kind="crd-established", names=("a.example.org", "b.example.org"))
 CONDITION = ConditionProbe(
     kind="condition",
-    apiVersion="ceph.rook.io/v1",
+    api_version="ceph.rook.io/v1",
     resource="CephCluster",
     namespace="rook-ceph",
     name="rook-ceph",
@@ -157,7 +157,8 @@ async def test_a_webhook_that_refuses_is_not_ready_though_helm_is_done(
 async def test_a_service_without_an_address_is_not_ready(clients: Clients, kubernetes: FakeKubernetes) -> None:
     with pytest.raises(NotYet, match="There is no Service web/web"):
         await look(ADDRESS, clients)
-    for status in ({}, {"loadBalancer": {}}, {"loadBalancer": {"ingress": [{"hostname": "x"}]}}):
+    without: list[dict[str, Any]] = [{}, {"loadBalancer": {}}, {"loadBalancer": {"ingress": [{"hostname": "x"}]}}]
+    for status in without:
         kubernetes.put(there("Service", "web", status=status))
         with pytest.raises(NotYet, match="has no load balancer address yet"):
             await look(ADDRESS, clients)

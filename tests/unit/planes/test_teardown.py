@@ -84,7 +84,7 @@ async def test_a_cluster_that_is_gone_is_no_reason_to_stop(clients: Clients, err
     async def connect(_name: str) -> None:
         raise error
 
-    clients.connect = connect  # type: ignore[method-assign]
+    clients.connect = connect  # type: ignore[method-assign, assignment]
     assert await leftovers.reach(declared(), clients) == "there is no cluster dev to ask"
 
 
