@@ -36,8 +36,8 @@ _ROWS: tuple[tuple[str, type[PlumblineError], str | None], ...] = (
     (
         r"timeout while waiting for state",
         DeadlineExceeded,
-        "Look at the cluster in Magnum: it may be stuck (quota, no host, network). Start the flow again to go on waiting; "
-        "to have it made anew, destroy the environment first.",
+        "Look at the cluster in Magnum: it may be stuck (quota, no host, network). Start the flow again to go on "
+        "waiting; to have it made anew, destroy the environment first.",
     ),
     (r"Unsupported Terraform Core version", Misconfigured, "Install a terraform the module accepts."),
     (
