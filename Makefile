@@ -8,6 +8,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # The tools' own variables point at another Prefect or another cloud as often as not: the sandbox sets its own.
 unexport PREFECT_API_URL PREFECT_PROFILE KUBECONFIG VIRTUAL_ENV
+# Every flow run is a process of its own: modules are compiled once, not at each start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help up down clean check test test-quick bench lock lock-charts
 
