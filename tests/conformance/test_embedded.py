@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,24 +121,12 @@ def test_every_request_is_logged(own: Cluster, tmp_path: Path) -> None:
     assert all(line["ua"] == "conformance/1.0" for line in lines)
 
 
-def test_quick_and_small(server: EmbeddedServer, own: Cluster) -> None:
+def test_a_thousand_objects_take_little_memory(server: EmbeddedServer, own: Cluster) -> None:
     path = "/apis/apps/v1/namespaces/default/deployments"
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
     spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
-    begun = time.monotonic()
     for number in range(1000):
         assert own.post(path, {"metadata": {"name": f"d{number}"}, "spec": spec}).status_code == 201
-    created = (time.monotonic() - begun) / 1000
-    begun = time.monotonic()
     listing = own.as_user("admin").get(path)
-    listed = time.monotonic() - begun
     assert len(listing.json()["items"]) == 1000
-    memory = psutil.Process(server.pid).memory_info().rss / 2**20
-    print(
-        f"create {created * 1000:.1f} ms, list of 1,000 {listed * 1000:.0f} ms, {memory:.0f} MiB, "
-        f"load {os.getloadavg()[0]:.1f}"
-    )
-    assert memory < 150
-    # Three times what it takes on a quiet machine: a broken index shows, a busy neighbour does not.
-    assert created < 0.015
-    assert listed < 0.45
+    assert psutil.Process(server.pid).memory_info().rss < 150 * 2**20
