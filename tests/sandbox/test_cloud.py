@@ -71,9 +71,7 @@ def test_files_are_ours_alone_and_no_secret_is_in_a_command_line(sandbox: Sandbo
 
 def test_up_again_changes_nothing(sandbox: SandboxSettings) -> None:
     before = lifecycle.status(sandbox)
-    begun = time.monotonic()
     assert lifecycle.up(sandbox, print) == before
-    assert time.monotonic() - begun < 3
 
 
 def test_cluster_from_birth_to_death(sandbox: SandboxSettings, demo: Connection, template: Any) -> None:
