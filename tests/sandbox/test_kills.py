@@ -101,7 +101,12 @@ def test_a_cancelled_run_lets_terraform_write_its_state_and_leaves_no_process(
 ) -> None:
     name = f"cancelled-{number.name.removeprefix('SIG').lower()}"
     platform.declare(name, **BARE)
-    running = Running(platform, FLOW, name)
+    # A shell has what it starts in the background ignore SIGINT, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        running = Running(platform, FLOW, name)
+    finally:
+        signal.signal(signal.SIGINT, before)
     running.until(MAKING_CLUSTER)
     began = time.monotonic()
     running.process.send_signal(number)
