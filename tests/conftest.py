@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ def own_secrets() -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before collection, since some modules look for a program when they are imported."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started as a background job: what tests start would inherit it, and could not be interrupted.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     folders = [str(Path(sys.executable).parent)]
     try:
         helm = ensure_helm()

@@ -17,6 +17,7 @@ import fcntl
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ async def run(
         DeadlineExceeded: it ran longer than `timeout`, and has been ended.
         asyncio.CancelledError: we were cancelled; the child has been interrupted and waited for.
     """
+    _hear_interrupts()
     with _shared() as stdout, _shared() as stderr:
         try:
             child = await asyncio.create_subprocess_exec(
@@ -93,6 +95,17 @@ async def run(
             # Shielded: a second cancellation must not leave a group behind that nobody waits for.
             await asyncio.shield(_end(child, grace))
         return Completed(tuple(argv), child.returncode or 0, _text(stdout), _text(stderr))
+
+
+def _hear_interrupts() -> None:
+    """Let children hear SIGINT where we ourselves do not.
+
+    A shell starts its background jobs with SIGINT ignored, and that is inherited for good: terraform would never hear
+    of a cancellation. A handler that does nothing is as deaf for us, and no child inherits it.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, lambda *_: None)
 
 
 def _shared() -> IO[bytes]:

@@ -49,6 +49,20 @@ async def test_cancelling_interrupts_first_and_waits(tmp_path: Path) -> None:
     assert (tmp_path / "state").read_text() == "saved\n"
 
 
+async def test_a_child_hears_the_interrupt_that_its_background_parent_ignores() -> None:
+    parent = (
+        "import asyncio, signal\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from infra.clients.process import run\n"
+        "script = 'trap \"echo heard; exit 0\" INT; kill -INT $$; echo deaf'\n"
+        "print(asyncio.run(run(['sh', '-c', script], env={}, timeout=30)).stdout)\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+        "print('lives')\n"
+    )
+    done = await run([sys.executable, "-c", parent], env=PROJECT, timeout=60)
+    assert done.stdout.split() == ["heard", "lives"], done.stderr
+
+
 async def test_who_ignores_the_interrupt_is_killed() -> None:
     with pytest.raises(DeadlineExceeded):
         await run(["sh", "-c", "trap '' INT; while :; do sleep 0.05; done"], env=ENV, timeout=0.2, grace=0.2)
