@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from infra.clients.errors import PlumblineError
+from infra.clients.errors import PlumblineError, Unforeseen
 from infra.clients.masking import MASKER
 
 SENTENCES = "infra"
@@ -18,7 +18,8 @@ class Plain(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through, an explained one without its stack."""
-        if record.exc_info and isinstance(record.exc_info[1], PlumblineError):
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, PlumblineError) and not isinstance(error, Unforeseen):
             record.exc_info = None
         return True
 

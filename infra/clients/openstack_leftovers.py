@@ -140,7 +140,8 @@ class Sweep:
         params: dict[str, Any] = {"limit": PAGE} if kind.paged else {}
         while True:
             answer = await self._session.get(kind.service, kind.path, params=params, headers=kind.headers) or {}
-            page = [item.get("keypair", item) for item in answer.get(kind.key, ())]
+            # Nova wraps each keypair in one more mapping; Magnum's clusters have a field of that name.
+            page = [item["keypair"] if kind.name == "keypair" else item for item in answer.get(kind.key, ())]
             items.extend(page)
             if not kind.paged or not page or not _more(answer, kind.key):
                 return items

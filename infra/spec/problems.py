@@ -11,7 +11,7 @@ from difflib import SequenceMatcher, get_close_matches
 
 from pydantic_core import PydanticCustomError
 
-from infra.clients.errors import InvalidInput
+from infra.clients.errors import InvalidInput, mask
 
 HIDDEN = "(not shown)"
 SHOWN = 60
@@ -132,6 +132,8 @@ class InvalidDeclaration(InvalidInput):
         self.problems = tuple(problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(f"{what} has {count}.")
+        # Whole, where other details are cut: each line is one thing to correct.
+        self.detail = mask("\n".join(map(str, self.problems)))
 
     def __str__(self) -> str:
         return "\n".join([self.summary, *(f"  {problem}" for problem in self.problems)])

@@ -100,7 +100,7 @@ def _wrong_confirm_changes_nothing(platform: Platform, api: httpx.Client, runs: 
     [
         ({}, "'name' is a required property"),
         ({"name": "Dev"}, "does not match"),
-        ({"name": "dev", "commit": "HEAD"}, "is not valid under any of the given schemas"),
+        ({"name": "dev", "commit": "HEAD"}, "does not match"),
         ({"name": "dev", "wait": True}, "Additional properties are not allowed"),
         ({"name": 7}, "is not of type 'string'"),
     ],

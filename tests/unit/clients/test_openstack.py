@@ -242,7 +242,10 @@ async def test_zones_name_servers_and_ttl_bounds(cloud: Any, client: Any) -> Non
 
 async def test_a_sweep_names_what_it_found_and_where_it_could_not_look(cloud: Any, client: Any) -> None:
     answer(
-        cloud, "GET", "/magnum/v1/clusters", (200, {"clusters": [CLUSTER, {**CLUSTER, "uuid": "c2", "name": "dev-2"}]})
+        cloud,
+        "GET",
+        "/magnum/v1/clusters",
+        (200, {"clusters": [CLUSTER, {**CLUSTER, "uuid": "c2", "name": "dev-2", "keypair": "k"}]}),
     )
     answer(cloud, "GET", "/magnum/v1/clustertemplates", (403, {}))
     servers = [{"id": "s1", "name": "x", "metadata": {"stack": "st-1"}}, {"id": "s2", "name": "y", "tenant_id": "p2"}]
