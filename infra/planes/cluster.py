@@ -177,23 +177,17 @@ async def _found(wanted: Wanted, plan: Plan, clients: Clients) -> dict[str, str]
 
 async def _identifier(wanted: Wanted, change: Change, clients: Clients) -> str | None:
     """The cloud's id of the object a change is about, if it is there and ours."""
-    match change.type:
-        case "openstack_compute_keypair_v2":
-            name = keypair_name(wanted.environment)
-            return name if await clients.openstack.compute.keypair(name) else None
-        case "openstack_containerinfra_clustertemplate_v1":
-            template = await clients.openstack.magnum.template(str(change.key))
-            ours = template is not None and template.labels.get(MARK) == wanted.environment
-            return template.uuid if template is not None and ours else None
-        case "openstack_containerinfra_cluster_v1":
-            cluster = await _ours(wanted, clients)
-            return cluster.uuid if cluster else None
-        case "openstack_containerinfra_nodegroup_v1":
-            cluster = await _ours(wanted, clients)
-            group = await clients.openstack.magnum.node_group(cluster.uuid, str(change.key)) if cluster else None
-            return f"{cluster.uuid}/{group.uuid}" if cluster and group else None
-        case _:
-            return None
+    if change.type == KEYPAIR:
+        name = keypair_name(wanted.environment)
+        return name if await clients.openstack.compute.keypair(name) else None
+    if change.type == TEMPLATE:
+        template = await clients.openstack.magnum.template(str(change.key))
+        return template.uuid if template is not None and template.labels.get(MARK) == wanted.environment else None
+    cluster = await _ours(wanted, clients) if _of_cluster(change.type) else None
+    if cluster is None or change.type == CLUSTER:
+        return cluster.uuid if cluster else None
+    group = await clients.openstack.magnum.node_group(cluster.uuid, str(change.key))
+    return f"{cluster.uuid}/{group.uuid}" if group else None
 
 
 async def _ours(wanted: Wanted, clients: Clients) -> Cluster | None:
