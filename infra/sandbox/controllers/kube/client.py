@@ -71,8 +71,9 @@ class Client:
         return cls(cluster["server"], context, user.get("token"))
 
     async def __aenter__(self) -> Client:
-        # No limit: each informer holds a connection of its own.
-        connector = aiohttp.TCPConnector(ssl=self._context, limit=0)
+        # No limit: each informer holds a connection of its own. A watch that is left waits for the server's end of TLS,
+        # which a busy one sends too late: with cleanup, closing the session closes those connections, too.
+        connector = aiohttp.TCPConnector(ssl=self._context, limit=0, enable_cleanup_closed=True)
         timeout = aiohttp.ClientTimeout(total=30)
         self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, timeout=timeout)
         return self
