@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 from aiohttp import web
 
@@ -33,33 +34,43 @@ class Edge:
 
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         agent = request.headers.get("User-Agent", "")
+        fault = self._fault(request, agent)
         status = 500
         try:
-            answer = await self._struck(request, agent) or await handler(request)
+            answer = await _struck(request, fault) or await handler(request)
             status = answer.status
-            return answer
         except ConnectionResetError:
             status = 0
             raise
         finally:
             if self._log is not None and request.path not in HEALTH:
                 self._log.write(request.method, request.path_qs, status, agent)
+        if fault is not None and fault.kind == "lost":
+            _reset(request)
+        return answer
 
-    async def _struck(self, request: web.Request, agent: str) -> web.Response | None:
-        """The answer of an injected fault, None to go on; a reset ends the connection."""
+    def _fault(self, request: web.Request, agent: str) -> Fault | None:
         if self._faults is None or request.path in HEALTH:
             return None
-        fault = self._faults.decide(request.method, request.path, agent)
-        if fault is None:
-            return None
-        if fault.kind == "stall":
-            await asyncio.sleep(fault.stall_seconds)
-            return None
-        if fault.kind == "reset":
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError("injected fault")
-        return _failure(fault)
+        return self._faults.decide(request.method, request.path, agent)
+
+
+async def _struck(request: web.Request, fault: Fault | None) -> web.Response | None:
+    """The answer of an injected fault, None to go on; a reset ends the connection."""
+    if fault is None or fault.kind == "lost":
+        return None
+    if fault.kind == "stall":
+        await asyncio.sleep(fault.stall_seconds)
+        return None
+    if fault.kind == "reset":
+        _reset(request)
+    return _failure(fault)
+
+
+def _reset(request: web.Request) -> NoReturn:
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError("injected fault")
 
 
 def _failure(fault: Fault) -> web.Response:

@@ -3,7 +3,7 @@
 The file (`faults.json` in the sandbox's home) is read again when it changes:
 
     {"seed": 1,
-     "rules": [{"service": "magnum", "rate": 0.1, "kinds": ["500", "503", "429", "reset", "stall"],
+     "rules": [{"service": "magnum", "rate": 0.1, "kinds": ["500", "503", "429", "reset", "stall", "lost"],
                 "stall_seconds": 10, "retry_after": 1, "methods": null, "path": null, "count": null}],
      "clusters": {"dev": {"create": "fail", "reason": "No valid host was found."}},
      "dns": {"lag": {"ns2": 5.0}}}
@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-KINDS = ("500", "503", "429", "reset", "stall")
+KINDS = ("500", "503", "429", "reset", "stall", "lost")
+"""An answer without work; no answer, without (`reset`) or after the work (`lost`); work after a while (`stall`)."""
+READS = frozenset({"GET", "HEAD"})
 SCENARIOS = ("fail", "hang")
 EXEMPT = "plumbline-sandbox/"
 """User agents that begin like this are the sandbox looking after itself."""
@@ -175,7 +177,10 @@ class FaultFile:
                     continue
                 if number in self._left:
                     self._left[number] -= 1
-                return Fault(self._random.choice(rule.kinds), rule.stall_seconds, rule.retry_after)
+                kind = self._random.choice(rule.kinds)
+                # A read does nothing that could be lost sight of, and a watch has no end to wait for.
+                kind = "reset" if kind == "lost" and method in READS else kind
+                return Fault(kind, rule.stall_seconds, rule.retry_after)
         return None
 
     def _current(self) -> Faults:

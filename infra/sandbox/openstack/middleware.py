@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import time
@@ -51,7 +52,7 @@ class RequestLog:
 
 
 class Middleware:
-    """Logs each request and, as the faults file says, makes it fail before it reaches the service."""
+    """Logs each request and, as the faults file says, makes it fail: before it reaches the service, or after."""
 
     def __init__(
         self,
@@ -74,13 +75,15 @@ class Middleware:
         if agent == HEALTH:
             return self._application(environ, start_response)
         fault = self._faults.decide(method, path, agent)
-        if fault is not None and fault.kind == "stall":
+        if fault is None or fault.kind == "lost":
+            pass
+        elif fault.kind == "stall":
             self._sleep(fault.stall_seconds)
-        elif fault is not None and fault.kind == "reset":
+        elif fault.kind == "reset":
             self._log.write(method, path, 0, agent)
             environ[RESET]()
             return []
-        elif fault is not None:
+        else:
             self._log.write(method, path, int(fault.kind), agent)
             return _refuse(fault, start_response)
 
@@ -88,7 +91,13 @@ class Middleware:
             self._log.write(method, path, int(status.split(" ", 1)[0]), agent)
             return start_response(status, headers, *rest)
 
-        return self._application(environ, logging_start_response)
+        answer = self._application(environ, logging_start_response)
+        if fault is not None and fault.kind == "lost":
+            # All of the work is done, and nobody hears of it.
+            collections.deque(answer, maxlen=0)
+            environ[RESET]()
+            return []
+        return answer
 
 
 def _refuse(fault: Fault, start_response: StartResponse) -> Iterator[bytes]:

@@ -60,7 +60,10 @@ def connect(config: State, stopping: threading.Event) -> Cloud:
 
     def send(service: str, method: str, path: str, **request: Any) -> Answer:
         override = overrides.get(service) or region.get_endpoint(service)
+        signed_in = False
         try:
+            session.get_token()
+            signed_in = True
             return session.request(  # type: ignore[no-any-return]
                 path,
                 method,
@@ -68,11 +71,14 @@ def connect(config: State, stopping: threading.Event) -> Cloud:
                 endpoint_override=override.rstrip("/") if override else None,
                 raise_exc=False,
                 redirect=False,
-                connect_retries=3,
+                # A connection that breaks may break after the work was done: only a read is safe to repeat.
+                connect_retries=3 if method == "GET" else 0,
                 connect_retry_delay=0.3,
                 **request,
             )
         except (exceptions.ConnectionError, exceptions.RetriableConnectionFailure) as error:
+            if not signed_in:
+                raise Unsent(f"Error authenticating: {error}") from error
             raise ConnectionError(str(error)) from error
         except exceptions.HttpError as error:
             raise Unsent(f"Error authenticating: {error}", error.http_status or 0) from error

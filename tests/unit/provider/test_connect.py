@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from keystoneauth1.exceptions import ConnectFailure
+from keystoneauth1.session import Session
 from pytest_httpserver import HTTPServer
 
 from infra.sandbox.provider.cloud import CloudError
@@ -98,6 +102,46 @@ def test_no_answer(keystone: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(CloudError, match="GET container-infra/x") as caught:
         cloud.request("container-infra", "GET", "/x")
     assert caught.value.status == 0
+
+
+def test_a_write_whose_answer_is_lost_is_not_sent_again(keystone: HTTPServer) -> None:
+    taken: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take() -> None:
+            while True:
+                with contextlib.suppress(ConnectionError), listener.accept()[0] as connection:
+                    taken.append(connection.recv(65536))
+                    if taken[-1].startswith(b"DELETE"):
+                        return
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        lossy = {"container-infra": f"http://127.0.0.1:{listener.getsockname()[1]}"}
+        cloud = connect({"cloud": "one", "endpoint_overrides": lossy}, threading.Event())
+        for method in ("POST", "DELETE"):
+            with pytest.raises(CloudError, match=f"{method} container-infra/clusters"):
+                cloud.request("container-infra", method, "/clusters", {})
+        thread.join()
+    assert [request.split()[0] for request in taken] == [b"POST", b"DELETE"]
+
+
+def test_keystone_that_does_not_answer_is_asked_again_before_anything_is_written(
+    keystone: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keystone.expect_request("/magnum/v1/clusters", "POST").respond_with_json({"uuid": "c"}, 202)
+    cloud = connect({"cloud": "one"}, threading.Event())
+    monkeypatch.setattr(cloud, "pause", lambda seconds: None)
+    tokens = iter([ConnectFailure("reset"), ConnectFailure("reset")])
+    sign_in = Session.get_token
+
+    def sometimes(self: Session, auth: Any = None) -> Any:
+        for error in tokens:
+            raise error
+        return sign_in(self, auth)
+
+    monkeypatch.setattr(Session, "get_token", sometimes)
+    assert cloud.request("container-infra", "POST", "/clusters", {}) == {"uuid": "c"}
 
 
 def test_the_provider_offers_what_the_sandbox_needs() -> None:

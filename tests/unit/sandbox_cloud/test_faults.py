@@ -118,6 +118,7 @@ class Served:
     def __init__(self, folder: Path) -> None:
         self.slept: list[float] = []
         self.reset = 0
+        self.served = 0
         self.status = ""
         self.headers: dict[str, str] = {}
         log = RequestLog(folder / "requests.jsonl", "nova")
@@ -125,6 +126,7 @@ class Served:
         self._middleware = Middleware(self._service, log, FaultFile(folder / "faults.json", "nova"), self.slept.append)
 
     def _service(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self.served += 1
         start_response("204 No Content", [])
         return [b""]
 
@@ -165,6 +167,16 @@ def test_injected_answers(tmp_path: Path) -> None:
     assert served.slept == [4]
     assert served.status == "204 No Content"
     assert [row["status"] for row in served.log()] == [429, 0, 204]
+
+
+def test_an_answer_that_is_lost_after_the_work(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    write(tmp_path / "faults.json", rule(kinds=["lost"]))
+    assert served.call(REQUEST_METHOD="POST") == b""
+    assert (served.served, served.reset) == (1, 1)
+    assert served.log()[0]["status"] == 204
+    served.call()
+    assert (served.served, served.reset) == (1, 2)
 
 
 def run(path: Path, *argv: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ServerDisconnectedError
 
 from infra.sandbox.kubernetes.__main__ import cluster_name, tls
 from infra.sandbox.kubernetes.requestinfo import Options, internal_options, parse_path
@@ -213,6 +214,15 @@ async def test_faults_and_the_log(api: Api) -> None:
     assert (await api.raw("GET", CONFIGS)).status == 200
     lines = [json.loads(line) for line in (api.folder / "log").read_text().splitlines()]
     assert [line["status"] for line in lines] == [503, 200]
+
+
+async def test_an_answer_that_is_lost_after_the_work(api: Api) -> None:
+    rule = {"service": "kubernetes", "kinds": ["lost"], "count": 1}
+    (api.folder / "faults.json").write_text(json.dumps({"rules": [rule]}))
+    with pytest.raises(ServerDisconnectedError):
+        await api.raw("POST", CONFIGS, {"metadata": {"name": "a"}})
+    assert api.held("configmaps", "a")
+    assert json.loads((api.folder / "log").read_text().splitlines()[-1])["status"] == 201
 
 
 async def test_a_webhook_that_does_not_answer(api: Api) -> None:
