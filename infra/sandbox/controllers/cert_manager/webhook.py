@@ -26,6 +26,7 @@ from infra.sandbox.controllers.kube.resources import (
     Obj,
     Resource,
 )
+from infra.sandbox.controllers.serving import stop_serving
 
 FROM_SECRET = "cert-manager.io/inject-ca-from-secret"  # noqa: S105 - an annotation's name
 FROM_CERTIFICATE = "cert-manager.io/inject-ca-from"
@@ -69,7 +70,7 @@ class Webhook:
         """Stop serving."""
         runner, self._runner, self._at = self._runner, None, None
         if runner is not None:
-            await runner.cleanup()
+            await stop_serving(runner)
 
     async def _serve(self, service: Obj, port: int, authority: x509.Authority) -> None:
         address = service["spec"]["clusterIP"]

@@ -25,6 +25,7 @@ from infra.sandbox.controllers.kube.resources import (
     Obj,
 )
 from infra.sandbox.controllers.loadbalancers import current_address
+from infra.sandbox.controllers.serving import stop_serving
 
 ALL: Key = ("", "all")
 """The one key there is to reconcile: the whole configuration, as nginx reloads it."""
@@ -77,7 +78,7 @@ class Ingress:
         """Stop serving."""
         runner, self._runner, self._address = self._runner, None, None
         if runner is not None:
-            await runner.cleanup()
+            await stop_serving(runner)
 
     async def _reconcile_all(self, key: Key) -> None:
         if key != ALL:
