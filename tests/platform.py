@@ -31,6 +31,8 @@ from infra.sandbox import environment
 from infra.sandbox.settings import OFFSETS
 from infra.settings import ROOT
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Which of the test processes that run side by side this is, from 0; each has ports and addresses of its own."""
 # Several checkouts may be tested on one machine.
 PORT_BASE = int(os.environ.get("PLUMBLINE_TEST_PORT_BASE", "26000"))
 LOAD_BALANCERS = IPv4Network(os.environ.get("PLUMBLINE_TEST_LOADBALANCERS", "127.88.0.0/16"))
@@ -200,11 +202,12 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
     Nothing of this process's environment is changed, so that several can run side by side.
 
     Args:
-        number: each platform that may run at the same time has its own, from 0 to 3; it moves ports and addresses.
+        number: each platform that one test process may run at a time has its own, 0 or 1; it moves ports and addresses.
         settings: further environment variables of everything that runs.
     """
-    base = PORT_BASE + 200 * number
-    network = list(LOAD_BALANCERS.subnets(prefixlen_diff=2))[number]
+    place = 2 * WORKER + number
+    base = PORT_BASE + 200 * place
+    network = list(LOAD_BALANCERS.subnets(prefixlen_diff=4))[place]
     helm = ensure_helm()
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "KUBECONFIG"))}
     variables |= {

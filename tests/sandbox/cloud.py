@@ -24,8 +24,9 @@ from openstack.connection import Connection
 
 from infra.sandbox import lifecycle
 from infra.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from tests.platform import WORKER
 
-PORT_BASE = int(os.environ.get("PLUMBLINE_SANDBOX_PORT_BASE", "15000")) + 200
+PORT_BASE = int(os.environ.get("PLUMBLINE_SANDBOX_PORT_BASE", "15000")) + 200 + 1000 * WORKER
 
 
 def make_template(demo: Connection, name: str, version: str) -> Any:

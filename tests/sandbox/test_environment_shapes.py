@@ -15,17 +15,11 @@ from infra.catalog import Catalog
 from infra.sandbox.settings import NAME_SERVERS
 from tests.platform import Finished, Platform, writes
 from tests.sandbox.cloud import ask
+from tests.sandbox.runs import SMALL
 
 # The default is for tests that run alone on a machine.
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
 
-SMALL = {
-    "kubernetes": "v1.33.4",
-    "image": "fedora-coreos",
-    "masters": {"count": 1, "flavor": "m1.medium"},
-    "nodes": {"count": 1, "flavor": "m1.large"},
-    "sshPublicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl dev",
-}
 NOTHING = dict.fromkeys(("storage", "dns", "certificates", "addons", "delivery", "runners", "policy"))
 
 
