@@ -14,7 +14,7 @@ from prefect.utilities.annotations import quote
 from flows import logs
 from flows.cancelling import cancelled_by_sigterm
 from infra.catalog import Catalog
-from infra.clients.errors import Failed, explained
+from infra.clients.errors import explained
 from infra.clients.stopwatch import Stopwatch, measured
 from infra.ledger import Ledger, LedgerRun
 from infra.planes.clients import Clients, open_clients
@@ -41,7 +41,7 @@ class Run:
         """Publish the report, and end the flow as its steps ended.
 
         Raises:
-            Failed: a step failed; the report says which, why, and what to do.
+            PlumblineError: a step failed; of that step's category, and the report says why and what to do.
         """
         failed = any(step.state in (StepState.FAILED, StepState.NOT_STARTED) for step in steps)
         removed = self.flow == "destroy-environment"
@@ -60,7 +60,7 @@ class Run:
         # Quoted: the report shares its commit with the declaration, which is no edge worth drawing.
         await publish_report(cast(RunReport, quote(report)))
         if failed:
-            raise Failed(report.sentence(), hint="The run's report (Artifacts) says what to do.")
+            raise report.error()
         return report
 
 

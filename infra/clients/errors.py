@@ -159,6 +159,14 @@ class Unforeseen(Permanent):
     category = "Unforeseen"
 
 
+def error_class(category: str | None) -> type[PlumblineError]:
+    """The error a category stands for; `Failed` for what is none."""
+    kinds = [PlumblineError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return next((kind for kind in kinds if kind.category == category), Failed)
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Let nothing but a `PlumblineError` out of the block.

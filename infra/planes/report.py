@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.clients.errors import PlumblineError
+from infra.clients.errors import PlumblineError, error_class
 from infra.planes.bring import Outcome
 
 
@@ -70,12 +70,21 @@ class RunReport(BaseModel):
         """The steps that failed, not those that were never started because of them."""
         return [step for step in self.steps if step.state is StepState.FAILED]
 
+    def error(self) -> PlumblineError:
+        """What a failed run raises: of its steps' category, where they agree on one."""
+        failures = self.failures()
+        categories = {step.category for step in failures}
+        kind = error_class(categories.pop() if len(categories) == 1 else None)
+        hints = dict.fromkeys(step.hint for step in failures if step.hint)
+        return kind(self.sentence(), hint=" ".join([*hints, "The run's report (Artifacts) has every step."]))
+
     def sentence(self) -> str:
         """The run in one sentence."""
         if self.state != "failed":
-            done = f"{self.writes} things were made or changed" if self.writes else "nothing had to be changed"
+            counted = "1 thing was" if self.writes == 1 else f"{self.writes} things were"
+            done = f"{counted} made or changed" if self.writes else "nothing had to be changed"
             if self.state == "removed":
-                done = f"{self.writes} things were removed"
+                done = f"{counted} removed"
             return f"Environment {self.environment} is {self.state}: {done}."
         return " ".join(f"{step.name}: {step.sentence}" for step in self.failures())
 

@@ -69,7 +69,7 @@ def test_a_cluster_that_hangs_ends_the_run_in_time_and_the_next_goes_on(platform
     with faults(platform, "--cluster", "stuck", "--create", "hang"):
         stuck = platform.flow(FLOW, "stuck", PLUMBLINE_CLUSTER_TIMEOUT="1")
     assert time.monotonic() - began < 120
-    assert (stuck.status, stuck.result["category"]) == (1, "Failed")
+    assert (stuck.status, stuck.result["category"]) == (1, "DeadlineExceeded")
     assert "CREATE_IN_PROGRESS" in stuck.result["summary"]
     report = artifact(platform, "stuck")
     assert "DeadlineExceeded" in report

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.clients.errors import Failed, NotYet
+from infra.clients.errors import DeadlineExceeded, Failed, NotYet
 from infra.drift.findings import Finding, PlaneName
 from infra.planes import bring, manifests
 from infra.planes.bring import Outcome
@@ -35,15 +35,24 @@ def report(*steps: StepReport, state: Any = "ready", commit: str | None = "abc12
 
 
 def test_the_sentence_of_each_end() -> None:
-    assert report(DONE).sentence() == "Environment dev is ready: 1 things were made or changed."
+    assert report(DONE).sentence() == "Environment dev is ready: 1 thing was made or changed."
     idle = DONE.model_copy(update={"made": ()})
     assert report(idle).sentence() == "Environment dev is ready: nothing had to be changed."
-    assert report(DONE, state="removed").sentence() == "Environment dev is removed: 1 things were removed."
+    assert report(DONE, state="removed").sentence() == "Environment dev is removed: 1 thing was removed."
     assert report(DONE, FAILED, WAITING, state="failed").sentence() == f"nodes: {FAILED.sentence}"
 
 
 def test_failures_are_those_that_failed_not_those_that_never_started() -> None:
     assert report(DONE, FAILED, WAITING, state="failed").failures() == [FAILED]
+
+
+def test_a_failed_run_raises_its_steps_error_where_they_agree() -> None:
+    late = FAILED.model_copy(update={"category": "DeadlineExceeded", "hint": "Look there."})
+    error = report(DONE, late, late, state="failed").error()
+    assert type(error) is DeadlineExceeded
+    assert (error.hint or "").count("Look there.") == 1
+    assert type(report(late, FAILED, state="failed").error()) is Failed
+    assert type(report(FAILED.model_copy(update={"category": None}), state="failed").error()) is Failed
 
 
 def test_nothing_a_system_says_breaks_the_table() -> None:
