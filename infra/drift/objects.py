@@ -1,0 +1,232 @@
+"""Live Kubernetes objects against what was declared of them: the stored manifest of a release, or one of our own.
+
+```
+declared ──┐                 in step: nothing more to do (by memory, by hash, by subset: the most)
+           ├─► suspects ──►  suspicious: the caller asks the API server, on a dry run, what applying the declaration
+live ──────┘                 would change, where `needs_dry_run` says so
+                                  │
+                             findings_of ──► findings, with who changed what
+```
+
+Pure. A caller that only reads lists each kind once, makes its suspects, dry-runs those few side by side, and concludes:
+
+    found = suspects(declared, {key_of(each): each for each in listed}, ignores=addon.ignore, memory=memory)
+    answers = {each.key: await dry_run(each.declared) for each in found if each.needs_dry_run}
+    findings = findings_of(found, plane=PlaneName.ADDONS, answers=answers, memory=memory)
+
+An answer may be missing or None, for a dry run can be refused: then managedFields and the tables decide alone.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from infra.drift.differences import Difference, confirmed, differences
+from infra.drift.findings import Finding, PlaneName
+from infra.drift.ignoring import IgnoreRule, Ignores, Pointer, without
+from infra.drift.memory import Memory, declaration_hash
+from infra.drift.ownership import MANAGERS, Managers, Owners, suspicious
+from infra.drift.reporting import difference_found, object_gone
+from infra.drift.subset import covers
+from infra.drift.values import builtin
+
+Object = Mapping[str, Any]
+_ENCODE: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+"""Manifests come from YAML, where dates and numbers as keys are possible; the API server sees JSON."""
+
+
+class Key(NamedTuple):
+    """What tells objects of one cluster apart; versions of a group are the same object."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+
+def key_of(item: Object) -> Key:
+    """The key of an object that has its apiVersion and kind."""
+    metadata = item["metadata"]
+    group = item["apiVersion"].rpartition("/")[0]
+    return Key(group, item["kind"], metadata.get("namespace") or "", metadata["name"])
+
+
+def placed(
+    items: Iterable[Object], namespace: str, is_namespaced: Callable[[str, str], bool | None]
+) -> list[dict[str, Any]]:
+    """The objects of a manifest as the API server files them: lists unpacked, namespaces filled in.
+
+    Args:
+        items: of the manifest, which need not say the namespace.
+        namespace: of the release.
+        is_namespaced: whether a kind (apiVersion, kind) has namespaces; None where nobody knows.
+    """
+    found: list[dict[str, Any]] = []
+    for item in items:
+        kind = item.get("kind", "")
+        if kind.endswith("List") and isinstance(item.get("items"), list):
+            found += placed(item["items"], namespace, is_namespaced)
+            continue
+        metadata = dict(item.get("metadata") or {})
+        scoped = is_namespaced(item.get("apiVersion", ""), kind)
+        if scoped:
+            metadata["namespace"] = metadata.get("namespace") or namespace
+        elif scoped is False:
+            metadata.pop("namespace", None)
+        found.append({**item, "metadata": metadata})
+    return found
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An object that may not be as declared.
+
+    Attributes:
+        key: which.
+        declared: what to apply on the dry run, and to heal.
+        live: what is there; None where nothing is.
+        differences: what to say, unless a dry run says otherwise.
+    """
+
+    key: Key
+    declared: dict[str, Any] = field(repr=False)
+    live: Object | None = field(repr=False)
+    differences: tuple[Difference, ...] = ()
+    _pointers: tuple[Pointer, ...] = ()
+    _hash: str = ""
+
+    @property
+    def needs_dry_run(self) -> bool:
+        """Whether the API server's answer could make one of the differences none."""
+        return self.live is not None and any(each.decidable for each in self.differences)
+
+
+def suspects(
+    declared: Iterable[Object],
+    live: Mapping[Key, Object],
+    *,
+    ignores: Iterable[IgnoreRule] = (),
+    managers: Managers = MANAGERS,
+    memory: Memory | None = None,
+) -> list[Suspect]:
+    """Every declared object that is not plainly in step, in the order of the declaration.
+
+    Args:
+        declared: objects with their namespaces (`placed`).
+        live: what the API server has of them, and the HorizontalPodAutoscalers of their namespaces: what one scales
+            has the replicas it wants.
+        ignores: the catalogue's rules for this release.
+        managers: whom to trust with what is not declared.
+        memory: what was in step before; learns.
+    """
+    look = _Look(Ignores(ignores), managers, memory if memory is not None else Memory(0), autoscaled(live.values()))
+    examined = (look.examine(item, live.get(key_of(item))) for item in declared)
+    return [suspect for suspect in examined if suspect is not None]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What holds for every object of one comparison."""
+
+    rules: Ignores
+    managers: Managers
+    memory: Memory
+    scaled: frozenset[Key]
+
+    def examine(self, item: Object, there: Object | None) -> Suspect | None:
+        """An object as a suspect; None where it is in step."""
+        encoded, key = _encoded(item), key_of(item)
+        if there is None or there["metadata"].get("deletionTimestamp"):
+            return Suspect(key, orjson.loads(encoded), there)
+        pointers = self.rules.of(item)
+        hashed = declaration_hash(encoded, pointers)
+        if self.memory.knows(there, hashed):
+            return None
+        wanted = orjson.loads(encoded)
+        left, right = _compared(wanted, pointers), _compared(there, pointers)
+        found = self._differences(left, right, key)
+        if found:
+            return Suspect(key, wanted, there, tuple(found), pointers, hashed)
+        self.memory.learn(there, hashed)
+        return None
+
+    def _differences(self, declared: Object, live: Object, key: Key) -> list[Difference]:
+        if not suspicious(live, self.managers) and covers(declared, live, builtin(declared["apiVersion"])):
+            return []
+        return differences(declared, live, Owners(live, self.managers), autoscaled=key in self.scaled)
+
+
+def findings_of(
+    found: Iterable[Suspect],
+    *,
+    plane: PlaneName,
+    answers: Mapping[Key, Object | None] | None = None,
+    memory: Memory | None = None,
+) -> list[Finding]:
+    """What is to be said about suspects.
+
+    Args:
+        plane: whose objects they are.
+        answers: what the dry runs returned.
+        memory: learns those that the dry run cleared.
+    """
+    findings: list[Finding] = []
+    for suspect in found:
+        if suspect.live is None or not suspect.differences:
+            findings.append(object_gone(plane, suspect.declared, suspect.live))
+            continue
+        answer = (answers or {}).get(suspect.key)
+        real = confirmed(suspect.differences, None if answer is None else _compared(answer, suspect._pointers))
+        if not real and memory is not None:
+            memory.learn(suspect.live, suspect._hash)
+        findings += [difference_found(plane, suspect.declared, each) for each in real]
+    return findings
+
+
+def compare_objects(
+    declared: Iterable[Object],
+    live: Mapping[Key, Object],
+    *,
+    plane: PlaneName,
+    ignores: Iterable[IgnoreRule] = (),
+    managers: Managers = MANAGERS,
+    answers: Mapping[Key, Object | None] | None = None,
+    memory: Memory | None = None,
+) -> list[Finding]:
+    """`suspects` and `findings_of` in one, for callers that have the dry runs' answers, or can do without."""
+    found = suspects(declared, live, ignores=ignores, managers=managers, memory=memory)
+    return findings_of(found, plane=plane, answers=answers, memory=memory)
+
+
+def autoscaled(live: Iterable[Object]) -> frozenset[Key]:
+    """What the HorizontalPodAutoscalers among `live` scale."""
+    return frozenset(_targets(live))
+
+
+def _targets(live: Iterable[Object]) -> Iterator[Key]:
+    for item in live:
+        if item.get("kind") == "HorizontalPodAutoscaler":
+            target = (item.get("spec") or {}).get("scaleTargetRef") or {}
+            group = target.get("apiVersion", "").rpartition("/")[0]
+            yield Key(group, target.get("kind", ""), item["metadata"].get("namespace") or "", target.get("name", ""))
+
+
+def _encoded(item: Object) -> bytes:
+    try:
+        return orjson.dumps(item)
+    except TypeError:
+        return orjson.dumps(item, option=_ENCODE)
+
+
+def _compared(item: Any, pointers: tuple[Pointer, ...]) -> Any:
+    """An object as it is compared: a Secret's text as the server keeps it, and nothing that is ignored."""
+    if item.get("kind") == "Secret" and item.get("stringData"):
+        text = {key: base64.b64encode(str(value).encode()).decode() for key, value in item["stringData"].items()}
+        item = {key: value for key, value in item.items() if key != "stringData"}
+        item["data"] = {**(item.get("data") or {}), **text}
+    return without(item, pointers) if pointers else item

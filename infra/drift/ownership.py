@@ -1,0 +1,232 @@
+"""Who wrote which field of a live object, from its managedFields (server-side apply's book-keeping).
+
+A manager's fields are a trie: `f:name` for a field, `k:{…}` for the item of a keyed list, `v:…` for a member of a set,
+`.` for the thing itself. What the API server defaults while it serves a request counts as written by the request's
+manager, so that helm owns the defaults of what it created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+
+from infra.drift.findings import Changed
+from infra.drift.paths import Item, Member, Path, Step
+
+Fields = Mapping[str, Any]
+
+
+class Trust(Enum):
+    """What a manager's writing a field means."""
+
+    OURS = "ours"
+    """helm and Plumbline: what they wrote beside what is declared now are defaults."""
+    CONTROLLER = "controller"
+    """A program of the cluster that does its work."""
+    PERSON = "person"
+    """Somebody at a keyboard, or a program nobody told us of."""
+    FOUNDER = "founder"
+    """Who created the object before it became ours: the defaults are in its name, so its fields say nothing."""
+
+
+@dataclass(frozen=True)
+class Managers:
+    """Whom to trust, by the name of the field manager.
+
+    Args:
+        ours: install and apply what is declared.
+        controllers: may write what is not declared, and what `MAY_OVERRIDE` names.
+    """
+
+    ours: frozenset[str] = frozenset({"helm", "Helm", "plumbline"})
+    controllers: frozenset[str] = frozenset(
+        {
+            "cainjector",
+            "cert-manager-cainjector",
+            "cloud-controller-manager",
+            "cluster-autoscaler",
+            "clusterrole-aggregation-controller",
+            "csi-attacher",
+            "csi-provisioner",
+            "csi-resizer",
+            "horizontal-pod-autoscaler",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kubelet",
+            "openstack-cloud-controller-manager",
+            "vpa-admission-controller",
+            "vpa-updater",
+        }
+    )
+
+    def also(self, controllers: Iterable[str]) -> Managers:
+        """The same, and these controllers."""
+        return replace(self, controllers=self.controllers | set(controllers))
+
+
+MANAGERS: Final = Managers()
+
+MAY_OVERRIDE: Final[dict[str, frozenset[str]]] = {
+    "replicas": frozenset({"kube-controller-manager", "horizontal-pod-autoscaler", "cluster-autoscaler"}),
+    "caBundle": frozenset({"cainjector", "cert-manager-cainjector", "kube-controller-manager"}),
+    "rules": frozenset({"kube-controller-manager", "clusterrole-aggregation-controller"}),
+    "volumeName": frozenset({"kube-controller-manager", "kube-scheduler"}),
+}
+"""Declared fields, by their name, that these controllers exist to write."""
+
+_UNKNOWN_ORIGIN: Final = "before-first-apply"
+"""Kubernetes' name for whoever wrote an object before anybody kept books."""
+
+_BIRTH: Final = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One manager's fields, as of its last write."""
+
+    manager: str
+    operation: str
+    time: str
+    subresource: str
+    fields: Fields = field(repr=False)
+    trust: Trust
+
+    def changed(self) -> Changed:
+        """Who, when and how, for a finding."""
+        how = f"{self.operation} of {self.subresource}" if self.subresource else self.operation
+        return Changed(who=self.manager, when=_moment(self.time), how=how or None)
+
+
+class Owners:
+    """The managers of one live object.
+
+    Attributes:
+        entries: every manager, the latest write last.
+        persons: the fields of those who are neither ours nor the cluster's.
+        unclear: whether fields may have been written by somebody nobody knows.
+    """
+
+    def __init__(self, live: Mapping[str, Any], managers: Managers = MANAGERS) -> None:
+        metadata = live.get("metadata") or {}
+        born = metadata.get("creationTimestamp") or ""
+        raw = [each for each in metadata.get("managedFields") or () if each.get("fieldsV1") is not None]
+        # Who wrote at birth created it, unless one of us did.
+        times = [each.get("time", "") for each in raw if each.get("manager") in managers.ours]
+        found = [_entry(each, managers, born, min(times, default="9")) for each in raw]
+        self.entries = sorted(found, key=lambda entry: entry.time)
+        self.persons: tuple[Fields, ...] = tuple(each.fields for each in self.entries if each.trust is Trust.PERSON)
+        self.unclear = not found or any(each.trust is Trust.FOUNDER for each in found)
+
+    def at(self, path: Path) -> Iterator[tuple[Entry, Fields]]:
+        """Every manager that owns `path`, something below it, or a whole that holds it."""
+        for entry in self.entries:
+            node = descend(entry.fields, path)
+            if node is not None:
+                yield entry, node
+
+    def last(self, path: Path) -> Entry | None:
+        """Who wrote `path` last; a person before the cluster's own programs."""
+        owners = [entry for entry, _ in self.at(path)]
+        persons = [entry for entry in owners if entry.trust is Trust.PERSON]
+        chosen = persons or owners
+        return chosen[-1] if chosen else None
+
+    def last_person(self) -> Entry | None:
+        """The person who wrote the object last: the best guess at who took something away, for that leaves no trace."""
+        persons = [entry for entry in self.entries if entry.trust is Trust.PERSON and entry.subresource != "status"]
+        return persons[-1] if persons else None
+
+    def may_override(self, path: Path) -> bool:
+        """Whether what is at `path` was last written by a controller whose work that is."""
+        name = next((step for step in reversed(path) if isinstance(step, str)), "")
+        allowed = MAY_OVERRIDE.get(name)
+        if not allowed:
+            return False
+        entry = self.last(path)
+        return entry is not None and entry.manager in allowed
+
+    def trusted(self, path: Path) -> bool:
+        """Whether one of us or a controller owns `path`."""
+        return any(entry.trust in (Trust.OURS, Trust.CONTROLLER) for entry, _ in self.at(path))
+
+    def list_keys(self, path: Path) -> tuple[str, ...] | None:
+        """The key fields of the list at `path`: as managers own its items, they are written there."""
+        for _, node in self.at(path):
+            for element in node:
+                if element.startswith("k:"):
+                    return tuple(orjson.loads(element[2:]))
+        return None
+
+    def is_set(self, path: Path) -> bool:
+        """Whether managers own single members of the list at `path`."""
+        return any(element.startswith("v:") for _, node in self.at(path) for element in node)
+
+
+def suspicious(live: Mapping[str, Any], managers: Managers = MANAGERS) -> bool:
+    """Whether anybody but us and the cluster's controllers may have written the object: cheap, and asked first."""
+    entries = (live.get("metadata") or {}).get("managedFields")
+    if not entries:
+        return True
+    ours, controllers = managers.ours, managers.controllers
+    for entry in entries:
+        manager = entry.get("manager")
+        if manager not in ours and manager not in controllers and entry.get("subresource") != "status":
+            return True
+    return False
+
+
+def descend(fields: Fields, path: Path) -> Fields | None:
+    """The fields below `path`: empty where a whole that holds it is owned, None where nothing is."""
+    node: Any = fields
+    for step in path:
+        if not node:
+            return node  # type: ignore[no-any-return]  # an atomic list or map is owned as one
+        node = node.get(element(step))
+        if node is None:
+            return None
+    return node  # type: ignore[no-any-return]
+
+
+def element(step: Step) -> str:
+    """A step as managedFields write it."""
+    if isinstance(step, str):
+        return f"f:{step}"
+    if isinstance(step, Item):
+        return "k:" + orjson.dumps(dict(step.keys), option=orjson.OPT_SORT_KEYS).decode()
+    if isinstance(step, Member):
+        return "v:" + orjson.dumps(step.value).decode()
+    return f"i:{step}"
+
+
+def _entry(raw: Mapping[str, Any], managers: Managers, born: str, ours: str) -> Entry:
+    manager, subresource, time = raw.get("manager", ""), raw.get("subresource", ""), raw.get("time", "")
+    fields = raw["fieldsV1"]
+    if manager in managers.ours:
+        trust = Trust.OURS
+    elif manager in managers.controllers or subresource == "status" or set(fields) <= {"f:status"}:
+        trust = Trust.CONTROLLER
+    elif manager == _UNKNOWN_ORIGIN or (time < ours and _at_birth(time, born)):
+        trust = Trust.FOUNDER
+    else:
+        trust = Trust.PERSON
+    return Entry(manager, raw.get("operation", ""), time, subresource, fields, trust)
+
+
+def _at_birth(time: str, born: str) -> bool:
+    written, made = _moment(time), _moment(born)
+    return written is not None and made is not None and written - made <= _BIRTH
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    except ValueError:
+        return None
