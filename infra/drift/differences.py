@@ -20,7 +20,9 @@ from infra.drift.tables import (
     ASSIGNED,
     CONTROLLER_FINALIZERS,
     CONTROLLER_KEYS,
+    CONTROLLER_LISTS,
     CONTROLLER_PREFIXES,
+    DEFAULTED_MAPS,
     FREE_FORM,
     HELM_MARK,
     LABELS_FROM_TEMPLATE,
@@ -31,7 +33,7 @@ from infra.drift.tables import (
     UNORDERED,
     UNORDERED_ITEMS,
 )
-from infra.drift.values import builtin, equivalent, is_default, may_be_absent, same
+from infra.drift.values import builtin, identical, is_default, may_be_absent, same
 
 Sort = Literal["changed", "removed", "extra"]
 _TOLD_APART: Final = frozenset({"apiVersion", "kind", "status"})
@@ -49,6 +51,7 @@ class Difference:
         sort: which of the three.
         entry: the manager that wrote it last, or that may have removed it.
         decidable: a dry run of applying the declaration says whether it is one.
+        doubtful: it looks like a default, and counts only where the dry run says otherwise.
     """
 
     path: Path
@@ -57,6 +60,7 @@ class Difference:
     sort: Sort
     entry: Entry | None = None
     decidable: bool = True
+    doubtful: bool = False
 
     @property
     def changed(self) -> Changed | None:
@@ -81,10 +85,10 @@ def confirmed(found: Iterable[Difference], answer: Mapping[str, Any] | None) -> 
     """Those differences that applying the declaration would close, by the API server's own word.
 
     Args:
-        answer: the object as a server-side-apply dry run returned it; None keeps every difference.
+        answer: the object as a server-side-apply dry run returned it; None keeps all but the doubtful ones.
     """
     if answer is None:
-        return list(found)
+        return [each for each in found if not each.doubtful]
     return [each for each in found if not (each.decidable and _stays(each, answer))]
 
 
@@ -93,8 +97,8 @@ def _stays(difference: Difference, answer: Mapping[str, Any]) -> bool:
     path = difference.path
     if difference.sort == "extra" and path and not isinstance(path[-1], str):
         there = follow(answer, path[:-1])
-        return isinstance(there, list) and any(equivalent(each, difference.observed) for each in there)
-    return equivalent(follow(answer, path), difference.observed, path)
+        return isinstance(there, list) and any(identical(each, difference.observed) for each in there)
+    return identical(follow(answer, path), difference.observed)
 
 
 class _Walk:
@@ -117,6 +121,8 @@ class _Walk:
             _below(held, "metadata"),
         )
         skipped = _TOLD_APART | {"metadata"}
+        if declared.get("aggregationRule"):
+            skipped |= {"rules"}  # the cluster collects them, and whatever a person writes there is overwritten
         self._map(
             {key: value for key, value in declared.items() if key not in skipped},
             {key: value for key, value in live.items() if key not in skipped},
@@ -138,7 +144,7 @@ class _Walk:
             if there is not ABSENT:
                 self._extra(key, there, path, held)
         elif there is ABSENT or there is None:
-            if not may_be_absent(key, value, self._builtin):
+            if (len(path) > 1 and path[-2] in FREE_FORM) or not may_be_absent(key, value, self._builtin):
                 self._add(path, value, ABSENT, "removed")
         else:
             self._value(value, there, path, _below(held, key))
@@ -191,8 +197,8 @@ class _Walk:
         if there is None:
             return
         if held.atomic:
-            if not _default(path, there):
-                self._add(path, ABSENT, there, "extra")
+            # A whole was written by a person, defaults included; only a dry run tells them apart.
+            self._add(path, ABSENT, there, "extra", doubtful=not there or _default(path, there))
             return
         below = _below(held, key)
         if below.nodes or below.atomic:
@@ -214,7 +220,7 @@ class _Walk:
         """An extra key of which nobody knows who wrote it."""
         if isinstance(there, dict) and (key in FREE_FORM or key in ("metadata", "template", "spec")):
             self._map({}, there, path, held)
-        elif isinstance(there, list) and there and (key in LIST_KEYS or key in SETS):
+        elif isinstance(there, list) and there and key in LIST_KEYS.keys() | SETS:
             self._list([], there, path, held)
         elif len(path) > 1 and path[-2] in FREE_FORM and not self._assigned(key, path):
             self._add(path, ABSENT, there, "extra", decidable=False)
@@ -231,16 +237,25 @@ class _Walk:
         persons = held.atomic or below.nodes or below.atomic
         if _clusters(path[-1]):
             return
-        if persons or (self._owners.unclear and not self._owners.trusted(path)):
+        if persons or (self._owners.unclear and path[-2] not in CONTROLLER_LISTS and not self._owners.trusted(path)):
             self._add(path, ABSENT, there, "extra", decidable=False)
 
-    def _add(self, path: Path, declared: Any, observed: Any, sort: Sort, *, decidable: bool = True) -> None:
+    def _add(
+        self,
+        path: Path,
+        declared: Any,
+        observed: Any,
+        sort: Sort,
+        *,
+        decidable: bool = True,
+        doubtful: bool = False,
+    ) -> None:
         if sort == "changed" and (self._owners.may_override(path) or (self._autoscaled and path == _REPLICAS)):
             return
         if sort == "extra" and self._owners.may_override(path):
             return
         entry = self._owners.last_person() if sort == "removed" else self._owners.last(path)
-        self.found.append(Difference(path, declared, observed, sort, entry, decidable))
+        self.found.append(Difference(path, declared, observed, sort, entry, decidable, doubtful))
 
 
 _REPLICAS: Final = ("spec", "replicas")
@@ -248,8 +263,8 @@ _REPLICAS: Final = ("spec", "replicas")
 
 def _default(path: Path, there: Any) -> bool:
     """Whether what is extra is what the API server puts there; never so among keys that people choose."""
-    chosen = len(path) > 1 and path[-2] in FREE_FORM
-    return not chosen and is_default(str(path[-1]), there)
+    parent = path[-2] if len(path) > 1 else ""
+    return parent in DEFAULTED_MAPS or (parent not in FREE_FORM and is_default(str(path[-1]), there))
 
 
 def _books(key: str) -> bool:

@@ -224,9 +224,19 @@ def _encoded(item: Object) -> bytes:
 
 
 def _compared(item: Any, pointers: tuple[Pointer, ...]) -> Any:
-    """An object as it is compared: a Secret's text as the server keeps it, and nothing that is ignored."""
-    if item.get("kind") == "Secret" and item.get("stringData"):
-        text = {key: base64.b64encode(str(value).encode()).decode() for key, value in item["stringData"].items()}
-        item = {key: value for key, value in item.items() if key != "stringData"}
-        item["data"] = {**(item.get("data") or {}), **text}
+    """An object as it is compared: a Secret's values as the server keeps them, and nothing that is ignored."""
+    if item.get("kind") == "Secret":
+        item = _plain_secret(item)
     return without(item, pointers) if pointers else item
+
+
+def _plain_secret(item: dict[str, Any]) -> dict[str, Any]:
+    """A Secret with its text as data, and its base64 without line breaks."""
+    data = {key: "".join(value.split()) if isinstance(value, str) else value
+            for key, value in (item.get("data") or {}).items()}  # fmt: skip
+    for key, value in (item.get("stringData") or {}).items():
+        data[key] = base64.b64encode(str(value).encode()).decode()
+    plain = {key: value for key, value in item.items() if key != "stringData"}
+    if data or "data" in item:
+        plain["data"] = data
+    return plain

@@ -75,7 +75,6 @@ MANAGERS: Final = Managers()
 MAY_OVERRIDE: Final[dict[str, frozenset[str]]] = {
     "replicas": frozenset({"kube-controller-manager", "horizontal-pod-autoscaler", "cluster-autoscaler"}),
     "caBundle": frozenset({"cainjector", "cert-manager-cainjector", "kube-controller-manager"}),
-    "rules": frozenset({"kube-controller-manager", "clusterrole-aggregation-controller"}),
     "volumeName": frozenset({"kube-controller-manager", "kube-scheduler"}),
 }
 """Declared fields, by their name, that these controllers exist to write."""
@@ -115,7 +114,7 @@ class Owners:
     def __init__(self, live: Mapping[str, Any], managers: Managers = MANAGERS) -> None:
         metadata = live.get("metadata") or {}
         born = metadata.get("creationTimestamp") or ""
-        raw = [each for each in metadata.get("managedFields") or () if each.get("fieldsV1") is not None]
+        raw = [each for each in metadata.get("managedFields") or () if each.get("fieldsV1")]
         # Who wrote at birth created it, unless one of us did.
         times = [each.get("time", "") for each in raw if each.get("manager") in managers.ours]
         found = [_entry(each, managers, born, min(times, default="9")) for each in raw]

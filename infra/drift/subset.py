@@ -33,11 +33,11 @@ def _value(declared: Any, live: Any, key: str, is_builtin: bool) -> bool:
     if kind is dict:
         if live.__class__ is not dict:
             return live is None and not declared and key in FREE_FORM
-        if key in QUANTITY_MAPS:
-            return _quantities(declared, live)
+        if key in FREE_FORM or key in QUANTITY_MAPS:
+            return _flat(declared, live, key in QUANTITY_MAPS)
         return _map(declared, live, is_builtin)
     if kind is list:
-        return _list(declared, live, key, is_builtin)
+        return _list(declared, live, is_builtin)
     if declared == live and kind is live.__class__:
         return True
     return _scalar(declared, live, key, is_builtin)
@@ -56,13 +56,13 @@ def _map(declared: dict[str, Any], live: dict[str, Any], is_builtin: bool) -> bo
     return True
 
 
-def _list(declared: list[Any], live: Any, key: str, is_builtin: bool) -> bool:
+def _list(declared: list[Any], live: Any, is_builtin: bool) -> bool:
     if live.__class__ is not list:
         return live is None and not declared
     if len(declared) != len(live):
         return False
     for value, there in zip(declared, live, strict=True):  # noqa: SIM110 - a generator costs more than the comparison
-        if not _value(value, there, key, is_builtin):
+        if not _value(value, there, "", is_builtin):
             return False
     return True
 
@@ -75,8 +75,14 @@ def _scalar(declared: Any, live: Any, key: str, is_builtin: bool) -> bool:
     return key in QUANTITIES and key != "value" and _amounts(declared, live)
 
 
-def _quantities(declared: dict[str, Any], live: dict[str, Any]) -> bool:
-    return all(live.get(key) == value or _amounts(value, live.get(key)) for key, value in declared.items())
+def _flat(declared: dict[str, Any], live: dict[str, Any], quantities: bool) -> bool:
+    """Two maps whose keys people choose: an empty value is one, too."""
+    get = live.get
+    for key, value in declared.items():
+        there = get(key)
+        if there != value and not (quantities and _amounts(value, there)):
+            return False
+    return True
 
 
 def _amounts(declared: Any, live: Any) -> bool:

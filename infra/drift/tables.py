@@ -120,6 +120,7 @@ KEPT_ZEROS: Final = frozenset(
         "blockOwnerDeletion",
         "completions",
         "controller",
+        "default",
         "defaultMode",
         "enableServiceLinks",
         "endPort",
@@ -135,9 +136,17 @@ KEPT_ZEROS: Final = frozenset(
         "lun",
         "manualSelector",
         "maxFailedIndexes",
+        "maxItems",
+        "maxLength",
+        "maxProperties",
         "maxUnavailable",
+        "maximum",
         "minAvailable",
         "minDomains",
+        "minItems",
+        "minLength",
+        "minProperties",
+        "minimum",
         "mode",
         "optional",
         "parallelism",
@@ -221,8 +230,14 @@ CONTROLLER_KEYS: Final = frozenset({"controller-uid", "job-name", "kubernetes.io
 CONTROLLER_FINALIZERS: Final = ("kubernetes", "service.kubernetes.io/", "foregroundDeletion", "orphan")
 """Beginnings of the finalizers of the cluster's own protocols."""
 
+CONTROLLER_LISTS: Final = frozenset({"conditions", "ownerReferences", "secrets"})
+"""Keyed lists that controllers write: a ServiceAccount's tokens before Kubernetes 1.24, owners."""
+
 ASSIGNED: Final = frozenset({"limits", "requests"})
 """Free-form maps that admission (a LimitRange) fills in."""
+
+DEFAULTED_MAPS: Final = frozenset({"default", "defaultRequest"})
+"""Maps that the API server completes by itself: a LimitRange's maximum is its default, too."""
 
 LABELS_FROM_TEMPLATE: Final = frozenset({"ReplicationController"})
 """Kinds that get their template's labels, and a selector of them, where they have none."""
@@ -260,6 +275,7 @@ DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "internalTrafficPolicy": ("Cluster",),
     "ipFamilies": (ANY,),
     "ipFamilyPolicy": ("SingleStack",),
+    "kind": ("PersistentVolumeClaim",),
     "listKind": (ANY,),
     "matchPolicy": ("Equivalent",),
     "namespaceSelector": ({},),
@@ -297,6 +313,7 @@ DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "sessionAffinityConfig": ({"clientIP": {"timeoutSeconds": 10800}},),
     "singular": (ANY,),
     "stabilizationWindowSeconds": (0, 300),
+    "status": (ANY,),
     "storageCapacity": (False,),
     "storageClassName": (ANY,),
     "strategy": ({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}, "None"),

@@ -8,11 +8,8 @@ from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
-from infra.drift.paths import ABSENT, Path
+from infra.drift.paths import Path
 from infra.drift.tables import ANY, BUILTIN_GROUPS, DEFAULTS, FREE_FORM, KEPT_ZEROS, QUANTITIES, QUANTITY_MAPS
-
-_BYTES = frozenset({"caBundle", "data", "binaryData"})
-"""Fields of bytes, whose base64 the API server writes anew."""
 
 
 def builtin(api_version: str) -> bool:
@@ -34,6 +31,11 @@ def same(declared: Any, observed: Any, path: Path = ()) -> bool:
     return False
 
 
+def identical(left: Any, right: Any) -> bool:
+    """Whether two answers of the same API server say the same: it writes a value in one way only."""
+    return left == right and isinstance(left, bool) is isinstance(right, bool)
+
+
 def is_quantity(path: Path) -> bool:
     """Whether a field is a resource quantity, by its name or its map's."""
     if len(path) > 1 and path[-2] in QUANTITY_MAPS:
@@ -43,7 +45,8 @@ def is_quantity(path: Path) -> bool:
 
 
 def _holds_bytes(path: Path) -> bool:
-    return path[-1] in _BYTES or (len(path) == 2 and path[0] in _BYTES)
+    """Fields of bytes, whose base64 the API server writes anew; a Secret's are seen to before (objects.py)."""
+    return path[-1:] == ("caBundle",) or path[:1] == ("binaryData",)
 
 
 def quantity(value: Any) -> Decimal | None:
@@ -84,20 +87,3 @@ def is_default(key: str, value: Any) -> bool:
     if any(each is ANY or each == value for each in known):
         return True
     return bool(value) and isinstance(value, dict) and all(is_default(name, each) for name, each in value.items())
-
-
-def equivalent(left: Any, right: Any, path: Path = ()) -> bool:
-    """Whether two whole values are the same, quantities and empty values included."""
-    if isinstance(left, dict) and isinstance(right, dict):
-        return all(
-            equivalent(left.get(key, ABSENT), right.get(key, ABSENT), (*path, key))
-            for key in left.keys() | right.keys()
-        )
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(
-            equivalent(a, b, (*path, index)) for index, (a, b) in enumerate(zip(left, right, strict=True))
-        )
-    if left is ABSENT or right is ABSENT:
-        there = right if left is ABSENT else left
-        return there is ABSENT or there is None or there in ("", [], {})
-    return same(left, right, path)

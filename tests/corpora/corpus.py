@@ -43,14 +43,14 @@ class Edit:
     Args:
         index: of the pair that was changed.
         what: the kind of change.
-        path: of the change, as a finding has it.
+        paths: of the change, as findings have them.
         live: the object afterwards.
         dry_run: what a server-side apply of the declaration over it would make of it, where that was asked.
     """
 
     index: int
     what: str
-    path: str
+    paths: list[str]
     live: dict[str, Any]
     dry_run: dict[str, Any] | None = None
 

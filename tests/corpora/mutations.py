@@ -7,8 +7,9 @@ API server's, which the conformance tests hold against the real one; the recorde
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from infra.drift.paths import ABSENT, Item, Member, Path, Step, follow, key_of, render
@@ -18,6 +19,8 @@ from infra.sandbox.kubernetes.types import Type, library
 from tests.corpora.corpus import Recorded
 
 Object = dict[str, Any]
+Make = Callable[[], Object]
+Change = tuple[str, Path, Make]
 EDITOR = "kubectl-edit"
 NOW = "2031-01-01T00:00:00Z"
 
@@ -28,27 +31,44 @@ class Mutation:
 
     Args:
         what: the kind of change.
-        path: what the finding has to say; None where there must be none.
+        paths: what the findings have to say; none where there must be no finding.
         live: the object afterwards; None where it is gone.
     """
 
     what: str
-    path: str | None
+    paths: tuple[str, ...]
     live: Object | None
 
 
-def mutations(row: Recorded, schema: Type | None) -> Iterator[Mutation]:
-    """Every change of every sort that this object allows."""
-    yield Mutation("object deleted", "", None)
-    for what, path, live in (*_edits(row), *_additions(row)):
-        yield Mutation(what, render(path), edited(row.live, live, schema))
-    for what, live in _noise(row):
-        yield Mutation(what, None, edited(row.live, live, schema))
+def mutations(row: Recorded, schema: Type | None, *, most: int | None = None, keep: bool = False) -> Iterator[Mutation]:
+    """Changes of every sort that this object allows.
+
+    Args:
+        schema: its type; without one the object has no managed fields afterwards.
+        most: about so many of them, evenly from all; every one where None.
+        keep: leave the managed fields as they are: the API server will see to them.
+    """
+    known = [(what, _paths(row, what, path), make) for what, path, make in (*_edits(row), *_additions(row))]
+    known += [(what, (), make) for what, make in _noise(row)]
+    yield Mutation("object deleted", ("",), None)
+    # From the end, so that there is some of the noise whatever the stride.
+    for what, paths, make in known[:: -max(1, len(known) // most) if most else 1]:
+        live = make()
+        yield Mutation(what, paths, live if keep else edited(row.live, live, schema))
+
+
+def _paths(row: Recorded, what: str, path: Path) -> tuple[str, ...]:
+    """What is to be found; two items that changed places are two changes."""
+    if what == "list reordered":
+        last = (*path[:-1], len(follow(row.live, path[:-1])) - 1)
+        return render(path), render(last)
+    return (render(path),)
 
 
 def edited(before: Object, after: Object, schema: Type | None, manager: str = EDITOR, now: str = NOW) -> Object:
     """`after`, with the managed fields an update by `manager` leaves; without a schema, as a server without books."""
-    if schema is None:
+    if schema is None or not before["metadata"].get("managedFields"):
+        # The API server does not begin to keep books on an update.
         after["metadata"].pop("managedFields", None)
         return after
     managers = managed.Managers.decode(before["metadata"].get("managedFields"))
@@ -78,10 +98,12 @@ def _bare(item: Object) -> Object:
     return {**item, "metadata": metadata}
 
 
-def _edits(row: Recorded) -> Iterator[tuple[str, Path, Object]]:
+def _edits(row: Recorded) -> Iterator[Change]:
     """Changes to what is declared."""
     for path, declared in _leaves(row.declared):
         live = follow(row.live, path)
+        if "metrics" in path or (row.live["metadata"]["name"] == "scaled" and path == ("spec", "replicas")):
+            continue  # the autoscaler's, whose metrics the server moves
         if (
             live is ABSENT
             or live is None
@@ -89,46 +111,45 @@ def _edits(row: Recorded) -> Iterator[tuple[str, Path, Object]]:
             or not isinstance(declared, str | int | float | bool)
         ):
             continue
-        yield "value edited", path, put(row.live, path, _other(live))
+        yield "value edited", path, partial(put, row.live, path, _other(live))
         if not isinstance(live, str):
-            yield "type changed", path, put(row.live, path, str(live).lower() + "x")
-        if isinstance(path[-1], str):
-            yield "key deleted", path, cut(row.live, path)
+            yield "type changed", path, partial(put, row.live, path, str(live).lower() + "x")
+        if isinstance(path[-1], str) and (live != "" or path[-2] == "data"):
+            yield "key deleted", path, partial(cut, row.live, path)
     for path, items in _lists(row.declared):
         yield from _list_edits(row, path, items)
 
 
-def _list_edits(row: Recorded, path: Path, items: list[Any]) -> Iterator[tuple[str, Path, Object]]:
+def _list_edits(row: Recorded, path: Path, items: list[Any]) -> Iterator[Change]:
     live = follow(row.live, path)
-    if not isinstance(live, list) or not items:
+    if not isinstance(live, list) or not items or path[-1] == "metrics":
         return
-    name = next(step for step in reversed(path) if isinstance(step, str))
-    steps = [_step_of(item, index, name, row.live["kind"], path) for index, item in enumerate(items)]
-    plain = not isinstance(items[0], dict | list)
+    steps = [_step_of(item, index, path) for index, item in enumerate(items)]
+    plain = not any(isinstance(item, dict | list) for item in items)
     whole = plain and not isinstance(steps[0], Member)
     if len(live) == len(items):
         last = (*path, steps[-1])
-        yield "item deleted", path if whole else last, cut(row.live, last)
+        yield "item deleted", path if whole else last, partial(cut, row.live, last)
     if len(items) > 1 and isinstance(steps[0], int) and items[0] != items[-1] and plain:
         swapped = [live[-1], *live[1:-1], live[0]]
-        yield "list reordered", (*path, 0), put(row.live, path, swapped)
+        yield "list reordered", (*path, 0), partial(put, row.live, path, swapped)
 
 
-def _additions(row: Recorded) -> Iterator[tuple[str, Path, Object]]:
+def _additions(row: Recorded) -> Iterator[Change]:
     """Things that are not declared."""
     for name in ("labels", "annotations"):
         path = ("metadata", name, "example.org/by-hand")
-        yield f"{name[:-1]} added", path, put(row.live, path, "yes")
+        yield f"{name[:-1]} added", path, partial(put, row.live, path, "yes")
     yield (
         "finalizer added",
         ("metadata", "finalizers", Member("example.org/wait")),
-        _appended(row.live, ("metadata", "finalizers"), "example.org/wait"),
+        partial(_appended, row.live, ("metadata", "finalizers"), "example.org/wait"),
     )
     for name in ("data", "parameters", "hard"):
         for parent in ((), ("spec",)):
             if isinstance(follow(row.declared, (*parent, name)), dict) and not row.live.get("immutable"):
                 path = (*parent, name, "by-hand")
-                yield "key added", path, put(row.live, path, "Mg==" if row.live["kind"] == "Secret" else "2")
+                yield "key added", path, partial(put, row.live, path, "Mg==" if row.live["kind"] == "Secret" else "2")
     for path, items in _lists(row.declared):
         live = follow(row.live, path)
         if items and isinstance(live, list) and len(live) == len(items):
@@ -136,34 +157,34 @@ def _additions(row: Recorded) -> Iterator[tuple[str, Path, Object]]:
     for pod in _pod_specs(row.live):
         for name, value in (("hostPID", True), ("hostNetwork", True), ("priorityClassName", "high")):
             if follow(row.live, (*pod, name)) is not True and name not in (follow(row.declared, pod) or {}):
-                yield "field added", (*pod, name), put(row.live, (*pod, name), value)
+                yield "field added", (*pod, name), partial(put, row.live, (*pod, name), value)
 
 
-def _item_additions(row: Recorded, path: Path, items: list[Any]) -> Iterator[tuple[str, Path, Object]]:
+def _item_additions(row: Recorded, path: Path, items: list[Any]) -> Iterator[Change]:
     item = _another(items[0])
-    if item is None:
+    if item is None or path[-1] == "metrics":
         return
-    name = next(step for step in reversed(path) if isinstance(step, str))
-    step = _step_of(item, len(items), name, row.live["kind"], path)
-    if isinstance(_step_of(items[0], 0, name, row.live["kind"], path), Item) and not isinstance(step, Item):
-        return
+    step = _step_of(item, len(items), path)
     whole = not isinstance(item, dict | list) and isinstance(step, int)
-    yield "item added", path if whole else (*path, step), _appended(row.live, path, item)
+    yield "item added", path if whole else (*path, step), partial(_appended, row.live, path, item)
 
 
-def _noise(row: Recorded) -> Iterator[tuple[str, Object]]:
+def _noise(row: Recorded) -> Iterator[tuple[str, Make]]:
     """Changes that are none."""
-    for key in sorted(NOISE_KEYS):
-        yield "books in an annotation", put(row.live, ("metadata", "annotations", key), "noise")
-    yield "status changed", put(row.live, ("status", "byHand"), "noise")
-    yield "new version", put(put(row.live, ("metadata", "resourceVersion"), "999"), ("metadata", "generation"), 999)
+    books = sorted(NOISE_KEYS)
+    for key in {
+        books[len(row.live["metadata"]["name"]) % len(books)],
+        "kubectl.kubernetes.io/last-applied-configuration",
+    }:
+        yield "books in an annotation", partial(put, row.live, ("metadata", "annotations", key), "noise")
+    yield "status changed", partial(put, row.live, ("status", "byHand"), "noise")
+    yield "new version", partial(put, row.live, ("metadata", "generation"), 999)
     for path, items in _lists(row.declared):
         live = follow(row.live, path)
-        name = next(step for step in reversed(path) if isinstance(step, str))
         if isinstance(live, list) and len(items) > 1 and len(live) == len(items):
-            steps = [_step_of(item, 0, name, row.live["kind"], path) for item in items]
+            steps = [_step_of(item, 0, path) for item in items]
             if all(isinstance(step, Item | Member) for step in steps) or _rules(row.live["kind"], path):
-                yield "keyed list reordered", put(row.live, path, live[::-1])
+                yield "keyed list reordered", partial(put, row.live, path, live[::-1])
 
 
 def _leaves(item: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -177,12 +198,12 @@ def _leaves(item: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
                 continue
             yield from _leaves(value, (*path, key))
     elif isinstance(item, list):
-        name = next((step for step in reversed(path) if isinstance(step, str)), "")
         for index, value in enumerate(item):
+            step = _step_of(value, index, path)
             if isinstance(value, dict):
-                yield from _keyed_leaves(value, (*path, _step_of(value, index, name, "", path)))
-            elif not isinstance(_step_of(value, index, name, "", path), Member):
-                yield (*path, index), value
+                yield from _keyed_leaves(value, (*path, step))
+            elif not isinstance(step, Member):
+                yield (*path, step), value
     else:
         yield path, item
 
@@ -203,20 +224,22 @@ def _lists(item: Any, path: Path = ()) -> Iterator[tuple[Path, list[Any]]]:
     elif isinstance(item, list):
         if item:
             yield path, item
-        name = next((step for step in reversed(path) if isinstance(step, str)), "")
         for index, value in enumerate(item):
             if isinstance(value, dict):
-                yield from _lists(value, (*path, _step_of(value, index, name, "", path)))
+                yield from _lists(value, (*path, _step_of(value, index, path)))
 
 
-def _step_of(item: Any, index: int, name: str, kind: str, path: Path) -> Step:
+def _step_of(item: Any, index: int, path: Path) -> Step:
+    """The step to an item of the list at `path`; our own kind has `parts` by id and a set of `tags`."""
+    name = next((step for step in reversed(path) if isinstance(step, str)), "")
     if isinstance(item, dict):
-        for fields in LIST_KEYS.get(name, ()):
+        for fields in (*LIST_KEYS.get(name, ()), *((("id",),) if name == "parts" else ())):
             found = key_of(item, fields)
             if found is not None:
                 return found
         return index
-    return Member(item) if name in SETS or name in UNORDERED else index
+    custom = path[:2] == ("spec", "storage")  # of a CephCluster, whose schema has no sets
+    return Member(item) if name in SETS | {"tags"} or (name in UNORDERED and not custom) else index
 
 
 def _rules(kind: str, path: Path) -> bool:
@@ -245,13 +268,13 @@ def _another(item: Any) -> Any:
     if not isinstance(item, dict):
         return None
     fresh = copy.deepcopy(item)
-    for key in ("name", "mountPath", "devicePath", "ip", "topologyKey", "key", "host"):
+    for key in ("containerPort", "port"):
+        if isinstance(fresh.get(key), int):
+            return {**fresh, key: fresh[key] + 7, "name": "by-hand"}
+    for key in ("mountPath", "devicePath", "name", "ip", "topologyKey", "key", "host", "id"):
         if isinstance(fresh.get(key), str):
             fresh[key] = f"{fresh[key]}-by-hand"
             return fresh
-    for key in ("containerPort", "port"):
-        if isinstance(fresh.get(key), int):
-            return {**fresh, key: fresh[key] + 1}
     return {**fresh, "verbs": ["escalate"]} if "verbs" in fresh else None
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from deployments.helm import ensure_helm
-from infra.catalog import Catalog, fetch
+from infra.catalog import Catalog, crds_of, fetch
 from infra.clients.errors import NotYet, PlumblineError
 from infra.clients.helm_records import SECRET_TYPE, parse_manifest, release_of
 from infra.clients.kubernetes import KubernetesClient
@@ -57,6 +57,9 @@ OLDER = {
 """What a server older than 1.21 calls the same kinds."""
 
 OLD_SERVER = asyncio.Event()
+
+CRDS: dict[str, Object] = {}
+"""Those that charts carry in their crds/ folder: applied by us."""
 
 ENVIRONMENT = """
 apiVersion: plumbline.dev/v1
@@ -98,7 +101,7 @@ async def record(base: Path, folder: Path) -> None:
         await install_manifests(base, kubernetes, client)
         await settle(client, kubernetes)
         rows = [row async for row in recorded(kubernetes)]
-        corpus.write(folder / corpus.PAIRS.name, rows)
+        corpus.write(folder / corpus.PAIRS.name, map(sanitised, rows))
         say(f"{len(rows)} objects of {len({row.live['kind'] for row in rows})} kinds")
         edited = await record_edits(rows, kubernetes, client)
         corpus.write(folder / corpus.EDITS.name, edited)
@@ -151,6 +154,10 @@ async def install_catalogue(base: Path, kubernetes: KubernetesClient) -> None:
     for release in [*catalog.releases(environment), *catalog.runner_releases(environment)]:
         packed = await fetch(release, base / "cache", settings=settings)
         await install(base, kubernetes, release.name, release.namespace, packed, dict(release.values))
+        for crd in crds_of(packed):
+            # Helm leaves these alone after the first installation, so we apply them.
+            await insist(kubernetes.apply, crd)
+            CRDS[crd["metadata"]["name"]] = crd
 
 
 async def install(
@@ -279,7 +286,7 @@ async def recorded(kubernetes: KubernetesClient, *, ask: bool = True) -> AsyncIt
             say(f"gone: {item['kind']} {metadata.get('namespace')}/{metadata['name']}")
             continue
         answer = await dry_run(kubernetes, item) if ask else None
-        yield sanitised(corpus.Recorded(source, item, live, answer))
+        yield corpus.Recorded(source, item, live, answer)
 
 
 async def dry_run(kubernetes: KubernetesClient, item: Object) -> Object | None:
@@ -301,6 +308,7 @@ async def declared(kubernetes: KubernetesClient) -> AsyncIterator[tuple[str, Obj
             newest[place] = release
     groups = [(name, namespace, release.objects()) for (namespace, name), release in sorted(newest.items())]
     groups += [(source, source, manifests(source, (*FILES, *LATER))) for source in ("applied", "adopted")]
+    groups.append(("crds", "", list(CRDS.values())))
     for source, namespace, items in groups:
         for item in items:
             resource = await kubernetes.resource(item["apiVersion"], item["kind"])

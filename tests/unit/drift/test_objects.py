@@ -1,0 +1,410 @@
+"""Known false alarms and known misses of others, one case each, and what a finding says."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+from typing import Any
+
+import pytest
+
+from infra.catalog.models import Ignore
+from infra.drift.findings import PlaneName, Severity
+from infra.drift.memory import Memory
+from infra.drift.objects import Key, compare_objects, findings_of, key_of, placed, suspects
+from infra.drift.ownership import MANAGERS
+from infra.drift.reporting import HIDDEN
+from tests.unit.drift.comparing import BORN, LATER, Object, book, compare, paths, written
+
+CONFIG: Object = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "web", "namespace": "dev", "labels": {"app": "web"}},
+    "data": {"a": "1000m"},
+}
+CONTAINER: Object = {"name": "web", "image": "web:1", "env": [{"name": "A", "value": "1"}]}
+DEPLOYMENT: Object = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "web", "namespace": "dev"},
+    "spec": {"replicas": 1, "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [CONTAINER]}}},
+}
+SECRET: Object = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "keys", "namespace": "dev"},
+    "data": {"a": "c2VjcmV0"},
+}
+POD = ("spec", "template", "spec")
+WEB = 'k:{"name":"web"}'
+
+
+def changed(item: Object, *steps: str | int, to: Any) -> Object:
+    """A copy with another value; `...` takes it away."""
+    fresh = copy.deepcopy(item)
+    there: Any = fresh
+    for step in steps[:-1]:
+        there = there.setdefault(step, {}) if isinstance(there, dict) else there[step]
+    if to is ...:
+        del there[steps[-1]]
+    else:
+        there[steps[-1]] = to
+    return fresh
+
+
+def in_pod(fields: Object) -> Object:
+    """Managed fields of a Deployment's pod."""
+    return {"f:spec": {"f:template": {"f:spec": fields}}}
+
+
+def test_defaulted_fields_are_no_drift() -> None:
+    """argo-cd 17572: perpetual OutOfSync from what the API server fills in."""
+    live = changed(DEPLOYMENT, *POD, "containers", 0, "imagePullPolicy", to="IfNotPresent")
+    live = changed(live, *POD, "dnsPolicy", to="ClusterFirst")
+    live = changed(live, "spec", "strategy", to={"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}})
+    live = changed(live, "status", to={"replicas": 1})
+    assert compare(DEPLOYMENT, written(live)) == []
+
+
+def test_extra_keys_are_drift() -> None:
+    """flux helm-controller 896: keys that somebody adds are missed by comparing only what is declared."""
+    live = changed(CONFIG, "data", "b", to="2")
+    (finding,) = compare(CONFIG, written(live, book("kubectl-edit", {"f:data": {"f:b": {}}})))
+    assert (finding.address, finding.path) == ("ConfigMap/dev/web", ".data.b")
+    assert (finding.declared, finding.observed, finding.severity) == (None, "2", Severity.CONFIG)
+    assert finding.sentence == "ConfigMap/dev/web.data.b is not declared."
+    assert str(finding.changed) == "kubectl-edit at 2031-02-02 02:02:02 UTC (Update)"
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "fields", "found"),
+    [
+        ({"name": "B", "value": "2"}, "env", {'k:{"name":"B"}': {".": {}, "f:name": {}}}, ".env[name=B]"),
+        ({"mountPath": "/x", "name": "x"}, "volumeMounts", {".": {}, 'k:{"mountPath":"/x"}': {".": {}}},
+         ".volumeMounts[mountPath=/x]"),
+    ],
+)  # fmt: skip
+def test_extra_items_are_drift(value: Object, path: str, fields: Object, found: str) -> None:
+    before = CONTAINER.get(path, [])
+    live = changed(DEPLOYMENT, *POD, "containers", 0, path, to=[*before, value])
+    by = book("kubectl-edit", in_pod({"f:containers": {WEB: {f"f:{path}": fields}}}))
+    assert paths(compare(DEPLOYMENT, written(live, by))) == [f".spec.template.spec.containers[name=web]{found}"]
+
+
+def test_a_container_by_hand_is_one_finding() -> None:
+    fresh = {"name": "shell", "image": "x", "imagePullPolicy": "Always", "securityContext": {"privileged": True}}
+    live = changed(DEPLOYMENT, *POD, "containers", to=[CONTAINER, fresh])
+    fields = {'k:{"name":"shell"}': {".": {}, "f:name": {}, "f:image": {}, "f:imagePullPolicy": {}}}
+    (finding,) = compare(DEPLOYMENT, written(live, book("kubectl-patch", in_pod({"f:containers": fields}))))
+    assert finding.path == ".spec.template.spec.containers[name=shell]"
+    assert finding.severity == Severity.SECURITY
+
+
+def test_an_injected_container_is_none() -> None:
+    """A webhook's sidecar is written in the name of whoever created the object."""
+    live = changed(DEPLOYMENT, *POD, "containers", to=[{"name": "proxy", "image": "x"}, CONTAINER])
+    assert compare(DEPLOYMENT, written(live)) == []
+
+
+def test_an_rbac_rule_by_hand_is_drift_of_security() -> None:
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "r"},
+        "rules": rules,
+    }
+    by = book("kubectl-client-side-apply", {"f:rules": {}})
+    wider = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, *rules]
+    (finding,) = compare(role, written({**role, "rules": wider}, by))
+    assert (finding.path, finding.severity) == (".rules[0]", Severity.SECURITY)
+    assert finding.changed is not None
+    assert finding.changed.who == "kubectl-client-side-apply"
+    turned = [{**rules[0], "verbs": ["list", "get"]}]
+    assert compare(role, written({**role, "rules": turned}, by)) == []
+    (finding,) = compare(role, written({**role, "rules": [{**rules[0], "verbs": ["get", "list", "delete"]}]}, by))
+    assert (finding.path, finding.observed) == (".rules[0].verbs[=delete]", "delete")
+
+
+def test_order_matters_for_arguments_and_not_for_keyed_lists() -> None:
+    item = changed(DEPLOYMENT, *POD, "containers", 0, "args", to=["-a", "-b"])
+    item = changed(item, *POD, "containers", 0, "env", to=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}])
+    live = changed(item, *POD, "containers", 0, "env", to=[{"name": "B", "value": "2"}, {"name": "A", "value": "1"}])
+    assert compare(item, written(live)) == []
+    live = changed(item, *POD, "containers", 0, "args", to=["-b", "-a"])
+    where = ".spec.template.spec.containers[name=web].args"
+    assert paths(compare(item, written(live))) == [f"{where}[0]", f"{where}[1]"]
+    live = changed(item, *POD, "containers", 0, "args", to=["-b"])
+    (finding,) = compare(item, written(live))
+    assert (finding.path, finding.declared, finding.observed) == (where, ["-a", "-b"], ["-b"])
+
+
+@pytest.mark.parametrize(
+    ("manager", "subresource", "drift"),
+    [("kube-controller-manager", "scale", False), ("kubectl", "scale", True), ("kubectl-edit", "", True)],
+)
+def test_replicas_are_an_autoscalers_and_not_a_persons(manager: str, subresource: str, drift: bool) -> None:
+    live = changed(DEPLOYMENT, "spec", "replicas", to=5)
+    by = book(manager, {"f:spec": {"f:replicas": {}}}, **({"subresource": subresource} if subresource else {}))
+    findings = compare(DEPLOYMENT, written(live, by))
+    assert bool(findings) == drift
+    if subresource and drift:
+        assert findings[0].changed is not None
+        assert findings[0].changed.how == "Update of scale"
+
+
+def test_before_1_22_an_autoscaler_leaves_no_trace_but_itself() -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    metadata = {"name": "web", "namespace": "dev"}
+    scaler = {"kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": {"scaleTargetRef": target}}
+    live = written(changed(DEPLOYMENT, "spec", "replicas", to=5))
+    there = {key_of(DEPLOYMENT): live, Key("autoscaling", "HorizontalPodAutoscaler", "dev", "web"): scaler}
+    assert compare_objects([DEPLOYMENT], there, plane=PlaneName.ADDONS) == []
+    assert paths(compare(DEPLOYMENT, live)) == [".spec.replicas"]
+
+
+@pytest.mark.parametrize(("manager", "drift"), [("cert-manager-cainjector", False), ("kubectl-patch", True)])
+@pytest.mark.parametrize("declared", [{}, {"caBundle": ""}])
+def test_an_injected_bundle_is_no_drift(manager: str, drift: bool, declared: Object) -> None:
+    hook = {"name": "h", "clientConfig": {"url": "https://h", **declared}}
+    item = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": "h"}, "webhooks": [hook]}  # fmt: skip
+    live = changed(item, "webhooks", 0, "clientConfig", "caBundle", to="Q0E=")
+    fields = {"f:webhooks": {'k:{"name":"h"}': {"f:clientConfig": {"f:caBundle": {}}}}}
+    findings = compare(item, written(live, book(manager, fields)))
+    assert paths(findings) == ([".webhooks[name=h].clientConfig.caBundle"] if drift else [])
+    assert all(finding.severity == Severity.SECURITY for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("declared", "observed", "same"),
+    [("1000m", "1", True), ("1Gi", "1024Mi", True), (1, "1", True), (0.5, "500m", True), ("1e3", "1k", True),
+     ("1G", "1Gi", False), ("100m", "1", False), ("lots", "1", False)],
+)  # fmt: skip
+def test_quantities_are_compared_by_amount(declared: Any, observed: Any, same: bool) -> None:
+    item = changed(DEPLOYMENT, *POD, "containers", 0, "resources", to={"limits": {"cpu": declared}})
+    live = changed(DEPLOYMENT, *POD, "containers", 0, "resources", to={"limits": {"cpu": observed}})
+    assert (compare(item, written(live)) == []) == same
+    assert (compare(item, written(live, book("kubectl-edit", {"f:metadata": {}}))) == []) == same
+
+
+def test_what_only_looks_like_a_quantity_is_text() -> None:
+    assert paths(compare(CONFIG, written(changed(CONFIG, "data", "a", to="1")))) == [".data.a"]
+    live = changed(DEPLOYMENT, *POD, "containers", 0, "env", 0, "value", to="1000m")
+    assert paths(compare(DEPLOYMENT, written(live))) == [".spec.template.spec.containers[name=web].env[name=A].value"]
+
+
+@pytest.mark.parametrize("value", [None, {}, [], "", False, 0])
+def test_empty_is_absent(value: Any) -> None:
+    name = "nodeSelector" if value == {} else "hostNetwork"
+    item = changed(DEPLOYMENT, *POD, name, to=value)
+    assert compare(item, written(DEPLOYMENT)) == []
+    assert compare(item, written(DEPLOYMENT, book("kubectl-edit", {"f:metadata": {}}))) == []
+
+
+def test_zeros_that_the_server_keeps_are_missed_when_they_are_gone() -> None:
+    for name in ("automountServiceAccountToken", "shareProcessNamespace"):
+        item = changed(DEPLOYMENT, *POD, name, to=False)
+        assert paths(compare(item, written(DEPLOYMENT))) == [f".spec.template.spec.{name}"]
+    item = changed(CONFIG, "data", "empty", to="")
+    assert paths(compare(item, written(CONFIG))) == [".data.empty"]
+
+
+def test_a_custom_resource_keeps_what_it_was_given() -> None:
+    item = {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "dev"},
+            "spec": {"on": False, "self": {}, "text": ""}}  # fmt: skip
+    assert paths(compare(item, written({**item, "spec": {}}))) == [".spec.on", ".spec.self"]
+
+
+def test_true_is_not_one() -> None:
+    item = {**CONFIG, "apiVersion": "example.org/v1", "kind": "Widget", "data": None, "spec": {"on": True}}
+    assert paths(compare(item, written({**item, "spec": {"on": 1}}))) == [".spec.on"]
+    assert compare({**item, "spec": {"on": 1.0}}, written({**item, "spec": {"on": 1}})) == []
+
+
+def test_secret_values_are_never_shown() -> None:
+    by = book("kubectl-edit", {"f:data": {"f:a": {}, "f:b": {}}})
+    live = {**SECRET, "data": {"a": "b3RoZXI=", "b": "bmV3"}}
+    findings = compare(SECRET, written(live, by)) + compare(SECRET, written({**SECRET, "data": {}}, by))
+    findings += compare(SECRET, written(changed(SECRET, "data", to=...), by))
+    assert [(finding.path, finding.severity) for finding in findings] == [
+        (".data.a", Severity.SECURITY), (".data.b", Severity.SECURITY), (".data.a", Severity.SECURITY),
+        (".data", Severity.SECURITY)]  # fmt: skip
+    told = "".join(finding.model_dump_json() for finding in findings)
+    assert HIDDEN in told
+    assert not any(value in told for value in ("c2VjcmV0", "b3RoZXI=", "bmV3", "secret", "other", "new"))
+
+
+def test_a_secrets_text_is_compared_as_the_server_stores_it() -> None:
+    item = {**changed(SECRET, "data", to=...), "stringData": {"a": "secret"}}
+    assert compare(item, written(SECRET)) == []
+    assert compare({**SECRET, "data": {"a": "c2Vj\ncmV0\n"}}, written(SECRET)) == []
+    assert paths(compare(item, written({**SECRET, "data": {"a": "b3RoZXI="}}))) == [".data.a"]
+
+
+def test_tools_keep_books_in_annotations() -> None:
+    marks = {"deployment.kubernetes.io/revision": "3", "kubectl.kubernetes.io/last-applied-configuration": "{}",
+             "meta.helm.sh/release-name": "web", "meta.helm.sh/release-namespace": "dev"}  # fmt: skip
+    live = changed(DEPLOYMENT, "metadata", "annotations", to=marks)
+    live = changed(live, "metadata", "labels", to={"app.kubernetes.io/managed-by": "Helm"})
+    fields = {"f:metadata": {"f:annotations": {".": {}, **{f"f:{key}": {} for key in marks}}}}
+    assert compare(DEPLOYMENT, written(live, book("kubectl-client-side-apply", fields))) == []
+    bare = written(live)
+    del bare["metadata"]["managedFields"]
+    assert compare(DEPLOYMENT, bare) == []
+
+
+def test_a_restart_by_hand_is_cosmetic() -> None:
+    key = "kubectl.kubernetes.io/restartedAt"
+    live = changed(DEPLOYMENT, "spec", "template", "metadata", "annotations", to={key: LATER})
+    fields = {"f:spec": {"f:template": {"f:metadata": {"f:annotations": {".": {}, f"f:{key}": {}}}}}}
+    (finding,) = compare(DEPLOYMENT, written(live, book("kubectl-rollout", fields)))
+    assert finding.path == f'.spec.template.metadata.annotations["{key}"]'
+    assert finding.severity == Severity.COSMETIC
+
+
+def test_deleted_objects_are_destructive() -> None:
+    (finding,) = compare(CONFIG, None)
+    assert (finding.path, finding.severity) == ("", Severity.DESTRUCTIVE)
+    assert finding.sentence == "ConfigMap/dev/web is not there."
+    (finding,) = compare(CONFIG, written(changed(CONFIG, "metadata", "deletionTimestamp", to=LATER)))
+    assert finding.sentence == "ConfigMap/dev/web is being deleted."
+
+
+def test_what_was_taken_away_is_laid_at_the_last_persons_door() -> None:
+    live = changed(CONFIG, "data", to={})
+    by = [book("kubectl-label", {"f:metadata": {"f:labels": {"f:app": {}}}}, time="2031-03-03T00:00:00Z"),
+          book("kubectl-edit", {"f:metadata": {"f:labels": {"f:app": {}}}}),
+          book("operator", {"f:status": {}}, time="2031-04-04T00:00:00Z", subresource="status")]  # fmt: skip
+    (finding,) = compare(CONFIG, written(live, *by))
+    assert finding.path == ".data.a"
+    assert finding.changed is not None
+    assert finding.changed.who == "kubectl-label"
+    (finding,) = compare(CONFIG, written(live))
+    assert finding.changed is None
+
+
+def test_of_several_owners_a_person_is_named() -> None:
+    live = changed(CONFIG, "data", "a", to="2")
+    fields = {"f:data": {"f:a": {}}}
+    by = [book("kubectl-edit", fields), book("kube-controller-manager", fields, time="2031-03-03T00:00:00Z")]
+    (finding,) = compare(CONFIG, written(live, *by))
+    assert finding.changed is not None
+    assert finding.changed.who == "kubectl-edit"
+
+
+def test_defaults_of_who_created_the_object_are_none_of_our_business() -> None:
+    """An object that a person made, and that is ours now: its defaults are in the person's name."""
+    live = changed(DEPLOYMENT, "spec", "progressDeadlineSeconds", to=900)
+    live = changed(live, "metadata", "labels", to={"by": "hand"})
+    live["metadata"] |= {"creationTimestamp": BORN, "managedFields": [
+        book("kubectl-create", {"f:spec": {"f:progressDeadlineSeconds": {}}, "f:metadata": {"f:labels": {"f:by": {}}}},
+             time=BORN)]}  # fmt: skip
+    assert paths(compare(DEPLOYMENT, live)) == [".metadata.labels.by"]
+
+
+def test_other_programs_can_be_trusted() -> None:
+    live = written(changed(CONFIG, "data", "b", to="2"), book("rook", {"f:data": {"f:b": {}}}))
+    there = {key_of(CONFIG): live}
+    assert suspects([CONFIG], there)
+    assert not suspects([CONFIG], there, managers=MANAGERS.also({"rook"}))
+
+
+RULES = (
+    Ignore(kind="ConfigMap", paths=("/data/a", "/metadata/labels"), why="A test."),
+    Ignore(kind="Deployment", name="web", paths=("/spec/template/spec/containers/*/image",), why="A test."),
+)
+
+
+def test_the_catalogues_ignore_rules_are_honoured() -> None:
+    by = book("kubectl-edit", {"f:metadata": {"f:labels": {"f:x": {}}}})
+    live = changed(changed(CONFIG, "data", "a", to="2"), "metadata", "labels", to={"x": "y"})
+    assert compare(CONFIG, written(live, by), rules=RULES) == []
+    assert compare(CONFIG, written(changed(CONFIG, "data", to=...)), rules=RULES) == []
+    live = changed(DEPLOYMENT, *POD, "containers", 0, "image", to="other")
+    assert compare(DEPLOYMENT, written(live), rules=RULES) == []
+    live = changed(live, *POD, "containers", 0, "env", to=[])
+    assert paths(compare(DEPLOYMENT, written(live), rules=RULES)) == [
+        ".spec.template.spec.containers[name=web].env[name=A]"
+    ]
+    elsewhere = changed(DEPLOYMENT, "metadata", "name", to="api")
+    live = changed(elsewhere, *POD, "containers", 0, "image", to="other")
+    assert paths(compare(elsewhere, written(live), rules=RULES)) == [".spec.template.spec.containers[name=web].image"]
+
+
+def test_a_dry_run_says_what_is_none() -> None:
+    item = changed(DEPLOYMENT, *POD, "containers", 0, "image", to="web")
+    live = written(changed(item, *POD, "containers", 0, "image", to="registry.example.org/web"))
+    (suspect,) = suspects([item], {key_of(item): live})
+    assert suspect.needs_dry_run
+    assert suspect.declared == item
+    memory = Memory()
+    cleared = findings_of([suspect], plane=PlaneName.ADDONS, answers={suspect.key: live}, memory=memory)
+    assert (cleared, len(memory)) == ([], 1)
+    assert suspects([item], {key_of(item): live}, memory=memory) == []
+    for answer in (None, item):
+        findings = findings_of([suspect], plane=PlaneName.ADDONS, answers={suspect.key: answer})
+        assert paths(findings) == [".spec.template.spec.containers[name=web].image"]
+
+
+def test_a_dry_run_tells_defaults_in_a_whole_that_a_person_wrote() -> None:
+    limits = [{"type": "Container", "max": {"memory": "1Gi"}}]
+    item = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l", "namespace": "dev"},
+            "spec": {"limits": limits}}  # fmt: skip
+    by = book("kubectl-edit", {"f:spec": {"f:limits": {}}})
+    defaulted = [{**limits[0], "default": {"memory": "1Gi"}, "defaultRequest": {"memory": "1Gi"}}]
+    live = written({**item, "spec": {"limits": defaulted}}, by)
+    assert compare(item, live, answer=live) == []
+    (finding, *_) = compare(item, live, answer=item)
+    assert finding.path == ".spec.limits[0].default"
+
+
+def test_a_memory_forgets_what_changed() -> None:
+    memory, live = Memory(), written(CONFIG)
+    there = {key_of(CONFIG): live}
+    assert suspects([CONFIG], there, memory=memory) == []
+    live["metadata"]["resourceVersion"] = "2"
+    live["status"] = {"busy": True}
+    assert suspects([CONFIG], there, memory=memory) == []
+    edited = {**live, "data": {"a": "2"}, "metadata": {**live["metadata"], "resourceVersion": "3"}}
+    assert suspects([CONFIG], {key_of(CONFIG): edited}, memory=memory)
+    assert suspects([changed(CONFIG, "data", "a", to="2")], there, memory=memory)
+    small = Memory(limit=1)
+    small.learn(live, "x")
+    small.learn({**live, "metadata": {**live["metadata"], "uid": "v"}}, "x")
+    assert len(small) == 1
+    for damaged in (b"", b"{}", b"[]", b'{"rules": 0, "known": {}}', b'{"rules": 1, "known": {"u": []}}'):
+        assert len(Memory.load(damaged)) == 0
+
+
+def test_objects_are_filed_as_the_server_files_them() -> None:
+    bare = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "r", "namespace": "x"},
+    }
+    many = {"apiVersion": "v1", "kind": "List", "items": [bare, role, {**bare, "kind": "Widget"}]}
+    scopes = {"ConfigMap": True, "ClusterRole": False}
+    found = placed([many], "dev", lambda _, kind: scopes.get(kind))
+    assert [key_of(each) for each in found] == [
+        Key("", "ConfigMap", "dev", "a"),
+        Key("rbac.authorization.k8s.io", "ClusterRole", "", "r"),
+        Key("", "Widget", "", "a"),
+    ]
+    assert "namespace" not in bare["metadata"]
+
+
+def test_manifests_are_yaml_and_objects_json() -> None:
+    """Dates and numbers as keys are what YAML makes of unquoted text."""
+    item = {**CONFIG, "data": {1: "x"}, "metadata": {**CONFIG["metadata"], "annotations": {
+        "on": datetime.datetime(2031, 1, 1, tzinfo=datetime.UTC)}}}  # fmt: skip
+    live = {**CONFIG, "data": {"1": "x"}, "metadata": {**CONFIG["metadata"], "annotations": {"on": BORN}}}
+    assert compare(item, written(live)) == []
+    assert paths(compare(item, written({**live, "data": {"1": "y"}}))) == [".data.1"]
+
+
+def test_a_list_owned_by_nobody_is_still_compared_in_full() -> None:
+    live = changed(DEPLOYMENT, *POD, "containers", to=[CONTAINER, {"name": "x", "image": "x"}])
+    live["metadata"]["managedFields"] = []
+    assert paths(compare(DEPLOYMENT, live)) == [".spec.template.spec.containers[name=x]"]
