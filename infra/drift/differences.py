@@ -8,14 +8,14 @@ keys of maps whose keys people choose, and items of lists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final
 
-from infra.drift.findings import Changed
+from infra.drift.difference import Difference, Sort
+from infra.drift.held import Held, below
 from infra.drift.matching import Pairing, align, by_key, match_members, match_rules
-from infra.drift.ownership import Entry, Fields, Owners, element
-from infra.drift.paths import ABSENT, Member, Path, Step, follow
+from infra.drift.ownership import Owners
+from infra.drift.paths import ABSENT, Member, Path, Step
 from infra.drift.tables import (
     ASSIGNED,
     CONTROLLER_FINALIZERS,
@@ -28,44 +28,16 @@ from infra.drift.tables import (
     LABELS_FROM_TEMPLATE,
     LIST_KEYS,
     NOISE_KEYS,
+    RUNTIME_FIELDS,
     SERVER_METADATA,
     SETS,
     UNORDERED,
     UNORDERED_ITEMS,
 )
-from infra.drift.values import builtin, identical, is_default, may_be_absent, same
+from infra.drift.values import builtin, is_default, may_be_absent, same
 
-Sort = Literal["changed", "removed", "extra"]
 _TOLD_APART: Final = frozenset({"apiVersion", "kind", "status"})
 _BOOKS: Final = frozenset({"labels", "annotations"})
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One field that is not as declared.
-
-    Attributes:
-        path: where it is.
-        declared: what it should be; `ABSENT` for something extra.
-        observed: what it is; `ABSENT` for something removed.
-        sort: which of the three.
-        entry: the manager that wrote it last, or that may have removed it.
-        decidable: a dry run of applying the declaration says whether it is one.
-        doubtful: it looks like a default, and counts only where the dry run says otherwise.
-    """
-
-    path: Path
-    declared: Any
-    observed: Any
-    sort: Sort
-    entry: Entry | None = None
-    decidable: bool = True
-    doubtful: bool = False
-
-    @property
-    def changed(self) -> Changed | None:
-        """Who, when and how, for a finding."""
-        return self.entry.changed() if self.entry else None
 
 
 def differences(
@@ -81,26 +53,6 @@ def differences(
     return walk.found
 
 
-def confirmed(found: Iterable[Difference], answer: Mapping[str, Any] | None) -> list[Difference]:
-    """Those differences that applying the declaration would close, by the API server's own word.
-
-    Args:
-        answer: the object as a server-side-apply dry run returned it; None keeps all but the doubtful ones.
-    """
-    if answer is None:
-        return [each for each in found if not each.doubtful]
-    return [each for each in found if not (each.decidable and _stays(each, answer))]
-
-
-def _stays(difference: Difference, answer: Mapping[str, Any]) -> bool:
-    """Whether the API server would leave the field as it is."""
-    path = difference.path
-    if difference.sort == "extra" and path and not isinstance(path[-1], str):
-        there = follow(answer, path[:-1])
-        return isinstance(there, list) and any(identical(each, difference.observed) for each in there)
-    return identical(follow(answer, path), difference.observed)
-
-
 class _Walk:
     """One comparison under way."""
 
@@ -112,13 +64,13 @@ class _Walk:
 
     def object(self, declared: Mapping[str, Any], live: Mapping[str, Any]) -> None:
         """Compare whole objects, without what identifies them and what the server keeps."""
-        held = _Held(self._owners.persons)
+        held = Held(self._owners.persons)
         metadata, there = declared.get("metadata") or {}, live.get("metadata") or {}
         self._map(
             {key: value for key, value in metadata.items() if key not in SERVER_METADATA},
             {key: value for key, value in there.items() if key not in SERVER_METADATA},
             ("metadata",),
-            _below(held, "metadata"),
+            below(held, "metadata"),
         )
         skipped = _TOLD_APART | {"metadata"}
         if declared.get("aggregationRule"):
@@ -130,7 +82,7 @@ class _Walk:
             held,
         )
 
-    def _map(self, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: _Held) -> None:
+    def _map(self, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> None:
         noisy = bool(path) and path[-1] in _BOOKS
         for key, value in declared.items():
             if not (noisy and key in NOISE_KEYS):
@@ -139,7 +91,7 @@ class _Walk:
             if key not in declared and not (noisy and _books(key)):
                 self._extra(key, there, (*path, key), held)
 
-    def _declared(self, key: str, value: Any, there: Any, path: Path, held: _Held) -> None:
+    def _declared(self, key: str, value: Any, there: Any, path: Path, held: Held) -> None:
         if value is None:
             if there is not ABSENT:
                 self._extra(key, there, path, held)
@@ -147,9 +99,9 @@ class _Walk:
             if (len(path) > 1 and path[-2] in FREE_FORM) or not may_be_absent(key, value, self._builtin):
                 self._add(path, value, ABSENT, "removed")
         else:
-            self._value(value, there, path, _below(held, key))
+            self._value(value, there, path, below(held, key))
 
-    def _value(self, value: Any, there: Any, path: Path, held: _Held) -> None:
+    def _value(self, value: Any, there: Any, path: Path, held: Held) -> None:
         if isinstance(value, dict) and isinstance(there, dict):
             self._map(value, there, path, held)
         elif isinstance(value, list) and isinstance(there, list):
@@ -157,14 +109,14 @@ class _Walk:
         elif isinstance(value, dict | list) or isinstance(there, dict | list) or not same(value, there, path):
             self._add(path, value, there, "changed")
 
-    def _list(self, declared: list[Any], live: list[Any], path: Path, held: _Held) -> None:
+    def _list(self, declared: list[Any], live: list[Any], path: Path, held: Held) -> None:
         pairing, shared = self._pair(declared, live, path)
         if pairing is None:
             if declared != live:
                 self._add(path, declared, live, "changed")
             return
         for step, value, there in pairing.pairs:
-            self._value(value, there, (*path, step), _below(held, step) if shared else held.whole())
+            self._value(value, there, (*path, step), below(held, step) if shared else held.whole())
         for step, value in pairing.missing:
             self._add((*path, step), value, ABSENT, "removed")
         for step, there in pairing.extra:
@@ -192,31 +144,35 @@ class _Walk:
             return match_members(declared, live), shared
         return (align(declared, live) if len(declared) == len(live) else None), False
 
-    def _extra(self, key: str, there: Any, path: Path, held: _Held) -> None:
+    def _extra(self, key: str, there: Any, path: Path, held: Held) -> None:
         """A key that only the live object has."""
-        if there is None:
+        if there is None or key in RUNTIME_FIELDS.get(self._kind, ()):
             return
         if held.atomic:
             # A whole was written by a person, defaults included; only a dry run tells them apart.
             self._add(path, ABSENT, there, "extra", doubtful=not there or _default(path, there))
             return
-        below = _below(held, key)
-        if below.nodes or below.atomic:
-            self._persons(key, there, path, below)
+        beneath = below(held, key)
+        if beneath.nodes or beneath.atomic:
+            self._persons(key, there, path, beneath)
         elif self._owners.unclear:
-            self._nobodys(key, there, path, below)
+            self._nobodys(key, there, path, beneath)
 
-    def _persons(self, key: str, there: Any, path: Path, held: _Held) -> None:
+    def _persons(self, key: str, there: Any, path: Path, held: Held) -> None:
         """An extra key that a person owns, or that holds something a person owns."""
         owns_it = held.atomic or any("." in node for node in held.nodes)
         if isinstance(there, dict) and there and not held.atomic and (key in FREE_FORM or not owns_it):
             self._map({}, there, path, held)
         elif isinstance(there, list) and there and not held.atomic:
             self._list([], there, path, held)
-        elif not _default(path, there):
+        elif not _default(path, there) and not self._shared(there, path):
             self._add(path, ABSENT, there, "extra", decidable=False)
 
-    def _nobodys(self, key: str, there: Any, path: Path, held: _Held) -> None:
+    def _shared(self, there: Any, path: Path) -> bool:
+        """Whether a value is also ours or a controller's: who changes one takes it from everybody else."""
+        return not isinstance(there, dict | list) and self._owners.trusted(path)
+
+    def _nobodys(self, key: str, there: Any, path: Path, held: Held) -> None:
         """An extra key of which nobody knows who wrote it."""
         if isinstance(there, dict) and (key in FREE_FORM or key in ("metadata", "template", "spec")):
             self._map({}, there, path, held)
@@ -231,11 +187,16 @@ class _Walk:
             return True
         return path[-2] in ASSIGNED or key in CONTROLLER_KEYS or self._owners.trusted(path)
 
-    def _extra_item(self, there: Any, path: Path, held: _Held) -> None:
+    def _extra_item(self, there: Any, path: Path, held: Held) -> None:
         """An item that only the live object has, in a list whose items have owners of their own."""
-        below = _below(held, path[-1])
-        persons = held.atomic or below.nodes or below.atomic
+        beneath = below(held, path[-1])
+        persons = held.atomic or beneath.nodes or beneath.atomic
         if _clusters(path[-1]):
+            return
+        if persons and self._owners.trusted(path):
+            # Injected for us, and edited by a person: only the edit is a person's.
+            if isinstance(there, dict):
+                self._map({}, there, path, beneath)
             return
         if persons or (self._owners.unclear and path[-2] not in CONTROLLER_LISTS and not self._owners.trusted(path)):
             self._add(path, ABSENT, there, "extra", decidable=False)
@@ -254,7 +215,7 @@ class _Walk:
             return
         if sort == "extra" and self._owners.may_override(path):
             return
-        entry = self._owners.last_person() if sort == "removed" else self._owners.last(path)
+        entry = self._owners.last_person() if sort == "removed" else self._owners.last_other(path)
         self.found.append(Difference(path, declared, observed, sort, entry, decidable, doubtful))
 
 
@@ -275,30 +236,3 @@ def _books(key: str) -> bool:
 def _clusters(step: Step) -> bool:
     """Whether a member of a set is a finalizer of the cluster's own."""
     return isinstance(step, Member) and isinstance(step.value, str) and step.value.startswith(CONTROLLER_FINALIZERS)
-
-
-@dataclass(frozen=True)
-class _Held:
-    """What persons own at one place: parts of it, or, `atomic`, a whole that holds it."""
-
-    nodes: tuple[Fields, ...] = ()
-    atomic: bool = False
-
-    def whole(self) -> _Held:
-        """Inside a list that is owned as one."""
-        return _ATOMIC if self.atomic else _NOTHING
-
-
-_NOTHING: Final = _Held()
-_ATOMIC: Final = _Held(atomic=True)
-
-
-def _below(held: _Held, step: Step) -> _Held:
-    """What persons own one step further down."""
-    if held.atomic:
-        return held
-    if not held.nodes:
-        return _NOTHING
-    name = element(step)
-    nodes = tuple(node[name] for node in held.nodes if name in node)
-    return _Held(nodes, atomic=any(not node for node in nodes)) if nodes else _NOTHING

@@ -26,7 +26,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from infra.drift.differences import Difference, confirmed, differences
+from infra.drift.difference import Difference, confirmed
+from infra.drift.differences import differences
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.ignoring import IgnoreRule, Ignores, Pointer, without
 from infra.drift.memory import Memory, declaration_hash

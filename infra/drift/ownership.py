@@ -136,6 +136,11 @@ class Owners:
         chosen = persons or owners
         return chosen[-1] if chosen else None
 
+    def last_other(self, path: Path) -> Entry | None:
+        """Who wrote `path` last, unless we did: what is not as we wrote it, somebody left without a trace."""
+        entry = self.last(path)
+        return None if entry is None or entry.trust is Trust.OURS else entry
+
     def last_person(self) -> Entry | None:
         """The person who wrote the object last: the best guess at who took something away, for that leaves no trace."""
         persons = [entry for entry in self.entries if entry.trust is Trust.PERSON and entry.subresource != "status"]

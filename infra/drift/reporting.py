@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from infra.drift.differences import Difference
+from infra.drift.difference import Difference
 from infra.drift.findings import Finding, PlaneName, Severity
 from infra.drift.paths import ABSENT, Path, render
 from infra.drift.severity import severity

@@ -7,7 +7,7 @@ that serves the pod templates inside custom resources as well, and no name needs
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 BUILTIN_GROUPS: Final = frozenset({"", "apps", "autoscaling", "batch", "policy", "extensions"})
 """API groups without a dot; every other built-in one ends in `.k8s.io`."""
@@ -230,6 +230,11 @@ CONTROLLER_KEYS: Final = frozenset({"controller-uid", "job-name", "kubernetes.io
 CONTROLLER_FINALIZERS: Final = ("kubernetes", "service.kubernetes.io/", "foregroundDeletion", "orphan")
 """Beginnings of the finalizers of the cluster's own protocols."""
 
+RUNTIME_FIELDS: Final[dict[str, frozenset[str]]] = {
+    "Lease": frozenset({"acquireTime", "holderIdentity", "leaseDurationSeconds", "leaseTransitions", "renewTime"}),
+}
+"""Fields, by kind, that whatever program uses the object writes all the time, where they are not declared."""
+
 CONTROLLER_LISTS: Final = frozenset({"conditions", "ownerReferences", "secrets"})
 """Keyed lists that controllers write: a ServiceAccount's tokens before Kubernetes 1.24, owners."""
 
@@ -241,97 +246,3 @@ DEFAULTED_MAPS: Final = frozenset({"default", "defaultRequest"})
 
 LABELS_FROM_TEMPLATE: Final = frozenset({"ReplicationController"})
 """Kinds that get their template's labels, and a selector of them, where they have none."""
-
-ANY: Final = object()
-"""Allotted by the API server: no value says that a person chose it."""
-
-DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
-    "allocateLoadBalancerNodePorts": (True,),
-    "allowVolumeExpansion": (False,),
-    "apiGroup": ("", "rbac.authorization.k8s.io"),
-    "apiVersion": ("v1",),
-    "attachRequired": (True,),
-    "backoffLimit": (6,),
-    "caBundle": ("",),
-    "clusterIP": (ANY,),
-    "clusterIPs": (ANY,),
-    "completionMode": ("NonIndexed",),
-    "completions": (1,),
-    "concurrencyPolicy": ("Allow",),
-    "conversion": ({"strategy": "None"},),
-    "defaultMode": (420,),
-    "deprecatedServiceAccount": (ANY,),
-    "divisor": ("0", "1"),
-    "dnsPolicy": ("ClusterFirst",),
-    "enableServiceLinks": (True,),
-    "externalTrafficPolicy": ("Cluster",),
-    "failedJobsHistoryLimit": (1,),
-    "failurePolicy": ("Fail",),
-    "failureThreshold": (3,),
-    "finalizers": (["kubernetes.io/pvc-protection"], ["kubernetes.io/pv-protection"], ["kubernetes"]),
-    "fsGroupPolicy": ("ReadWriteOnceWithFSType",),
-    "imagePullPolicy": ("Always", "IfNotPresent"),
-    "initialDelaySeconds": (0,),
-    "internalTrafficPolicy": ("Cluster",),
-    "ipFamilies": (ANY,),
-    "ipFamilyPolicy": ("SingleStack",),
-    "kind": ("PersistentVolumeClaim",),
-    "listKind": (ANY,),
-    "matchPolicy": ("Equivalent",),
-    "namespaceSelector": ({},),
-    "nodeAffinityPolicy": ("Honor",),
-    "nodeTaintsPolicy": ("Ignore",),
-    "objectSelector": ({},),
-    "parallelism": (1,),
-    "pathType": ("ImplementationSpecific",),
-    "periodSeconds": (10,),
-    "persistentVolumeReclaimPolicy": ("Retain",),
-    "podInfoOnMount": (False,),
-    "podManagementPolicy": ("OrderedReady",),
-    "podReplacementPolicy": ("TerminatingOrFailed",),
-    "policyTypes": (ANY,),
-    "preemptionPolicy": ("PreemptLowerPriority",),
-    "progressDeadlineSeconds": (600,),
-    "protocol": ("TCP",),
-    "reclaimPolicy": ("Delete",),
-    "reinvocationPolicy": ("Never",),
-    "replicas": (1,),
-    "requiresRepublish": (False,),
-    "resources": ({},),
-    "restartPolicy": ("Always",),
-    "revisionHistoryLimit": (10,),
-    "rollingUpdate": ({"maxSurge": "25%", "maxUnavailable": "25%"}, {"maxSurge": 0, "maxUnavailable": 1},
-                      {"maxUnavailable": 1}, {"partition": 0}),
-    "schedulerName": ("default-scheduler",),
-    "scheme": ("HTTP",),
-    "scope": ("*",),
-    "seLinuxMount": (False,),
-    "securityContext": ({},),
-    "service": ({"port": 443},),
-    "serviceAccount": (ANY,),
-    "sessionAffinity": ("None",),
-    "sessionAffinityConfig": ({"clientIP": {"timeoutSeconds": 10800}},),
-    "singular": (ANY,),
-    "stabilizationWindowSeconds": (0, 300),
-    "status": (ANY,),
-    "storageCapacity": (False,),
-    "storageClassName": (ANY,),
-    "strategy": ({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}, "None"),
-    "successThreshold": (1,),
-    "successfulJobsHistoryLimit": (3,),
-    "suspend": (False,),
-    "terminationGracePeriodSeconds": (30,),
-    "terminationMessagePath": ("/dev/termination-log",),
-    "terminationMessagePolicy": ("File",),
-    "timeoutSeconds": (1, 10, 10800),
-    "type": ("ClusterIP", "Opaque", "RollingUpdate", ""),
-    "updateStrategy": ({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
-                       {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}),
-    "volumeBindingMode": ("Immediate",),
-    "volumeLifecycleModes": (["Persistent"],),
-    "volumeMode": ("Filesystem",),
-    "volumeName": (ANY,),
-    "whenDeleted": ("Retain",),
-    "whenScaled": ("Retain",),
-}  # fmt: skip
-"""What the API server puts where nothing is declared, for the fields of which nobody can say who put it there."""

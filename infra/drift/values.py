@@ -8,8 +8,9 @@ from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
+from infra.drift.defaults import ANY, DEFAULTS
 from infra.drift.paths import Path
-from infra.drift.tables import ANY, BUILTIN_GROUPS, DEFAULTS, FREE_FORM, KEPT_ZEROS, QUANTITIES, QUANTITY_MAPS
+from infra.drift.tables import BUILTIN_GROUPS, FREE_FORM, KEPT_ZEROS, QUANTITIES, QUANTITY_MAPS
 
 
 def builtin(api_version: str) -> bool:

@@ -64,5 +64,5 @@ def book(manager: str, fields: Mapping[str, Any], *, time: str = LATER, **more: 
 def written(item: Object, *entries: Object) -> Object:
     """An object as the API server has it, with these managedFields after helm's."""
     metadata = {"creationTimestamp": BORN, "uid": "u", "resourceVersion": "1", **item["metadata"]}
-    helm = book("helm", {"f:spec": {}}, time=BORN)
+    helm = book("helm", {"f:metadata": {"f:labels": {"f:app": {}}}}, time=BORN)
     return {**item, "metadata": {**metadata, "managedFields": [helm, *entries]}}

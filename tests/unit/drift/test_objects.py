@@ -303,6 +303,37 @@ def test_defaults_of_who_created_the_object_are_none_of_our_business() -> None:
     assert paths(compare(DEPLOYMENT, live)) == [".metadata.labels.by"]
 
 
+def test_what_nobody_else_owns_is_not_laid_at_ours() -> None:
+    """Before 1.22, scaling left helm the owner of the replicas."""
+    live = written(changed(DEPLOYMENT, "spec", "replicas", to=5))
+    live["metadata"]["managedFields"][0]["fieldsV1"] = {"f:spec": {"f:replicas": {}}}
+    (finding,) = compare(DEPLOYMENT, live)
+    assert (finding.path, finding.changed) == (".spec.replicas", None)
+
+
+def test_what_a_person_has_in_common_with_us_is_no_change() -> None:
+    """`kubectl apply --server-side` of a whole object owns its defaults as well, and changes none."""
+    live = changed(DEPLOYMENT, *POD, "schedulerName", to="ours")
+    ours = written(live, book("kubectl", in_pod({"f:schedulerName": {}}), operation="Apply"))
+    assert paths(compare(DEPLOYMENT, ours)) == [".spec.template.spec.schedulerName"]
+    ours["metadata"]["managedFields"][0]["fieldsV1"] = in_pod({"f:schedulerName": {}})
+    assert compare(DEPLOYMENT, ours) == []
+
+
+def test_an_edit_of_an_injected_container_is_the_edit_alone() -> None:
+    live = changed(DEPLOYMENT, *POD, "containers", to=[CONTAINER, {"name": "proxy", "image": "mine"}])
+    live = written(live, book("kubectl-edit", in_pod({"f:containers": {'k:{"name":"proxy"}': {"f:image": {}}}})))
+    live["metadata"]["managedFields"][0]["fieldsV1"] = in_pod({"f:containers": {'k:{"name":"proxy"}': {".": {}}}})
+    assert paths(compare(DEPLOYMENT, live)) == [".spec.template.spec.containers[name=proxy].image"]
+
+
+def test_a_leader_may_hold_its_lease() -> None:
+    item = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l", "namespace": "dev"}}
+    live = {**item, "spec": {"holderIdentity": "web-1", "leaseTransitions": 3}}
+    by = book("web", {"f:spec": {"f:holderIdentity": {}, "f:leaseTransitions": {}}})
+    assert compare(item, written(live, by)) == []
+
+
 def test_other_programs_can_be_trusted() -> None:
     live = written(changed(CONFIG, "data", "b", to="2"), book("rook", {"f:data": {"f:b": {}}}))
     there = {key_of(CONFIG): live}
