@@ -45,7 +45,7 @@ class Severity(StrEnum):
     CONFIG = "config"
     """Something works otherwise than declared."""
     SECURITY = "security"
-    """Who may do what, what is trusted, what is open: RBAC, webhooks, credentials, certificates, what nobody declared."""
+    """Who may do what, what is trusted, what is open: RBAC, webhooks, certificates, what nobody declared."""
     DESTRUCTIVE = "destructive"
     """Something declared is gone, or closing the gap would replace it."""
 
