@@ -19,6 +19,7 @@ from infra.clients.secrets import SecretStore
 from infra.clients.tls import TlsClient
 from infra.clients.waiting import wait_until
 from infra.ledger import Journal
+from infra.planes.live import LiveObjects
 from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.terraform.runner import Terraform
@@ -39,6 +40,7 @@ class Clients:
         journal: Journal,
         openstack: OpenStackClient,
         stack: AsyncExitStack,
+        read_only: bool = False,
     ) -> None:
         self.settings = settings
         self.catalog = catalog
@@ -54,9 +56,11 @@ class Clients:
         self.git = GitClient(settings)
         self.secrets = SecretStore(settings.secrets_dir)
         self._stack = stack
+        self._read_only = read_only
         self._kubeconfigs: Kubeconfigs | None = None
         self._kubernetes: KubernetesClient | None = None
         self._helm: HelmClient | None = None
+        self._live: LiveObjects | None = None
 
     @property
     def connected(self) -> bool:
@@ -92,8 +96,17 @@ class Clients:
         if self._kubeconfigs is None:
             self._kubeconfigs = await self._stack.enter_async_context(Kubeconfigs(self.openstack))
         kubeconfig = await self._kubeconfigs.of(cluster)
-        self._helm = await self._stack.enter_async_context(HelmClient(kubeconfig, self.settings))
-        self._kubernetes = await self._stack.enter_async_context(KubernetesClient(kubeconfig, self.settings))
+        kubernetes = KubernetesClient(kubeconfig, self.settings, read_only=self._read_only)
+        self._kubernetes = await self._stack.enter_async_context(kubernetes)
+        helm = HelmClient(kubeconfig, self.settings, kubernetes=kubernetes)
+        self._helm = await self._stack.enter_async_context(helm)
+
+    @property
+    def live(self) -> LiveObjects:
+        """What is in the cluster, read once per look; only after `connect`."""
+        if self._live is None:
+            self._live = LiveObjects(self.kubernetes, self.helm)
+        return self._live
 
     async def until(self, probe: Callable[[], Awaitable[T]], *, describe: str) -> T:
         """Ask a readiness probe until it holds, as long and as often as the settings say; see `wait_until`."""
@@ -103,16 +116,26 @@ class Clients:
 
     def disconnect(self) -> None:
         """Forget the cluster's clients: it does not answer."""
-        self._kubernetes = self._helm = None
+        self._kubernetes = self._helm = self._live = None
 
 
 @asynccontextmanager
 async def open_clients(
-    environment: Environment, *, settings: Settings, catalog: Catalog, journal: Journal
+    environment: Environment, *, settings: Settings, catalog: Catalog, journal: Journal, read_only: bool = False
 ) -> AsyncIterator[Clients]:
-    """The clients of one run over one environment; closed, and their credentials removed, at its end."""
+    """The clients of one run over one environment; closed, and their credentials removed, at its end.
+
+    Args:
+        read_only: refuse whatever is not a read (or a dry run), before it is sent.
+    """
     async with AsyncExitStack() as stack:
         openstack = await stack.enter_async_context(OpenStackClient(environment.spec.cloud, settings))
         yield Clients(
-            environment, settings=settings, catalog=catalog, journal=journal, openstack=openstack, stack=stack
+            environment,
+            settings=settings,
+            catalog=catalog,
+            journal=journal,
+            openstack=openstack,
+            stack=stack,
+            read_only=read_only,
         )

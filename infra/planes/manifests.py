@@ -7,7 +7,7 @@ from typing import Any
 
 from infra.clients.kubernetes import KubernetesClient
 from infra.drift.compare import subset_differences
-from infra.drift.findings import Finding, PlaneName
+from infra.drift.findings import Finding, PlaneName, Severity
 from infra.ledger import Journal
 
 Manifest = Mapping[str, Any]
@@ -43,10 +43,10 @@ def compare(
         where = address(manifest)
         there = live.get(where)
         if there is None:
-            findings.append(Finding(plane=plane, address=where, sentence=f"{where} is not there."))
+            findings.append(_gone(plane, where, "is not there"))
             continue
         if there.get("metadata", {}).get("deletionTimestamp"):
-            findings.append(Finding(plane=plane, address=where, sentence=f"{where} is being deleted."))
+            findings.append(_gone(plane, where, "is being deleted"))
             continue
         findings += [
             Finding(
@@ -60,6 +60,10 @@ def compare(
             for difference in subset_differences(dict(manifest), dict(there))
         ]
     return findings
+
+
+def _gone(plane: PlaneName, where: str, how: str) -> Finding:
+    return Finding(plane=plane, address=where, sentence=f"{where} {how}.", severity=Severity.DESTRUCTIVE)
 
 
 async def apply(

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.catalog import Release, crds_of, fetch
-from infra.clients.errors import NotYet
+from infra.catalog.models import Ignore
+from infra.clients.errors import NotYet, PlumblineError
 from infra.clients.helm import HelmRelease
 from infra.clients.helm_chart import ChartFile, read_chart, same
-from infra.drift.findings import Finding, PlaneName
+from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import credentials, manifests
 from infra.planes.clients import Clients
 from infra.planes.credentials import Credential
+from infra.planes.looking import Looked, blind_spot, look_at
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,45 @@ def compare(plane: PlaneName, observed: list[Observed]) -> list[Finding]:
     findings = []
     for item in observed:
         for secret, said in item.secrets:
-            findings.append(Finding(plane=plane, address=secret.address, sentence=said))
+            findings += credentials.findings(plane, secret, said)
         sentence = _difference(item)
         if sentence is not None:
-            findings.append(Finding(plane=plane, address=address(item.wanted), sentence=sentence))
+            severity = Severity.DESTRUCTIVE if item.deployed is None else Severity.CONFIG
+            where = address(item.wanted)
+            findings.append(Finding(plane=plane, address=where, sentence=sentence, severity=severity))
     return findings
+
+
+async def look(plane: PlaneName, wanted: tuple[Release, ...], clients: Clients) -> Looked:
+    """Each release deployed as declared, and every object of it as its stored manifest says.
+
+    The stored manifest and no other: a chart that is rendered again draws new passwords.
+    """
+    return Looked.together([part for release in wanted for part in await _look(plane, release, clients)])
+
+
+async def _look(plane: PlaneName, wanted: Release, clients: Clients) -> list[Looked]:
+    where = address(wanted)
+    try:
+        deployed = await clients.live.release(wanted.name, wanted.namespace)
+    except PlumblineError as error:
+        return [Looked(blind_spots=(blind_spot(plane, where, error),))]
+    parts = [await look_at(plane, f"chart and Secrets of {where}", _record(plane, wanted, deployed, clients))]
+    if deployed is not None:
+        ignores = clients.catalog.addon(wanted.addon).ignore
+        objects = await look_at(plane, f"manifest of {where}", _objects(plane, deployed, ignores, clients))
+        parts.append(objects)
+    return parts
+
+
+async def _record(plane: PlaneName, wanted: Release, deployed: HelmRelease | None, clients: Clients) -> list[Finding]:
+    path = await fetch(wanted, charts_folder(clients), settings=clients.settings)
+    secrets = tuple([item async for item in _secrets(wanted, clients)])
+    return compare(plane, [Observed(wanted, read_chart(path), deployed, secrets)])
+
+
+async def _objects(plane: PlaneName, deployed: HelmRelease, ignores: tuple[Ignore, ...], clients: Clients) -> Looked:
+    return await clients.live.look(plane, deployed.objects(), namespace=deployed.namespace, ignores=ignores)
 
 
 def _difference(item: Observed) -> str | None:
