@@ -142,10 +142,11 @@ def main() -> int:
     try:
         Up(console).run()
     except PlumblineError as error:
-        Console(stderr=True, highlight=False).print(f"[red]{error.summary}[/red]")
+        errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        errors.print(error.summary, style="red")
         for line in (error.detail, error.hint):
             if line:
-                Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
+                errors.print(line)
         return 1
     return 0
 

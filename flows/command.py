@@ -1,7 +1,4 @@
-"""A flow as a command: the same flow in the foreground, in a terminal or a CI job.
-
-Exit status: 0 done or in step, 2 drift found or approval needed, 1 failed.
-"""
+"""A flow as a command: the same flow in the foreground, in a terminal or a CI job."""
 
 from __future__ import annotations
 
@@ -22,6 +19,10 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from infra.clients.errors import Failed, PlumblineError
+
+EXIT_STATUS = (
+    "Exit status: 0 done or in step, 2 drift found (or not everything could be looked at) or approval needed, 1 failed."
+)
 
 
 def main(flow: Flow[..., Any], arguments: Sequence[str] | None = None) -> None:
@@ -54,7 +55,7 @@ def _run(flow: Flow[..., Any], parameters: dict[str, Any], *, as_json: bool) -> 
         print(result.model_dump_json())
     elif not as_json:
         console.print(getattr(result, "sentence", lambda: str(result))())
-    return 0
+    return int(getattr(result, "exit_status", 0))
 
 
 def _failed(error: PlumblineError, console: Console, *, as_json: bool) -> int:
@@ -72,7 +73,7 @@ def _parser(flow: Flow[..., Any]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m {flow.fn.__module__ if flow.fn.__module__ != '__main__' else _module(flow)}",
         description=(inspect.getdoc(flow.fn) or "").split("\n\nArgs:")[0],
-        epilog="Exit status: 0 done or in step, 2 drift found or approval needed, 1 failed.",
+        epilog=EXIT_STATUS,
     )
     for name, schema in described.items():
         positional = name == "name"

@@ -64,6 +64,11 @@ class Verdict(Frozen):
         )
 
     @property
+    def exit_status(self) -> int:
+        """Of a command: 0 in step and everything looked at, else 2."""
+        return 0 if self.state is PlaneState.IN_STEP and not self.blind_spots and self.stale is None else 2
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """Every finding that no waiver covers."""
         return tuple(finding for plane in self.planes for finding in plane.findings)

@@ -35,7 +35,6 @@ def waived(**change: Any) -> dict[str, Any]:
     return {"spec.policy.drift.waivers": [WAIVER | change]}
 
 
-
 # change: path in the document -> value (GONE removes it); then the problem's path, a part of its reason, of its right
 CASES: list[tuple[dict[str, Any], str, str, str]] = [
     # the frame

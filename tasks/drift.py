@@ -1,0 +1,88 @@
+"""Steps of a check: a look at each plane, side by side, and its report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+
+from infra.clients.errors import NotFound, PlumblineError, Unforeseen, explained
+from infra.clients.private import write_private
+from infra.drift import verdict_report
+from infra.drift.findings import PlaneName, PlaneVerdict
+from infra.drift.verdict import Verdict
+from infra.planes import addons, certificates, delivery, dns, runners, storage
+from infra.planes.clients import Clients
+from infra.planes.looking import Looked, blind_spot
+from infra.spec.models import Environment
+from infra.spec.names import cluster_name
+from tasks.step import After, step
+
+LOOKS: Mapping[PlaneName, Callable[[Environment, Clients], Awaitable[Looked]]] = {
+    PlaneName.STORAGE: storage.look,
+    PlaneName.ADDONS: addons.look,
+    PlaneName.DNS: dns.look,
+    PlaneName.CERTIFICATES: certificates.look,
+    PlaneName.DELIVERY: delivery.look,
+    PlaneName.RUNNERS: runners.look,
+}
+"""How each plane is looked at."""
+
+
+PATIENCE = 120.0
+"""Seconds a plane may take to be looked at; a check is due again every few minutes."""
+log = logging.getLogger(f"infra.{__name__}")
+
+
+@step("reach the cluster to look", timeout=120, retries=0)
+async def reach_for_looking(environment: Environment, clients: Clients) -> str | None:
+    """Connect to the cluster's API; says why where it cannot, since a check goes on without."""
+    try:
+        await clients.connect(cluster_name(environment))
+    except PlumblineError as error:
+        return str(error)
+    return None
+
+
+@step("look at {plane}", timeout=2 * PATIENCE, retries=0)
+async def look_at_plane(
+    plane: PlaneName, environment: Environment, clients: Clients, unreachable: str | None, after: After = ()
+) -> PlaneVerdict:
+    """Look at one plane without changing anything.
+
+    What keeps it from looking makes the verdict unknown, never the run a failure: the other planes' still count. It is
+    not tried again beyond the clients' own short retries, since the next check comes anyway.
+    """
+    looked_at, began = datetime.now(UTC), time.monotonic()
+    try:
+        if unreachable is not None and plane is not PlaneName.CLUSTER:
+            raise NotFound("The cluster cannot be reached.", detail=unreachable)
+        with explained():
+            async with asyncio.timeout(PATIENCE):
+                seen = await LOOKS[plane](environment, clients)
+    except PlumblineError as error:
+        if isinstance(error, Unforeseen):
+            log.exception("%s", plane)
+        seen = Looked(blind_spots=(blind_spot(plane, plane, error),))
+    return PlaneVerdict.of(
+        plane, seen.findings, seen.blind_spots, looked_at=looked_at, seconds=round(time.monotonic() - began, 3)
+    )
+
+
+@step("report", timeout=60)
+async def publish_verdict(verdict: Verdict, folder: Path) -> None:
+    """Publish a verdict for people (Markdown), for tables, and as a JSON document.
+
+    Args:
+        folder: where `<environment>.json` is written, for whoever reads verdicts without asking Prefect.
+    """
+    key = f"drift-{verdict.environment}"
+    await acreate_markdown_artifact(verdict_report.markdown(verdict), key=key, description=verdict.sentence())
+    rows = verdict_report.rows(verdict)
+    await acreate_table_artifact(rows, key=f"{key}-findings", description=f"Findings of {verdict.environment}")
+    await asyncio.to_thread(write_private, folder / f"{verdict.environment}.json", verdict.model_dump_json(indent=2))
