@@ -46,7 +46,7 @@ class CheckSummary:
     waived: int
     blind_spots: int
     stale: str | None
-    """Why what it compared with may not be git's newest, where that is so."""
+    """Why it must not be trusted, where that is so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.orm import Session
 
-from infra.drift.findings import Finding, PlaneState
+from infra.drift.findings import Finding
 from infra.ledger import looks
 from infra.ledger.looks import Check, Look
 from infra.ledger.store import LOCK_KEY
@@ -113,7 +113,7 @@ class _Recording:
         for planes in self.session.scalars(query):
             for plane, said in planes.items():
                 looked_at = datetime.fromisoformat(said["looked_at"])
-                if said["state"] != PlaneState.UNKNOWN:
+                if said["complete"] or said["findings"]:
                     newest[plane] = max(looked_at, newest.get(plane, looked_at))
         return [
             look

@@ -46,9 +46,9 @@ class DriftLedger:
             seconds: how long it took.
             declared_interval: how often git says to look.
             due: when it was to begin; where that is not given, `declared_interval` after the check before it.
-            stale: why `commit` may not be git's newest, where that is so.
+            stale: why the check must not be trusted, where that is so; it clears nothing then.
         """
-        looks = looks_of(verdicts)
+        looks = looks_of(verdicts, stale=stale is not None)
         began = utc(began)
         ended = max([began + timedelta(seconds=seconds), *(look.ended for look in looks)])
         check = Check(

@@ -4,6 +4,7 @@ The rules of what a look may say:
 
 - What was not looked at is neither in step nor drifted: an unknown plane, or one with blind spots, clears nothing.
 - What is seen is seen, also where the rest of the plane could not be looked at.
+- A stale check, one that missed what it had itself made different, clears nothing either.
 - A look that began before another that is already known says nothing any more.
 """
 
@@ -36,11 +37,12 @@ class Look:
     seen: dict[str, tuple[Finding, bool]] = field(default_factory=dict)
     """By digest of their place: the finding, and whether a waiver covers it."""
     blind_spots: list[BlindSpot] = field(default_factory=list)
+    stale: bool = False
 
     @property
     def complete(self) -> bool:
         """Whether what it did not see is not there."""
-        return self.state is not PlaneState.UNKNOWN and not self.blind_spots
+        return self.state is not PlaneState.UNKNOWN and not self.blind_spots and not self.stale
 
     def as_json(self) -> dict[str, Any]:
         """What is kept of it with its check."""
@@ -84,13 +86,13 @@ class Check:
         return next(s for s in (PlaneState.DRIFTED, PlaneState.UNKNOWN, PlaneState.IN_STEP) if s in states)
 
 
-def looks_of(verdicts: Sequence[PlaneVerdict]) -> list[Look]:
+def looks_of(verdicts: Sequence[PlaneVerdict], *, stale: bool = False) -> list[Look]:
     """One look per plane; where a plane was looked at in parts, it is as old and as blind as its parts together."""
     looks: dict[PlaneName, Look] = {}
     for verdict in verdicts:
         began = utc(verdict.looked_at)
         ended = began + timedelta(seconds=verdict.seconds)
-        look = looks.setdefault(verdict.plane, Look(verdict.plane, verdict.state, began, ended))
+        look = looks.setdefault(verdict.plane, Look(verdict.plane, verdict.state, began, ended, stale=stale))
         look.looked_at, look.ended = min(look.looked_at, began), max(look.ended, ended)
         if verdict.state is PlaneState.DRIFTED or look.state is PlaneState.IN_STEP:
             look.state = verdict.state

@@ -138,6 +138,14 @@ async def test_a_plane_looked_at_in_part_clears_nothing_and_keeps_what_it_saw(le
     assert addresses((await check(ledger, 30, drift("ConfigMap/c"))).cleared) == ["ConfigMap/a", "ConfigMap/b"]
 
 
+async def test_a_stale_check_finds_but_clears_nothing(light: Ledger) -> None:
+    await check(light, 0, drift("ConfigMap/a"))
+    said = look(PlaneName.ADDONS, at(15), drift("ConfigMap/b"))
+    changes = await record(light, 15, said, stale="It missed the canary.")
+    assert (addresses(changes.found), changes.cleared) == (["ConfigMap/b"], ())
+    assert addresses(changes.unconfirmed) == ["ConfigMap/a"]
+
+
 async def test_the_same_check_recorded_again_changes_nothing_and_answers_the_same(ledger: Ledger) -> None:
     await check(ledger, 0, drift("ConfigMap/a"), drift("ConfigMap/b"))
     first = await check(ledger, 15, drift("ConfigMap/b"), drift("ConfigMap/c"), waived=[drift("ConfigMap/d")])
@@ -272,9 +280,9 @@ async def test_intervals_latency_and_duration(ledger: Ledger) -> None:
         (None, None, 5),
     ]
     assert {c.declared_seconds for c in known} == {900}
-    punctual = await record(ledger, 40, due=at(39.5), declared_interval=None, stale="The repository did not answer.")
+    punctual = await record(ledger, 40, due=at(39.5), declared_interval=None, stale="It missed the canary.")
     assert (punctual.check.summary.latency_seconds, punctual.check.summary.declared_seconds) == (30, None)
-    assert punctual.check.summary.stale == "The repository did not answer."
+    assert punctual.check.summary.stale == "It missed the canary."
     early = await check(ledger, 41)
     assert early.check.summary.latency_seconds == 0, "started by hand before it was due"
 
