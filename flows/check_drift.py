@@ -9,11 +9,12 @@ from prefect import flow
 
 from flows import logs
 from flows.cancelling import cancelled_by_sigterm
-from flows.checking import check
+from flows.checking import check, failing_loudly
 from flows.parameters import Commit, EnvironmentName
 from infra.catalog import Catalog
 from infra.clients.errors import explained
 from infra.drift.verdict import Verdict
+from infra.ledger import Ledger
 from infra.settings import get_settings
 from tasks.declaration import load_environment
 
@@ -31,8 +32,9 @@ async def check_drift(name: EnvironmentName, commit: Commit = None) -> Verdict:
     logs.set_up()
     with cancelled_by_sigterm(), explained():
         settings, catalog = get_settings(), Catalog.load()
-        loaded = await load_environment(name, commit, settings, frozenset(catalog))
-        return await check(loaded, settings, catalog)
+        async with Ledger.open(settings) as ledger, failing_loudly(name, ledger, settings):
+            loaded = await load_environment(name, commit, settings, frozenset(catalog))
+            return await check(loaded, settings, catalog, ledger)
 
 
 if __name__ == "__main__":
