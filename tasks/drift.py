@@ -14,6 +14,7 @@ from infra.clients.errors import NotFound, PlumblineError, Unforeseen, explained
 from infra.clients.private import write_private
 from infra.drift import verdict_report
 from infra.drift.findings import PlaneName, PlaneVerdict
+from infra.drift.fleet import FleetVerdict
 from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
 from infra.planes import addons, certificates, delivery, dns, runners, storage
@@ -88,3 +89,10 @@ async def publish_verdict(verdict: Verdict, changes: Changes, settings: Settings
     path = settings.state_dir / VERDICTS / f"{verdict.environment}.json"
     await asyncio.to_thread(write_private, path, verdict.model_dump_json(indent=2))
     await announce(verdict, changes, settings.notify)
+
+
+@step("fleet report", timeout=60)
+async def publish_fleet(verdict: FleetVerdict) -> None:
+    """Publish a fleet's verdict for people (Markdown) and as a table."""
+    await acreate_markdown_artifact(verdict.markdown(), key="drift-fleet", description=verdict.sentence())
+    await acreate_table_artifact(verdict.rows(), key="drift-fleet-environments", description=verdict.sentence())
