@@ -31,3 +31,4 @@ EnvironmentName = Annotated[
 ]
 Commit = Annotated[str | None, Field(pattern=r"^[0-9a-f]{7,40}$"), _saying(check_commit)]
 Confirmation = Annotated[str, Field(min_length=1, max_length=30, examples=["dev"])]
+Days = Annotated[int, Field(ge=1, le=366)]

@@ -1,6 +1,6 @@
 """The drift history drawn: open findings over time by severity, and under them when was looked.
 
-Drawn as SVG without a background, in colours that can be read on light and on dark pages; the same report gives the
+Drawn as SVG on paper of its own, so that it can be read on light and on dark pages alike; the same report gives the
 same bytes.
 """
 
@@ -16,20 +16,15 @@ from infra.drift.report import DriftReport
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK = "#757b85"
-"""Text and axes: a grey with a contrast of about 4 to 1 on white and on Prefect's dark page alike."""
+INK, PAPER = "#3d4450", "#fbfbfc"
 COLOURS = {
     Severity.DESTRUCTIVE: "#d62f4b",
     Severity.SECURITY: "#ee8a1d",
     Severity.CONFIG: "#2f86d1",
-    Severity.COSMETIC: "#8fb8d8",
+    Severity.COSMETIC: "#9cc3e0",
 }
-MARKS = {
-    PlaneState.IN_STEP: ("#2f9e5f", "|"),
-    PlaneState.DRIFTED: ("#d62f4b", "v"),
-    PlaneState.UNKNOWN: (INK, "x"),
-}
-"""Colour and shape, so that they can be told apart without colours."""
+MARKS = {PlaneState.IN_STEP: "#2f9e5f", PlaneState.UNKNOWN: "#8a909a", PlaneState.DRIFTED: "#d62f4b"}
+"""One lane each, from below, so that they can be told apart without colours."""
 FORMATS = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
 """Of ticks at years, months, days, hours, minutes and seconds."""
 ZEROS = ["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
@@ -51,16 +46,18 @@ def svg(report: DriftReport) -> str:
     # Half a second and 60 MB that only those who draw shall pay for.
     from matplotlib import style  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415
 
     # Whatever the machine's own matplotlibrc says.
     with style.context(["default", STYLE]):
-        figure = Figure(figsize=(10, 4), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[8, 1])
+        figure = Figure(figsize=(9, 4), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         _levels(above, report)
         _marks(below, report)
-        figure.suptitle(_title(report), x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.align_ylabels([above, below])
+        figure.suptitle(_title(report), x=0.015, ha="left", fontsize=11, fontweight="bold")
         drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Creator": "Plumbline"})
+        figure.savefig(drawn, format="svg", facecolor=PAPER, metadata={"Date": None, "Creator": "Plumbline"})
     return drawn.getvalue()
 
 
@@ -79,13 +76,15 @@ def _levels(axes: Axes, report: DriftReport) -> None:
         open_then = [level.open.get(severity, 0) for level in report.history]
         top = [low + count for low, count in zip(bottom, [*open_then, open_then[-1]], strict=True)]
         if any(open_then):
-            axes.fill_between(times, bottom, top, step="post", color=colour, alpha=0.85, linewidth=0, label=severity)
+            axes.fill_between(times, bottom, top, step="post", color=colour, linewidth=0, label=severity)
         bottom = top
     axes.plot(times, bottom, drawstyle="steps-post", color=INK, linewidth=1)
     axes.set_ylim(0, max(1.0, max(bottom) * 1.15))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.set_ylabel("open findings")
-    axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.6)
+    axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_facecolor(PAPER)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="x", length=0)
     if any(bottom):
@@ -98,13 +97,14 @@ def _levels(axes: Axes, report: DriftReport) -> None:
 def _marks(axes: Axes, report: DriftReport) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
 
-    for state, (colour, shape) in MARKS.items():
+    for lane, (state, colour) in enumerate(MARKS.items()):
         times: list[Any] = [mark.at for mark in report.marks if mark.state is state]
-        if times:
-            axes.plot(times, [0] * len(times), linestyle="", marker=shape, color=colour, markersize=7, label=state)
-    axes.set_ylim(-1, 1)
-    axes.set_yticks([0], ["checks"])
-    axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.plot(times, [lane] * len(times), linestyle="", marker="|", color=colour, markersize=7, markeredgewidth=1.2)
+    axes.set_ylim(-0.7, len(MARKS) - 0.3)
+    axes.set_yticks(range(len(MARKS)), list(MARKS), fontsize=8)
+    axes.set_ylabel("checks")
+    axes.set_facecolor(PAPER)
+    axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     begin, end = _padded(report.since, report.until)
     axes.set_xlim(begin, end)
@@ -114,8 +114,6 @@ def _marks(axes: Axes, report: DriftReport) -> None:
         ConciseDateFormatter(locator, tz=UTC, formats=FORMATS, zero_formats=ZEROS, show_offset=False)  # type: ignore[no-untyped-call]
     )
     axes.set_xlabel("time (UTC)")
-    if report.marks:
-        axes.legend(loc="upper right", bbox_to_anchor=(1, -0.9), ncols=3, frameon=False, borderaxespad=0, fontsize=9)
 
 
 def _padded(since: datetime, until: datetime) -> tuple[Any, Any]:

@@ -72,13 +72,18 @@ def _open(report: DriftReport) -> Iterator[str]:
     found = report.open
     if found:
         yield "## Open drift\n"
-        yield "| severity | environment | where | difference | open for | changed by |\n|---|---|---|---|---:|---|"
+        yield "| severity | environment | what | open for | changed by |\n|---|---|---|---:|---|"
     for one in found[:SHOWN]:
-        where = f"`{cell(one.address)}`" + (f"<br>`{cell(one.path)}`" if one.path else "")
-        back = f" (came back {one.recurrence} x)" if one.recurrence else ""
-        who = " · ".join(part for part in (one.changed_who, _time(one.changed_when)) if part)
-        said = [cell(text) for text in (_short(one.sentence), f"{duration(one.open_seconds)}{back}", who)]
-        yield f"| {one.severity} | {one.environment} | {where} | {' | '.join(said)} |"
+        # Few columns: Prefect's page of an artifact is narrow.
+        what = [f"`{cell(text)}`" for text in (one.address, one.path) if text]
+        back = [f"came back {one.recurrence} x"] if one.recurrence else []
+        who = [cell(text) for text in (one.changed_who, _time(one.changed_when)) if text]
+        said = (
+            [*what, cell(_short(one.sentence))],
+            [_unbroken(duration(one.open_seconds)), *map(_unbroken, back)],
+            who,
+        )
+        yield f"| {one.severity} | {one.environment} | {' | '.join(map('<br>'.join, said))} |"
     if len(found) > SHOWN:
         yield f"\n… and {len(found) - SHOWN} more; CSV and JSON have them all."
     if report.waived:
@@ -88,22 +93,22 @@ def _open(report: DriftReport) -> Iterator[str]:
 
 def _environments(report: DriftReport) -> Iterator[str]:
     yield "\n## Environments\n"
-    yield "| | environment | | last check | checks | declared | interval | latency | duration |"
-    yield "|---|---|---|---|---:|---:|---:|---:|---:|"
+    yield "| | environment | last check | checks | interval (declared) | latency | duration |"
+    yield "|---|---|---|---:|---:|---:|---:|"
     order = ("drifted", "unknown", "in step", "removed")
     there = sorted(report.environments, key=lambda one: (order.index(one.state), -one.open, one.environment))
     for one in there[:SHOWN]:
         light = REMOVED if one.state == "removed" else LIGHTS[PlaneState(one.state)]
-        yield f"| {light} | **{one.environment}** | {cell(one.sentence)} | {_figures(one)} |"
+        yield f"| {light} | **{one.environment}**<br>{cell(one.sentence)} | {_figures(one)} |"
     if len(there) > SHOWN:
         yield f"\n… and {len(there) - SHOWN} more."
 
 
 def _figures(one: EnvironmentDrift) -> str:
     blind = f" ({one.unknown_checks} blind)" if one.unknown_checks else ""
-    means = (_mean(one.interval), _mean(one.latency), _mean(one.duration))
-    declared = duration(one.declared_interval_seconds)
-    return " | ".join([_time(one.last_check) or "never", f"{one.checks}{blind}", declared, *means])
+    interval = f"{_mean(one.interval)} ({duration(one.declared_interval_seconds)})"
+    figures = (interval, _mean(one.latency), _mean(one.duration))
+    return " | ".join([_time(one.last_check) or "never", f"{one.checks}{blind}", *figures])
 
 
 def _speed(report: DriftReport) -> Iterator[str]:
@@ -164,6 +169,10 @@ def _time(at: datetime | None) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _harmless(value: object) -> object:
