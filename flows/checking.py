@@ -26,8 +26,14 @@ from tasks.announcing import announce_failure
 from tasks.drift import look_at_plane, publish_verdict, reach_for_looking
 
 
-async def check(loaded: LoadedEnvironment, settings: Settings, catalog: Catalog, ledger: Ledger) -> Verdict:
-    """Look at every plane of one environment, record and publish the verdict, and announce what is new in it."""
+async def check(
+    loaded: LoadedEnvironment, settings: Settings, catalog: Catalog, ledger: Ledger, *, besides: str | None = None
+) -> Verdict:
+    """Look at every plane of one environment, record and publish the verdict, and announce what is new in it.
+
+    Args:
+        besides: the run that this look belongs to; others that are at work are named in the verdict.
+    """
     environment = loaded.environment
     policy = environment.spec.policy.drift
     looked_at, began = datetime.now(UTC), time.monotonic()
@@ -42,7 +48,7 @@ async def check(loaded: LoadedEnvironment, settings: Settings, catalog: Catalog,
         waivers=policy.waivers,
         looked_at=looked_at,
         seconds=time.monotonic() - began,
-        notes=await _at_work(ledger, environment.name),
+        notes=await _at_work(ledger, environment.name, besides),
     )
     changes = await ledger.record_check(
         environment=environment.name,
@@ -85,9 +91,10 @@ async def _look(environment: Environment, clients: Clients) -> list[PlaneVerdict
     return list(await asyncio.gather(*looks))
 
 
-async def _at_work(ledger: Ledger, name: str) -> list[str]:
+async def _at_work(ledger: Ledger, name: str, besides: str | None) -> list[str]:
     """A sentence for each run that is changing the environment meanwhile: what is half done looks like drift."""
     return [
         f"{run.flow} is at work since {run.started:%Y-%m-%d %H:%M:%S} UTC: what it is changing may show as drift."
         for run in await ledger.running(name)
+        if run.id != besides
     ]

@@ -82,7 +82,7 @@ async def look_at_plane(
 @step("report", timeout=60)
 async def publish_verdict(verdict: Verdict, changes: Changes, settings: Settings) -> None:
     """Publish a verdict for people (Markdown), for tables, and as a JSON document; announce what is new in it."""
-    key = f"drift-{verdict.environment}"
+    key = f"verdict-{verdict.environment}"
     await acreate_markdown_artifact(verdict_report.markdown(verdict), key=key, description=verdict.sentence())
     rows = verdict_report.rows(verdict)
     await acreate_table_artifact(rows, key=f"{key}-findings", description=f"Findings of {verdict.environment}")
@@ -94,5 +94,5 @@ async def publish_verdict(verdict: Verdict, changes: Changes, settings: Settings
 @step("fleet report", timeout=60)
 async def publish_fleet(verdict: FleetVerdict) -> None:
     """Publish a fleet's verdict for people (Markdown) and as a table."""
-    await acreate_markdown_artifact(verdict.markdown(), key="drift-fleet", description=verdict.sentence())
-    await acreate_table_artifact(verdict.rows(), key="drift-fleet-environments", description=verdict.sentence())
+    await acreate_markdown_artifact(verdict.markdown(), key="fleet-verdict", description=verdict.sentence())
+    await acreate_table_artifact(verdict.rows(), key="fleet-environments", description=verdict.sentence())

@@ -37,7 +37,7 @@ def desired(environment: Environment, addon: str, catalog: Catalog) -> Wanted:
 
 async def observe(wanted: Wanted, clients: Clients) -> list[releases.Observed]:
     """Fetch the charts and read the release records."""
-    return await releases.observe(wanted.releases, clients)
+    return await releases.observe(PLANE, wanted.releases, clients)
 
 
 def compare(wanted: Wanted, observed: list[releases.Observed]) -> list[Finding]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from infra.catalog import Catalog
@@ -18,6 +19,8 @@ from infra.clients.openstack import OpenStackClient
 from infra.clients.secrets import SecretStore
 from infra.clients.tls import TlsClient
 from infra.clients.waiting import wait_until
+from infra.drift.findings import Finding
+from infra.drift.waiving import waive
 from infra.ledger import Journal
 from infra.planes.live import LiveObjects
 from infra.settings import Settings
@@ -42,6 +45,7 @@ class Clients:
         stack: AsyncExitStack,
         read_only: bool = False,
     ) -> None:
+        self._waivers = environment.spec.policy.drift.waivers
         self.settings = settings
         self.catalog = catalog
         self.journal = journal
@@ -113,6 +117,10 @@ class Clients:
         return await wait_until(
             probe, describe=describe, timeout=self.settings.probe_timeout, interval=self.settings.probe_interval
         )
+
+    def not_waived(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Those differences that nobody has agreed to live with today."""
+        return list(waive(findings, self._waivers, datetime.now(UTC).date(), looked_everywhere=False).alarming)
 
     def look_again(self) -> None:
         """Forget what has been read of the cluster."""

@@ -77,6 +77,16 @@ class LiveObjects:
         looks = (self._look(plane, kind, items, namespace, tuple(ignores)) for kind, items in by_kind.items())
         return Looked.together(await asyncio.gather(*looks))
 
+    async def placed(self, item: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        """An object with the namespace it lands in: its own, the given one, or none for a cluster-wide kind."""
+        resource = await self._kubernetes.resource(item["apiVersion"], item["kind"])
+        metadata = dict(item["metadata"])
+        if resource is not None and not resource.namespaced:
+            metadata.pop("namespace", None)
+        else:
+            metadata["namespace"] = metadata.get("namespace") or namespace or "default"
+        return {**item, "metadata": metadata}
+
     async def _look(
         self,
         plane: PlaneName,
@@ -87,15 +97,14 @@ class LiveObjects:
     ) -> Looked:
         try:
             live = await self.of(*kind)
-            resource = await self._kubernetes.resource(*kind)
+            placed = [await self.placed(item, namespace) for item in declared]
         except PlumblineError as error:
             spots = [_blind(plane, item, error) for item in declared]
             return Looked(blind_spots=tuple(spots))
         findings: list[Finding] = []
-        for item in declared:
-            placed = _placed(item, namespace if resource is None or resource.namespaced else None)
-            there = live.get((placed["metadata"].get("namespace") or "", placed["metadata"]["name"]))
-            findings += manifests.compare(plane, [placed], {manifests.address(placed): there})
+        for item in placed:
+            there = live.get((item["metadata"].get("namespace") or "", item["metadata"]["name"]))
+            findings += manifests.compare(plane, [item], {manifests.address(item): there})
         return Looked(tuple(findings))
 
     async def _list(self, api_version: str, kind: str) -> dict[Place, Object]:
@@ -109,16 +118,6 @@ class LiveObjects:
 
     async def _list_releases(self) -> dict[Place, HelmRelease]:
         return {(item.namespace, item.name): item for item in await self._helm.releases()}
-
-
-def _placed(item: Mapping[str, Any], namespace: str | None) -> dict[str, Any]:
-    """An object with the namespace it lands in: its own, the given one, or none for a cluster-wide kind."""
-    metadata = dict(item["metadata"])
-    if namespace is None:
-        metadata.pop("namespace", None)
-    else:
-        metadata["namespace"] = metadata.get("namespace") or namespace or "default"
-    return {**item, "metadata": metadata}
 
 
 def _blind(plane: PlaneName, item: Mapping[str, Any], error: PlumblineError) -> BlindSpot:

@@ -55,7 +55,7 @@ def desired(environment: Environment, runner: Runner, catalog: Catalog) -> Wante
 async def observe(wanted: Wanted, clients: Clients) -> Observed:
     """Read the Secret and the release's record; what the Secret holds is compared here and goes no further."""
     secret = await credentials.difference(wanted.credential, clients)
-    return Observed(secret, await releases.observe((wanted.release,), clients))
+    return Observed(secret, await releases.observe(PLANE, (wanted.release,), clients))
 
 
 def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
