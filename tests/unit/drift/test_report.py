@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import random
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +21,7 @@ from infra.drift.history import CheckSummary, DriftHistory, OnsetRecord
 from infra.drift.report import DriftReport, Mean, Onset
 from infra.drift.report_texts import csv_text, duration, markdown, rows
 from infra.drift.reporting import LEVELS, MARKS, drift_report, mean
+from infra.settings import ROOT
 
 UNTIL = datetime(2026, 3, 31, 9, 0, tzinfo=UTC)
 SINCE = UNTIL - timedelta(days=30)
@@ -325,3 +328,8 @@ def test_the_chart_is_labelled_and_the_same_for_the_same_report(drawn: str) -> N
 @pytest.mark.parametrize(("checks", "said"), [((), "nobody looked"), ([check(1)], "no open findings")])
 def test_a_chart_of_nothing_says_so(checks: Any, said: str) -> None:
     assert said in chart.svg(report(checks))
+
+
+def test_only_who_draws_waits_for_the_drawing_library() -> None:
+    said = "import sys, infra.drift.chart; sys.exit('matplotlib' in sys.modules or 'numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", said], cwd=ROOT, check=True)
