@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import cast
 
+from prefect.runtime import flow_run
 from prefect.utilities.annotations import quote
 
 from infra.catalog import Catalog
+from infra.clients.errors import PlumblineError
 from infra.drift.findings import PlaneName, PlaneVerdict
+from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
-from infra.ledger import ReadOnlyJournal
+from infra.ledger import Ledger, ReadOnlyJournal
 from infra.planes.clients import Clients, open_clients
 from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.spec.repository import LoadedEnvironment
+from tasks.announcing import announce_failure
 from tasks.drift import look_at_plane, publish_verdict, reach_for_looking
 
-VERDICTS = "verdicts"
-"""Folder in state_dir with the newest verdict of each environment."""
 
-
-async def check(loaded: LoadedEnvironment, settings: Settings, catalog: Catalog) -> Verdict:
-    """Look at every plane of one environment, and publish the verdict."""
+async def check(loaded: LoadedEnvironment, settings: Settings, catalog: Catalog, ledger: Ledger) -> Verdict:
+    """Look at every plane of one environment, record and publish the verdict, and announce what is new in it."""
     environment = loaded.environment
+    policy = environment.spec.policy.drift
     looked_at, began = datetime.now(UTC), time.monotonic()
     async with open_clients(
         environment, settings=settings, catalog=catalog, journal=ReadOnlyJournal(), read_only=True
@@ -35,12 +39,41 @@ async def check(loaded: LoadedEnvironment, settings: Settings, catalog: Catalog)
         environment.name,
         loaded.commit,
         planes,
-        waivers=environment.spec.policy.drift.waivers,
+        waivers=policy.waivers,
         looked_at=looked_at,
         seconds=time.monotonic() - began,
+        notes=await _at_work(ledger, environment.name),
     )
-    await publish_verdict(cast(Verdict, quote(verdict)), settings.state_dir / VERDICTS)
+    changes = await ledger.record_check(
+        environment=environment.name,
+        commit=loaded.commit,
+        verdicts=verdict.planes,
+        began=looked_at,
+        seconds=verdict.seconds,
+        declared_interval=policy.every,
+        due=flow_run.scheduled_start_time,
+        flow_run_id=flow_run.id,
+        stale=verdict.stale,
+    )
+    await publish_verdict(cast(Verdict, quote(verdict)), cast(Changes, quote(changes)), settings)
     return verdict
+
+
+@contextlib.asynccontextmanager
+async def failing_loudly(name: str, ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
+    """Record and announce a check that could not be carried out, once for each new reason."""
+    began = datetime.now(UTC)
+    try:
+        yield
+    except PlumblineError as error:
+        reason = f"The check failed: {error.summary}"
+        before = await ledger.checks(name, limit=1)
+        await ledger.record_check(
+            environment=name, commit=None, verdicts=(), began=began, seconds=0, flow_run_id=flow_run.id, stale=reason
+        )
+        if not before or before[0].summary.stale != reason:
+            await announce_failure(name, error, settings.notify)
+        raise
 
 
 async def _look(environment: Environment, clients: Clients) -> list[PlaneVerdict]:
@@ -50,3 +83,11 @@ async def _look(environment: Environment, clients: Clients) -> list[PlaneVerdict
     unreachable = await reach_for_looking(wanted, by)
     looks = (look_at_plane(plane, wanted, by, unreachable) for plane in PlaneName)
     return list(await asyncio.gather(*looks))
+
+
+async def _at_work(ledger: Ledger, name: str) -> list[str]:
+    """A sentence for each run that is changing the environment meanwhile: what is half done looks like drift."""
+    return [
+        f"{run.flow} is at work since {run.started:%Y-%m-%d %H:%M:%S} UTC: what it is changing may show as drift."
+        for run in await ledger.running(name)
+    ]

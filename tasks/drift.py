@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
@@ -15,12 +14,16 @@ from infra.clients.errors import NotFound, PlumblineError, Unforeseen, explained
 from infra.clients.private import write_private
 from infra.drift import verdict_report
 from infra.drift.findings import PlaneName, PlaneVerdict
+from infra.drift.fleet import FleetVerdict
+from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
 from infra.planes import addons, certificates, delivery, dns, runners, storage
 from infra.planes.clients import Clients
 from infra.planes.looking import Looked, blind_spot
+from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.spec.names import cluster_name
+from tasks.announcing import announce
 from tasks.step import After, step
 
 LOOKS: Mapping[PlaneName, Callable[[Environment, Clients], Awaitable[Looked]]] = {
@@ -34,6 +37,8 @@ LOOKS: Mapping[PlaneName, Callable[[Environment, Clients], Awaitable[Looked]]] =
 """How each plane is looked at."""
 
 
+VERDICTS = "verdicts"
+"""Folder in state_dir with the newest verdict of each environment, for who reads them without asking Prefect."""
 PATIENCE = 120.0
 """Seconds a plane may take to be looked at; a check is due again every few minutes."""
 log = logging.getLogger(f"infra.{__name__}")
@@ -75,14 +80,19 @@ async def look_at_plane(
 
 
 @step("report", timeout=60)
-async def publish_verdict(verdict: Verdict, folder: Path) -> None:
-    """Publish a verdict for people (Markdown), for tables, and as a JSON document.
-
-    Args:
-        folder: where `<environment>.json` is written, for whoever reads verdicts without asking Prefect.
-    """
+async def publish_verdict(verdict: Verdict, changes: Changes, settings: Settings) -> None:
+    """Publish a verdict for people (Markdown), for tables, and as a JSON document; announce what is new in it."""
     key = f"drift-{verdict.environment}"
     await acreate_markdown_artifact(verdict_report.markdown(verdict), key=key, description=verdict.sentence())
     rows = verdict_report.rows(verdict)
     await acreate_table_artifact(rows, key=f"{key}-findings", description=f"Findings of {verdict.environment}")
-    await asyncio.to_thread(write_private, folder / f"{verdict.environment}.json", verdict.model_dump_json(indent=2))
+    path = settings.state_dir / VERDICTS / f"{verdict.environment}.json"
+    await asyncio.to_thread(write_private, path, verdict.model_dump_json(indent=2))
+    await announce(verdict, changes, settings.notify)
+
+
+@step("fleet report", timeout=60)
+async def publish_fleet(verdict: FleetVerdict) -> None:
+    """Publish a fleet's verdict for people (Markdown) and as a table."""
+    await acreate_markdown_artifact(verdict.markdown(), key="drift-fleet", description=verdict.sentence())
+    await acreate_table_artifact(verdict.rows(), key="drift-fleet-environments", description=verdict.sentence())

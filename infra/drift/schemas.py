@@ -9,9 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from infra.drift.fleet import FleetVerdict
 from infra.drift.report import DriftReport
+from infra.drift.verdict import Verdict
 
-PUBLISHED: Mapping[str, type[BaseModel]] = {"drift-report.schema.json": DriftReport}
+PUBLISHED: Mapping[str, type[BaseModel]] = {
+    "drift-report.schema.json": DriftReport,
+    "verdict.schema.json": Verdict,
+    "fleet-verdict.schema.json": FleetVerdict,
+}
 """By the name of its file beside this one."""
 
 

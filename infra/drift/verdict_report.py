@@ -76,9 +76,7 @@ def _differences(verdict: Verdict) -> Iterator[str]:
     for one in found[:SHOWN]:
         where = f"`{cell(one.address)}`" + (f"<br>`{cell(one.path)}`" if one.path else "")
         # Of a whole object there are no two values to put side by side: the sentence says it.
-        values = (
-            f"{cell(quoted(one.declared))} | {cell(quoted(one.observed))}" if one.path else f"{cell(one.sentence)} |"
-        )
+        values = [quoted(one.declared), quoted(one.observed)] if one.path else [one.sentence, ""]
         yield f"| {one.severity} | {where} | {' | '.join(map(cell, values))} | {cell(str(one.changed or ''))} |"
     if len(found) > SHOWN:
         yield f"\n… and {len(found) - SHOWN} more; the table and the JSON document have them all."
@@ -101,8 +99,8 @@ def _plane(plane: PlaneVerdict) -> str:
     said = []
     if plane.findings:
         worst = worst_first(plane.findings)[0]
-        more = f" and {len(plane.findings) - 1} more" if len(plane.findings) > 1 else ""
-        said.append(f"{worst.sentence}{more}")
+        more = f", and {len(plane.findings) - 1} more" if len(plane.findings) > 1 else ""
+        said.append(f"{worst.sentence.removesuffix('.')}{more}")
     if plane.blind_spots:
         said.append(f"not looked at: {plane.blind_spots[0].what}: {plane.blind_spots[0].why}")
     return cell(" · ".join(said) or "in step")

@@ -129,6 +129,17 @@ class Ledger(DriftLedger):
 
         return await asyncio.to_thread(read)
 
+    async def running(self, environment: str) -> list[records.RunRecord]:
+        """The runs over an environment that are under way, the oldest first, without their steps."""
+
+        def read() -> list[records.RunRecord]:
+            with self._store.session(write=True) as session:
+                interrupt_dead(session, environment)
+                query = select(RunRow).where(RunRow.environment == environment, RunRow.state == RUNNING)
+                return [_run_record(run, ()) for run in session.scalars(query.order_by(RunRow.started))]
+
+        return await asyncio.to_thread(read)
+
     async def environments(self) -> list[records.EnvironmentRecord]:
         """What is known of every environment, by name."""
 

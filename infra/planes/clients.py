@@ -114,9 +114,14 @@ class Clients:
             probe, describe=describe, timeout=self.settings.probe_timeout, interval=self.settings.probe_interval
         )
 
+    def look_again(self) -> None:
+        """Forget what has been read of the cluster."""
+        self._live = None
+
     def disconnect(self) -> None:
         """Forget the cluster's clients: it does not answer."""
-        self._kubernetes = self._helm = self._live = None
+        self._kubernetes = self._helm = None
+        self.look_again()
 
 
 @asynccontextmanager

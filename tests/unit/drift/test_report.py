@@ -148,6 +148,12 @@ def test_figures_of_an_environment() -> None:
     assert prod.checks == 1
 
 
+def test_a_check_that_failed_is_missed_like_any_other() -> None:
+    failed = check(0.6, PlaneState.UNKNOWN, declared_seconds=None, stale="The check failed: no answer.")
+    (one,) = report([check(0.9), failed]).environments
+    assert (one.state, one.overdue, one.declared_interval_seconds, one.unknown_checks) == ("unknown", True, 900, 1)
+
+
 def test_the_worst_offender_is_an_object_that_comes_back() -> None:
     found = report(
         onsets=[

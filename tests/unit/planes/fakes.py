@@ -25,6 +25,7 @@ from infra.spec.models import Environment
 Object = dict[str, Any]
 Objects = list[Object]
 Key = tuple[str, str | None, str]
+CLUSTER_WIDE = {"StorageClass", "ClusterIssuer", "Namespace", "CustomResourceDefinition", "Node"}
 
 
 class FakeJournal:
@@ -120,6 +121,9 @@ class FakeKubernetes:
             found.append(copy.deepcopy(item))
         return found
 
+    async def resource(self, version: str, kind: str) -> Any:
+        return SimpleNamespace(namespaced=kind not in CLUSTER_WIDE)
+
     async def nodes(self) -> Objects:
         return await self.list("v1", "Node")
 
@@ -196,6 +200,9 @@ class FakeHelm:
 
     async def release(self, name: str, namespace: str) -> HelmRelease | None:
         return self.records.get((namespace, name))
+
+    async def releases(self) -> tuple[HelmRelease, ...]:
+        return tuple(self.records.values())
 
     async def ensure(
         self, name: str, namespace: str, chart: Path, values: Mapping[str, Any], *, wait: bool = True
