@@ -32,7 +32,7 @@ AT_A_TIME = 4
 """Environments looked at side by side: each waits for its own cloud most of the time."""
 
 
-@flow(name="check-fleet", timeout_seconds=3600)
+@flow(name="check-fleet", flow_run_name="check fleet", timeout_seconds=3600)
 async def check_fleet(commit: Commit = None) -> FleetVerdict:
     """Look for drift in every declared environment without changing any, and keep the schedules of their checks.
 

@@ -41,11 +41,10 @@ def main(flow: Flow[..., Any], arguments: Sequence[str] | None = None, *, format
     os.umask(0o077)
     parsed = vars(_parser(flow, formats or {}).parse_args(arguments))
     as_json = parsed.pop("json")
-    form, output = parsed.pop("format", None), parsed.pop("output", None)
-    if as_json or form == "json":
-        status = _run(flow, parsed, _json, output, as_json=True)
-    else:
-        status = _run(flow, parsed, formats[form] if formats else None, output, as_json=False)
+    chosen, output = parsed.pop("format", None), parsed.pop("output", None)
+    as_json = as_json or chosen == "json"
+    form = _json if as_json else formats[chosen] if formats else None
+    status = _run(flow, parsed, form, output, as_json=as_json)
     # The interpreter looks for garbage among everything before it ends: half a second for nothing.
     gc.freeze()
     sys.exit(status)

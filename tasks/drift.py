@@ -24,7 +24,7 @@ from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.spec.names import cluster_name
 from tasks.announcing import announce
-from tasks.step import After, step
+from tasks.step import step
 
 LOOKS: Mapping[PlaneName, Callable[[Environment, Clients], Awaitable[Looked]]] = {
     PlaneName.STORAGE: storage.look,
@@ -56,7 +56,7 @@ async def reach_for_looking(environment: Environment, clients: Clients) -> str |
 
 @step("look at {plane}", timeout=2 * PATIENCE, retries=0)
 async def look_at_plane(
-    plane: PlaneName, environment: Environment, clients: Clients, unreachable: str | None, after: After = ()
+    plane: PlaneName, environment: Environment, clients: Clients, unreachable: str | None
 ) -> PlaneVerdict:
     """Look at one plane without changing anything.
 
