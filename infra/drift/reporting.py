@@ -78,7 +78,8 @@ def _environment(
     name: str, checks: Sequence[CheckSummary], found: int, until: datetime, known: str | None
 ) -> EnvironmentDrift:
     last = max(checks, key=lambda check: check.began, default=None)
-    every = last.declared_seconds if last else None
+    # A check that failed before it had read the declaration does not know it.
+    every = next((check.declared_seconds for check in reversed(checks) if check.declared_seconds), None)
     ago = (until - last.began).total_seconds() if last else 0.0
     removed = known == "removed" and found == 0
     overdue = not removed and every is not None and ago > OVERDUE * every
@@ -111,7 +112,7 @@ def _state(last: CheckSummary | None, found: int, *, overdue: bool, removed: boo
     elif overdue:
         doubt = "the next check is overdue"
     elif last.stale is not None:
-        doubt = f"the last check is not to be trusted: {last.stale}"
+        doubt = f"the last check does not count: {last.stale}"
     elif _blind(last):
         doubt = "the last check could not look at everything"
     return ("unknown", doubt) if doubt else ("in step", "in step")

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import random
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +21,7 @@ from infra.drift.history import CheckSummary, DriftHistory, OnsetRecord
 from infra.drift.report import DriftReport, Mean, Onset
 from infra.drift.report_texts import csv_text, duration, markdown, rows
 from infra.drift.reporting import LEVELS, MARKS, drift_report, mean
+from infra.settings import ROOT
 
 UNTIL = datetime(2026, 3, 31, 9, 0, tzinfo=UTC)
 SINCE = UNTIL - timedelta(days=30)
@@ -143,6 +146,12 @@ def test_figures_of_an_environment() -> None:
     assert (dev.interval.seconds, dev.interval.known) == (900, 2)
     assert (dev.latency.seconds, dev.latency.longest, dev.duration.seconds) == (5, 10, 4)
     assert prod.checks == 1
+
+
+def test_a_check_that_failed_is_missed_like_any_other() -> None:
+    failed = check(0.6, PlaneState.UNKNOWN, declared_seconds=None, stale="The check failed: no answer.")
+    (one,) = report([check(0.9), failed]).environments
+    assert (one.state, one.overdue, one.declared_interval_seconds, one.unknown_checks) == ("unknown", True, 900, 1)
 
 
 def test_the_worst_offender_is_an_object_that_comes_back() -> None:
@@ -325,3 +334,8 @@ def test_the_chart_is_labelled_and_the_same_for_the_same_report(drawn: str) -> N
 @pytest.mark.parametrize(("checks", "said"), [((), "nobody looked"), ([check(1)], "no open findings")])
 def test_a_chart_of_nothing_says_so(checks: Any, said: str) -> None:
     assert said in chart.svg(report(checks))
+
+
+def test_only_who_draws_waits_for_the_drawing_library() -> None:
+    said = "import sys, infra.drift.chart; sys.exit('matplotlib' in sys.modules or 'numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", said], cwd=ROOT, check=True)

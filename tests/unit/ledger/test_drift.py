@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -363,6 +365,36 @@ async def test_any_text_can_be_stored(ledger: Ledger) -> None:
     await check(ledger, 0, drift(odd, path=odd, observed=odd, changed=Changed(who=odd)), blind=[odd])
     assert len(await ledger.open_findings()) == 1
     assert len((await check(ledger, 1, drift(odd, path=odd))).stayed) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_seen_in_whatever_order_the_books_agree(light: Ledger, seed: int) -> None:
+    rnd = random.Random(seed)
+    onsets: Counter[str] = Counter()
+    known: set[str] = set()
+    newest = -100.0
+    for number in range(60):
+        minutes = number if rnd.random() < 0.8 else number - rnd.uniform(0, 5)
+        seen = {name for name in "abcdef" if rnd.random() < 0.3}
+        blind = rnd.random() < 0.3
+        changes = await check(light, minutes, *map(drift, sorted(seen)), blind=["x"] if blind else [])
+        before = set(known)
+        if minutes < newest:
+            assert not changes.found and not changes.cleared and not changes.stayed
+        else:
+            gone = set() if blind else before - seen
+            known = (before | seen) - gone
+            onsets.update(seen - before)
+            assert set(addresses(changes.found)) == seen - before
+            assert set(addresses(changes.stayed)) == seen & before
+            assert set(addresses(changes.cleared)) == gone
+            assert set(addresses(changes.unconfirmed)) == before - seen - gone
+            if seen or not blind:
+                newest = minutes
+        assert {(o.address, o.recurrence + 1) for o in await light.open_findings()} == {(n, onsets[n]) for n in known}
+    every = (await light.drift_history(since=at(-10))).onsets
+    assert Counter(addresses(every)) == onsets
+    assert all(o.first_seen <= o.last_seen and (o.cleared_at is None or o.last_seen <= o.cleared_at) for o in every)
 
 
 async def test_history_is_what_was_open_since(ledger: Ledger) -> None:
