@@ -23,49 +23,55 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectNotFound
 
 from infra.clients.errors import NotFound, Unavailable
+from infra.spec.fields import format_duration
 from tasks.step import step
 
-CHECK = "check-drift/check-drift"
-PREFIX = "drift-"
-"""Of the slugs of our schedules: one an environment; others at the deployment are somebody else's."""
+CHECK, RECONCILE = "check-drift/check-drift", "reconcile/reconcile"
+PREFIX = "plumbline-"
+"""Of the slugs of our schedules: one an environment; others at a deployment are somebody else's."""
+HEALED_EVERY = timedelta(hours=1)
 
 
 @step("schedules", timeout=60)
 async def keep_schedules(every: Mapping[str, timedelta]) -> list[str]:
     """Schedule a check of each environment as often as git says, and of no other; returns what was changed.
 
+    Each also gets a paused schedule for being reconciled: whoever wants that switches it on.
+
     Args:
         every: time between two checks, by environment.
     """
     try:
         async with get_client() as client:
-            return await _keep(client, every)
+            checked = await _keep(client, CHECK, every, active=True)
+            healed = await _keep(client, RECONCILE, dict.fromkeys(every, HEALED_EVERY), active=False)
+            return checked + healed
     except ObjectNotFound as error:
-        raise NotFound(
-            f"Prefect has no deployment {CHECK}.", hint="Deploy it: python -m deployments.deploy."
-        ) from error
+        missing = f"Prefect has no deployment {CHECK} or {RECONCILE}."
+        raise NotFound(missing, hint="Deploy them: python -m deployments.deploy.") from error
     except httpx.HTTPError as error:
         raise Unavailable("Prefect's API did not answer.", detail=str(error)) from error
 
 
-async def _keep(client: PrefectClient, every: Mapping[str, timedelta]) -> list[str]:
-    deployment = await client.read_deployment_by_name(CHECK)
+async def _keep(client: PrefectClient, name: str, every: Mapping[str, timedelta], *, active: bool) -> list[str]:
+    deployment = await client.read_deployment_by_name(name)
     there = {one.slug: one for one in deployment.schedules if one.slug and one.slug.startswith(PREFIX)}
     wanted = {f"{PREFIX}{name}": (name, interval) for name, interval in every.items()}
     changed = []
     for slug in sorted(there.keys() - wanted.keys()):
         await client.delete_deployment_schedule(deployment.id, there[slug].id)
-        changed.append(f"{slug.removeprefix(PREFIX)}: not checked any more")
-    for slug, (name, interval) in sorted(wanted.items()):
+        changed.append(f"{slug.removeprefix(PREFIX)}: no {deployment.name} any more")
+    for slug, (environment, interval) in sorted(wanted.items()):
         known = there.get(slug)
-        if known is not None and _as_wanted(known, name, interval):
+        if known is not None and _as_wanted(known, environment, interval):
             continue
         if known is not None:
             await client.delete_deployment_schedule(deployment.id, known.id)
-        schedule = IntervalSchedule(interval=interval, anchor_date=_anchor(name, interval))
-        create = DeploymentScheduleCreate(schedule=schedule, active=True, parameters={"name": name}, slug=slug)
+        schedule = IntervalSchedule(interval=interval, anchor_date=_anchor(environment, interval))
+        create = DeploymentScheduleCreate(schedule=schedule, active=active, parameters={"name": environment}, slug=slug)
         await client.create_deployment_schedules(deployment.id, [create])
-        changed.append(f"{name}: checked every {interval}")
+        paused = "" if active else ", paused"
+        changed.append(f"{environment}: {deployment.name} every {format_duration(interval)}{paused}")
     return changed
 
 
