@@ -89,6 +89,9 @@ class Up:
             run_id = runs.start("create-environment", {"name": ENVIRONMENT})
             state = runs.follow(run_id, self._console, self._settings.run_timeout)
             rows = runs.steps(ENVIRONMENT)
+            if state == "COMPLETED":
+                # Its schedules come from what git declares; nobody waits for it.
+                runs.start("check-fleet", {})
         self._console.print()
         self._console.print(self._platform())
         self._console.print(table(ENVIRONMENT, rows))
@@ -120,6 +123,7 @@ class Up:
         for line in (
             f"source {home}/env",
             f"kubectl --kubeconfig $(python -m infra.sandbox kubeconfig {ENVIRONMENT}) get applications,pods -A",
+            f"python -m flows.check_drift {ENVIRONMENT}",
             "python -m flows.create_environment staging",
             f"python -m flows.destroy_environment {ENVIRONMENT} --confirm {ENVIRONMENT}",
             "make down",
