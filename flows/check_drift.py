@@ -28,7 +28,7 @@ LONGEST = timedelta(minutes=20)
 
 
 @flow(name="check-drift", flow_run_name="check {name}", timeout_seconds=LONGEST.total_seconds())
-async def check_drift(name: EnvironmentName, commit: Commit = None) -> Verdict | State[None]:
+async def check_drift(name: EnvironmentName, commit: Commit = None, canary: bool = False) -> Verdict | State[None]:
     """Look for drift in an environment, over cloud, Helm releases, live objects, DNS and TLS, and change nothing.
 
     The verdict says of each plane whether it is in step, has drifted, or could not be looked at.
@@ -36,6 +36,8 @@ async def check_drift(name: EnvironmentName, commit: Commit = None) -> Verdict |
     Args:
         name: Name of the environment: the file environments/NAME.yaml in the repository of environments.
         commit: The exact commit to compare with, 7 to 40 hexadecimal digits; when empty, the newest of the branch.
+        canary: First make a known difference in a ConfigMap and a recordset of Plumbline's own, see whether the look
+            finds both, and set them back. If it does not, this and later verdicts are marked stale.
     """
     logs.set_up()
     with cancelled_by_sigterm(), explained():
@@ -45,7 +47,7 @@ async def check_drift(name: EnvironmentName, commit: Commit = None) -> Verdict |
         settings, catalog = get_settings(), Catalog.load()
         async with Ledger.open(settings) as ledger, failing_loudly(name, ledger, settings):
             loaded = await load_environment(name, commit, settings, frozenset(catalog))
-            return await check(loaded, settings, catalog, ledger)
+            return await check(loaded, settings, catalog, ledger, canary=canary)
 
 
 async def _needless(name: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from prefect.runtime import flow_run
 from prefect.utilities.annotations import quote
 
 from infra.catalog import Catalog
-from infra.clients.errors import PlumblineError
+from infra.clients.errors import NotFound, PlumblineError
 from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
@@ -23,19 +24,33 @@ from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.spec.repository import LoadedEnvironment
 from tasks.announcing import announce_failure
-from tasks.drift import look_at_plane, publish_verdict, reach_for_looking
+from tasks.drift import exercise_canary, look_at_plane, publish_verdict, reach_for_looking
+
+CANARY = "drift-canary"
+"""What the ledger calls an exercise of the canary."""
+
+log = logging.getLogger(f"infra.{__name__}")
 
 
 async def check(
-    loaded: LoadedEnvironment, settings: Settings, catalog: Catalog, ledger: Ledger, *, besides: str | None = None
+    loaded: LoadedEnvironment,
+    settings: Settings,
+    catalog: Catalog,
+    ledger: Ledger,
+    *,
+    besides: str | None = None,
+    canary: bool = False,
 ) -> Verdict:
     """Look at every plane of one environment, record and publish the verdict, and announce what is new in it.
 
     Args:
+        canary: see first whether a look finds what is made different on purpose.
         besides: the run that this look belongs to; others that are at work are named in the verdict.
     """
     environment = loaded.environment
     policy = environment.spec.policy.drift
+    if canary:
+        await _exercise(loaded, settings, catalog, ledger)
     looked_at, began = datetime.now(UTC), time.monotonic()
     async with open_clients(
         environment, settings=settings, catalog=catalog, journal=ReadOnlyJournal(), read_only=True
@@ -48,6 +63,7 @@ async def check(
         waivers=policy.waivers,
         looked_at=looked_at,
         seconds=time.monotonic() - began,
+        stale=await _stale(ledger, environment.name),
         notes=await _at_work(ledger, environment.name, besides),
     )
     changes = await ledger.record_check(
@@ -89,6 +105,33 @@ async def _look(environment: Environment, clients: Clients) -> list[PlaneVerdict
     unreachable = await reach_for_looking(wanted, by)
     looks = (look_at_plane(plane, wanted, by, unreachable) for plane in PlaneName)
     return list(await asyncio.gather(*looks))
+
+
+async def _exercise(loaded: LoadedEnvironment, settings: Settings, catalog: Catalog, ledger: Ledger) -> None:
+    """Exercise the canary, and keep whether the look found it."""
+    name = loaded.environment.name
+    run = await ledger.begin(CANARY, name, loaded.commit, flow_run.id)
+    try:
+        async with open_clients(loaded.environment, settings=settings, catalog=catalog, journal=run.journal) as clients:
+            wanted, by = cast(Environment, quote(loaded.environment)), cast(Clients, quote(clients))
+            unreachable = await reach_for_looking(wanted, by)
+            if unreachable is not None:
+                raise NotFound("The cluster cannot be reached.", detail=unreachable)
+            missed = await exercise_canary(wanted, by)
+    except PlumblineError as error:
+        # That it could not be made says nothing of the look: what was known of it stays.
+        log.warning("The canary could not be exercised. %s", error)
+        await run.end("failed", str(error))
+        return
+    await run.end("missed" if missed else "found", " ".join(missed) or None)
+
+
+async def _stale(ledger: Ledger, name: str) -> str | None:
+    """Why verdicts on an environment must not be trusted: what the last canary says that was exercised."""
+    last = await ledger.last_run(CANARY, name, ("found", "missed"))
+    if last is None or last.state == "found":
+        return None
+    return f"on {last.started:%Y-%m-%d %H:%M} UTC, {last.reason}"
 
 
 async def _at_work(ledger: Ledger, name: str, besides: str | None) -> list[str]:

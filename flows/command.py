@@ -117,6 +117,8 @@ def _parser(flow: Flow[..., Any], formats: Formats) -> argparse.ArgumentParser:
         positional = name == "name" and required
         flags = [name] if positional else [f"--{name.replace('_', '-')}"]
         extra: dict[str, Any] = {} if positional else {"required": required, "default": schema.get("default")}
+        if schema.get("type") == "boolean":
+            extra = {"action": "store_true"}
         parser.add_argument(*flags, help=schema.get("description"), **extra)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")
     if formats:

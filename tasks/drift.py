@@ -17,7 +17,7 @@ from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.fleet import FleetVerdict
 from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
-from infra.planes import addons, certificates, delivery, dns, runners, storage
+from infra.planes import addons, canary, certificates, delivery, dns, runners, storage
 from infra.planes.clients import Clients
 from infra.planes.looking import Looked, blind_spot
 from infra.settings import Settings
@@ -96,3 +96,9 @@ async def publish_fleet(verdict: FleetVerdict) -> None:
     """Publish a fleet's verdict for people (Markdown) and as a table."""
     await acreate_markdown_artifact(verdict.markdown(), key="fleet-verdict", description=verdict.sentence())
     await acreate_table_artifact(verdict.rows(), key="fleet-environments", description=verdict.sentence())
+
+
+@step("canary", timeout=600)
+async def exercise_canary(environment: Environment, clients: Clients) -> list[str]:
+    """Make a known difference in objects of our own, and see whether a look finds it; a sentence for each it missed."""
+    return await canary.exercise(environment, clients)

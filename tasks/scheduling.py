@@ -27,16 +27,17 @@ from infra.spec.fields import format_duration
 from tasks.step import step
 
 CHECK, RECONCILE = "check-drift/check-drift", "reconcile/reconcile"
-PREFIX = "plumbline-"
+PREFIX = "plumbline"
 """Of the slugs of our schedules: one an environment; others at a deployment are somebody else's."""
-HEALED_EVERY = timedelta(hours=1)
+HEALED_EVERY, SUNG_EVERY = timedelta(hours=1), timedelta(days=1)
 
 
 @step("schedules", timeout=60)
 async def keep_schedules(every: Mapping[str, timedelta]) -> list[str]:
     """Schedule a check of each environment as often as git says, and of no other; returns what was changed.
 
-    Each also gets a paused schedule for being reconciled: whoever wants that switches it on.
+    Each also gets one a day with the detector's canary, and a paused schedule for being reconciled: whoever wants that
+    switches it on.
 
     Args:
         every: time between two checks, by environment.
@@ -44,8 +45,9 @@ async def keep_schedules(every: Mapping[str, timedelta]) -> list[str]:
     try:
         async with get_client() as client:
             checked = await _keep(client, CHECK, every, active=True)
+            sung = await _keep(client, CHECK, dict.fromkeys(every, SUNG_EVERY), active=True, canary=True)
             healed = await _keep(client, RECONCILE, dict.fromkeys(every, HEALED_EVERY), active=False)
-            return checked + healed
+            return checked + sung + healed
     except ObjectNotFound as error:
         missing = f"Prefect has no deployment {CHECK} or {RECONCILE}."
         raise NotFound(missing, hint="Deploy them: python -m deployments.deploy.") from error
@@ -53,33 +55,43 @@ async def keep_schedules(every: Mapping[str, timedelta]) -> list[str]:
         raise Unavailable("Prefect's API did not answer.", detail=str(error)) from error
 
 
-async def _keep(client: PrefectClient, name: str, every: Mapping[str, timedelta], *, active: bool) -> list[str]:
+async def _keep(
+    client: PrefectClient, name: str, every: Mapping[str, timedelta], *, active: bool, **more: bool
+) -> list[str]:
+    """Keep the schedules of one deployment that start it with the environment's name and `more`."""
     deployment = await client.read_deployment_by_name(name)
-    there = {one.slug: one for one in deployment.schedules if one.slug and one.slug.startswith(PREFIX)}
-    wanted = {f"{PREFIX}{name}": (name, interval) for name, interval in every.items()}
+    prefix = "-".join([PREFIX, *more, ""])
+    there = {one.slug: one for one in deployment.schedules if one.slug and _ours(one, prefix, more)}
+    wanted = {f"{prefix}{name}": (name, interval) for name, interval in every.items()}
     changed = []
     for slug in sorted(there.keys() - wanted.keys()):
         await client.delete_deployment_schedule(deployment.id, there[slug].id)
-        changed.append(f"{slug.removeprefix(PREFIX)}: no {deployment.name} any more")
+        changed.append(f"{slug.removeprefix(prefix)}: no {deployment.name} any more")
     for slug, (environment, interval) in sorted(wanted.items()):
         known = there.get(slug)
-        if known is not None and _as_wanted(known, environment, interval):
+        parameters = {"name": environment, **more}
+        if known is not None and _as_wanted(known, parameters, interval):
             continue
         if known is not None:
             await client.delete_deployment_schedule(deployment.id, known.id)
         schedule = IntervalSchedule(interval=interval, anchor_date=_anchor(environment, interval))
-        create = DeploymentScheduleCreate(schedule=schedule, active=active, parameters={"name": environment}, slug=slug)
+        create = DeploymentScheduleCreate(schedule=schedule, active=active, parameters=parameters, slug=slug)
         await client.create_deployment_schedules(deployment.id, [create])
         paused = "" if active else ", paused"
-        changed.append(f"{environment}: {deployment.name} every {format_duration(interval)}{paused}")
+        how = "".join(f" with {word}" for word in more)
+        changed.append(f"{environment}: {deployment.name}{how} every {format_duration(interval)}{paused}")
     return changed
 
 
-def _as_wanted(known: DeploymentSchedule, name: str, interval: timedelta) -> bool:
+def _ours(known: DeploymentSchedule, prefix: str, more: Mapping[str, bool]) -> bool:
+    return str(known.slug).startswith(prefix) and known.parameters.keys() == {"name", *more}
+
+
+def _as_wanted(known: DeploymentSchedule, parameters: Mapping[str, Any], interval: timedelta) -> bool:
     schedule = known.schedule
     # Whether it is active is not looked at: one that somebody has paused stays paused.
     every = schedule.interval if isinstance(schedule, IntervalSchedule) else None
-    return every == interval and known.parameters == {"name": name}
+    return every == interval and known.parameters == parameters
 
 
 def _anchor(name: str, interval: timedelta) -> datetime:

@@ -129,6 +129,18 @@ class Ledger(DriftLedger):
 
         return await asyncio.to_thread(read)
 
+    async def last_run(self, flow: str, environment: str, states: Sequence[str]) -> records.RunRecord | None:
+        """The newest run of a flow over an environment that ended in one of `states`, without its steps."""
+
+        def read() -> records.RunRecord | None:
+            with self._store.session(write=False) as session:
+                query = select(RunRow).where(RunRow.environment == environment, RunRow.flow == flow)
+                query = query.where(RunRow.state.in_(states)).order_by(RunRow.started.desc()).limit(1)
+                found = session.scalars(query).first()
+                return _run_record(found, ()) if found is not None else None
+
+        return await asyncio.to_thread(read)
+
     async def running(self, environment: str) -> list[records.RunRecord]:
         """The runs over an environment that are under way, the oldest first, without their steps."""
 

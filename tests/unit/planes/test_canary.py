@@ -1,0 +1,62 @@
+"""The canary: found by the look that looks at everything, missed by one that is blind, and always set back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from infra.clients.errors import Denied, NotYet
+from infra.planes import canary, dns
+from infra.planes.clients import Clients
+from infra.planes.live import LiveObjects
+from infra.planes.looking import Looked
+from tests.unit.planes.fakes import FakeDesignate, FakeJournal, FakeKubernetes, declared
+
+NAME = f"{canary.LABEL}.dev.sandbox.example."
+
+
+def set_back(clients: Clients, kubernetes: FakeKubernetes) -> None:
+    assert kubernetes.live("ConfigMap", "drift-canary", "plumbline-system")["data"] == canary.CONFIG["data"]
+    designate: Any = clients.openstack.designate
+    (there,) = [one for one in designate.sets.values() if one.name == NAME]
+    assert (there.records, there.description) == ((canary.DECLARED,), dns.mark("dev"))
+
+
+async def test_both_differences_are_found_and_set_back(
+    clients: Clients, kubernetes: FakeKubernetes, journal: FakeJournal
+) -> None:
+    assert await canary.exercise(declared(), clients) == []
+    set_back(clients, kubernetes)
+    assert [action.partition(" ")[0] for action in journal.actions] == ["make", "set", "make", "set"]
+
+
+async def test_a_blind_look_is_named_and_the_canaries_are_set_back(
+    clients: Clients, kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def blind(*_: Any, **__: Any) -> Looked:
+        return Looked()
+
+    monkeypatch.setattr(LiveObjects, "look", blind)
+    monkeypatch.setattr(dns, "compare", lambda *_: [])
+    missed = await canary.exercise(declared(), clients)
+    assert [one.partition(" ")[0] for one in missed] == ["ConfigMap/plumbline-system/drift-canary", f"recordset/{NAME}"]
+    set_back(clients, kubernetes)
+
+
+async def test_a_look_that_could_not_look_says_nothing_of_the_look(
+    clients: Clients, kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: Any, **__: Any) -> Any:
+        raise Denied("403")
+
+    monkeypatch.setattr(kubernetes, "list", refused)
+    with pytest.raises(NotYet, match="could not be looked at"):
+        await canary.exercise(declared(), clients)
+    assert kubernetes.live("ConfigMap", "drift-canary", "plumbline-system")["data"] == canary.CONFIG["data"]
+
+
+async def test_without_names_the_cluster_alone_is_tried(clients: Clients) -> None:
+    bare = declared(dns=None, certificates=None, runners=None, delivery=None)
+    clients.openstack.designate = FakeDesignate(zone=None)  # type: ignore[assignment]
+    assert await canary.exercise(bare, clients) == []
