@@ -24,7 +24,7 @@ from tasks.certificates import (
     probe_certificate_issued,
     probe_certificate_served,
 )
-from tasks.cluster import check_prerequisites, converge_cluster, count_nodes
+from tasks.cluster import check_prerequisites, converge_access, converge_cluster, count_nodes
 from tasks.delivery import converge_delivery, probe_delivery
 from tasks.dns import converge_dns, probe_dns
 from tasks.runners import install_runners, probe_runners
@@ -55,6 +55,7 @@ async def converge(run: Run) -> tuple[StepReport, ...]:
     graph.step(PlaneName.CLUSTER, "prerequisites", check_prerequisites)
     graph.step(PlaneName.CLUSTER, "cluster", converge_cluster, needs=["prerequisites"])
     graph.step(PlaneName.CLUSTER, "nodes", count_nodes, needs=["cluster"])
+    graph.step(PlaneName.CLUSTER, "access", converge_access, needs=["nodes"])
     graph.step(PlaneName.STORAGE, "storage", converge_storage, needs=["nodes"])
     graph.step(PlaneName.STORAGE, "storage ready", probe_storage, needs=["storage"])
     _addons(graph, run.environment, run.clients.catalog, order)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
-from infra.clients.errors import NotFound, PlumblineError, Unforeseen, explained
+from infra.clients.errors import Denied, NotFound, PlumblineError, Unforeseen, explained
+from infra.clients.kubeconfig import READERS
 from infra.clients.private import write_private
 from infra.drift import verdict_report
 from infra.drift.findings import PlaneName, PlaneVerdict
@@ -49,6 +50,10 @@ async def reach_for_looking(environment: Environment, clients: Clients) -> str |
     """Connect to the cluster's API; says why where it cannot, since a check goes on without."""
     try:
         await clients.connect(cluster_name(environment))
+        await clients.kubernetes.list("v1", "Namespace")
+    except Denied as error:
+        # Granted by the flow that makes the environment, so that one from before has it after the next run.
+        return f"{error.summary} Run create-environment, which lets {READERS} read."
     except PlumblineError as error:
         return str(error)
     return None

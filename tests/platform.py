@@ -133,6 +133,14 @@ class Platform:
             self._git("-C", folder, "push", "-q", "origin", "HEAD:main")
             return self._git("-C", folder, "rev-parse", "HEAD").strip()
 
+    def withdraw(self, name: str) -> None:
+        """Take `environments/<name>.yaml` out of the repository."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._git("clone", "-q", str(self.home / "git/environments.git"), folder)
+            self._git("-C", folder, "rm", "-q", f"environments/{name}.yaml")
+            self._git("-C", folder, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", name)
+            self._git("-C", folder, "push", "-q", "origin", "HEAD:main")
+
     def keep_secret(self, name: str, values: Mapping[str, str]) -> None:
         """Put a secret into the store, as a user does: a folder, and a file for each key."""
         folder = Path(self.variables()["PLUMBLINE_SECRETS_DIR"]) / name

@@ -13,7 +13,7 @@ from infra.clients.dns import DnsClient
 from infra.clients.errors import NotFound
 from infra.clients.git import GitClient
 from infra.clients.helm import HelmClient
-from infra.clients.kubeconfig import Kubeconfigs
+from infra.clients.kubeconfig import ORGANIZATION, READERS, Kubeconfigs
 from infra.clients.kubernetes import KubernetesClient
 from infra.clients.openstack import OpenStackClient
 from infra.clients.secrets import SecretStore
@@ -98,7 +98,9 @@ class Clients:
         if cluster is None:
             raise NotFound(f"There is no cluster {cluster_name}.")
         if self._kubeconfigs is None:
-            self._kubeconfigs = await self._stack.enter_async_context(Kubeconfigs(self.openstack))
+            group = READERS if self._read_only else ORGANIZATION
+            minting = Kubeconfigs(self.openstack, group=group)
+            self._kubeconfigs = await self._stack.enter_async_context(minting)
         kubeconfig = await self._kubeconfigs.of(cluster)
         kubernetes = KubernetesClient(kubeconfig, self.settings, read_only=self._read_only)
         self._kubernetes = await self._stack.enter_async_context(kubernetes)
