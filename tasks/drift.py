@@ -18,7 +18,7 @@ from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.fleet import FleetVerdict
 from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
-from infra.planes import addons, canary, certificates, delivery, dns, runners, storage
+from infra.planes import addons, canary, certificates, cluster, delivery, dns, runners, storage
 from infra.planes.clients import Clients
 from infra.planes.looking import Looked, blind_spot
 from infra.settings import Settings
@@ -28,6 +28,7 @@ from tasks.announcing import announce
 from tasks.step import step
 
 LOOKS: Mapping[PlaneName, Callable[[Environment, Clients], Awaitable[Looked]]] = {
+    PlaneName.CLUSTER: cluster.look,
     PlaneName.STORAGE: storage.look,
     PlaneName.ADDONS: addons.look,
     PlaneName.DNS: dns.look,

@@ -148,10 +148,8 @@ def test_a_fifth_of_the_reads_failing_makes_no_verdict_false(platform: Platform,
 def test_the_canary_is_found_and_set_back(platform: Platform) -> None:
     checked = platform.flow(CHECK, NAME, "--canary")
     assert (checked.status, checked.result["stale"]) == (0, None), checked.log[-3000:]
-    song = kubectl(
-        platform, "-n", "plumbline-system", "get", "configmap", "drift-canary", "-o", "jsonpath={.data.song}"
-    )
-    assert song == "as declared"
+    where = ("-n", "plumbline-system", "get", "configmap", "drift-canary")
+    assert kubectl(platform, *where, "-o", "jsonpath={.data.song}") == "as declared"
 
 
 def test_an_invalid_declaration_fails_its_own_check_alone_and_says_so_once(platform: Platform) -> None:
@@ -171,9 +169,8 @@ def test_an_invalid_declaration_fails_its_own_check_alone_and_says_so_once(platf
             mine = [one for one in events if one["resource"]["prefect.resource.id"] == "plumbline.environment.hurt"]
             assert len(mine) == 1
             schedules = api.get("deployments/name/check-drift/check-drift").json()["schedules"]
-        every = {
-            one["parameters"]["name"]: one["schedule"]["interval"] for one in schedules if len(one["parameters"]) == 1
-        }
+        plain = [one for one in schedules if len(one["parameters"]) == 1]
+        every = {one["parameters"]["name"]: one["schedule"]["interval"] for one in plain}
         assert every == {"dev": 900.0, "staging": 1800.0}
     finally:
         platform.withdraw("hurt")
