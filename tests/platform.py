@@ -159,6 +159,13 @@ class Platform:
             config = openstack.config.OpenStackConfig(config_files=[str(self.home / "clouds.yaml")])
             return Connection(config=config.get_one("sandbox"))
 
+    def edit_recordset(self, name: str, *records: str) -> None:
+        """Change a recordset of the sandbox's zone, as somebody does by hand."""
+        with _sdk_quiet(), self.connection() as cloud:
+            zone = cloud.dns.find_zone("sandbox.example.")
+            (recordset,) = [one for one in cloud.dns.recordsets(zone) if one.name == name]
+            cloud.dns.update_recordset(recordset, records=list(records))
+
     def leftovers(self, name: str) -> list[str]:
         """What a destroyed environment has left anywhere: in the cloud, in the zone, at GitHub, on this machine."""
         found = {**self._left_in_the_cloud(name), **self._left_on_this_machine(name)}

@@ -68,10 +68,7 @@ def sabotage(platform: Platform) -> None:
     kubectl(platform, "-n", "argocd", "patch", "configmap", "argocd-rbac-cm", "--type=merge", "-p",
             json.dumps({"data": {"policy.csv": "g, everybody, role:admin"}}))  # fmt: skip
     kubectl(platform, "delete", "clusterissuer", "sandbox", "--wait=false")
-    cloud = platform.connection()
-    zone = cloud.dns.find_zone("sandbox.example.")
-    (record,) = [one for one in cloud.dns.recordsets(zone) if one.name == WILDCARD]
-    cloud.dns.update_recordset(record, zone, records=["192.0.2.66"])
+    platform.edit_recordset(WILDCARD, "192.0.2.66")
     fast = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
@@ -82,7 +79,6 @@ def sabotage(platform: Platform) -> None:
     kubeconfig = platform.sandbox("kubeconfig", NAME).stdout.strip()
     helm = ["helm", f"--kubeconfig={kubeconfig}", "-n", "arc-runners", "uninstall", "build"]
     subprocess.run(helm, capture_output=True, check=True, timeout=120)
-    cloud.close()
 
 
 SABOTAGED = {
