@@ -75,7 +75,9 @@ async def _keep(
         if known is not None:
             await client.delete_deployment_schedule(deployment.id, known.id)
         schedule = IntervalSchedule(interval=interval, anchor_date=_anchor(environment, interval))
-        create = DeploymentScheduleCreate(schedule=schedule, active=active, parameters=parameters, slug=slug)
+        create = DeploymentScheduleCreate(
+            schedule=schedule, active=known.active if known else active, parameters=parameters, slug=slug
+        )
         await client.create_deployment_schedules(deployment.id, [create])
         paused = "" if active else ", paused"
         how = "".join(f" with {word}" for word in more)
