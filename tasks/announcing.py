@@ -1,7 +1,7 @@
 """What a check tells the world: one Prefect event for each change, and one notification, never the same twice.
 
 What has changed, the ledger says: a difference that was known before is no news, and a check that failed as the one
-before it did is none either. docs/events.md describes the payloads.
+before it did is none either. docs/drift.md describes the payloads.
 """
 
 from __future__ import annotations
