@@ -80,8 +80,9 @@ async def look_at_plane(
         if isinstance(error, Unforeseen):
             log.exception("%s", plane)
         seen = Looked(blind_spots=(blind_spot(plane, plane, error),))
+    seconds = round(time.monotonic() - began, 3)
     return PlaneVerdict.of(
-        plane, seen.findings, seen.blind_spots, looked_at=looked_at, seconds=round(time.monotonic() - began, 3)
+        plane, seen.findings, seen.blind_spots, looked_at=looked_at, seconds=seconds, notes=seen.notes
     )
 
 

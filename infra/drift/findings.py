@@ -117,6 +117,7 @@ class PlaneVerdict(Frozen):
     findings: tuple[Finding, ...] = ()
     blind_spots: tuple[BlindSpot, ...] = ()
     waived: tuple[Finding, ...] = Field(default=(), description="Findings that a waiver in git covers.")
+    notes: tuple[str, ...] = Field(default=(), description="Sentences that change no verdict.")
 
     @classmethod
     def of(
@@ -128,6 +129,7 @@ class PlaneVerdict(Frozen):
         looked_at: datetime,
         seconds: float,
         waived: Iterable[Finding] = (),
+        notes: Iterable[str] = (),
     ) -> PlaneVerdict:
         """The verdict that findings and blind spots add up to."""
         found, blind = tuple(findings), tuple(blind_spots)
@@ -140,4 +142,5 @@ class PlaneVerdict(Frozen):
             findings=found,
             blind_spots=blind,
             waived=tuple(waived),
+            notes=tuple(notes),
         )

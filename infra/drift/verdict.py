@@ -60,7 +60,7 @@ class Verdict(Frozen):
             looked_at=looked_at,
             seconds=round(seconds, 3),
             planes=judged,
-            notes=(*notes, *waived.notes),
+            notes=(*notes, *(note for plane in looked for note in plane.notes), *waived.notes),
         )
 
     @property
@@ -106,6 +106,7 @@ def _without(plane: PlaneVerdict, covered: set[int]) -> PlaneVerdict:
         looked_at=plane.looked_at,
         seconds=plane.seconds,
         waived=[finding for finding in plane.findings if id(finding) in covered],
+        notes=plane.notes,
     )
 
 

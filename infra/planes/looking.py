@@ -20,18 +20,22 @@ class Looked:
 
     findings: tuple[Finding, ...] = ()
     blind_spots: tuple[BlindSpot, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences that change no verdict, such as that a run is at work."""
 
     @classmethod
     def together(cls, parts: Iterable[Looked]) -> Looked:
         """Several parts as one; what two of them have found alike counts once."""
         findings: dict[tuple[str, str], Finding] = {}
         blind_spots: dict[tuple[str, str], BlindSpot] = {}
+        notes: dict[str, None] = {}
         for part in parts:
+            notes.update(dict.fromkeys(part.notes))
             for finding in part.findings:
                 findings.setdefault(finding.place, finding)
             for spot in part.blind_spots:
                 blind_spots.setdefault((spot.what, spot.why), spot)
-        return cls(tuple(findings.values()), tuple(blind_spots.values()))
+        return cls(tuple(findings.values()), tuple(blind_spots.values()), tuple(notes))
 
 
 async def look_at(plane: PlaneName, what: str, look: Awaitable[Iterable[Finding] | Looked]) -> Looked:
