@@ -108,11 +108,16 @@ class Clients:
 
 @asynccontextmanager
 async def open_clients(
-    environment: Environment, *, settings: Settings, catalog: Catalog, journal: Journal
+    environment: Environment, *, settings: Settings, catalog: Catalog, journal: Journal, read_only: bool = False
 ) -> AsyncIterator[Clients]:
-    """The clients of one run over one environment; closed, and their credentials removed, at its end."""
+    """The clients of one run over one environment; closed, and their credentials removed, at its end.
+
+    Args:
+        read_only: nothing that changes something in the cloud is sent (see openstack_guard).
+    """
     async with AsyncExitStack() as stack:
-        openstack = await stack.enter_async_context(OpenStackClient(environment.spec.cloud, settings))
+        cloud = OpenStackClient(environment.spec.cloud, settings, read_only=read_only)
+        openstack = await stack.enter_async_context(cloud)
         yield Clients(
             environment, settings=settings, catalog=catalog, journal=journal, openstack=openstack, stack=stack
         )

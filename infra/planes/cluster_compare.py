@@ -141,12 +141,13 @@ def _keypair(wanted: Variables, keypair: Keypair | NotLooked | None) -> Iterator
         there = fingerprint(keypair.public_key) or keypair.fingerprint
         if there != declared:
             sentence = f"Keypair {name} holds another key ({there}) than the declared one ({declared})."
-            owned = Changed(
-                who=f"user {keypair.user_id}" if keypair.user_id else "unknown",
-                when=moment(keypair.created_at),
-                how="owner and created_at of the keypair",
-            )
-            yield field(where, "public_key", declared, there, sentence, Severity.SECURITY, owned)
+            yield field(where, "public_key", declared, there, sentence, Severity.SECURITY, owner(keypair))
+
+
+def owner(keypair: Keypair) -> Changed:
+    """Whose keypair it is, and since when: Nova never changes one, so that says who made it."""
+    who = f"user {keypair.user_id}" if keypair.user_id else "unknown"
+    return Changed(who=who, when=moment(keypair.created_at), how="creation")
 
 
 def fingerprint(public_key: str) -> str:
