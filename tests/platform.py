@@ -145,11 +145,11 @@ class Platform:
         """The port of one of the sandbox's services."""
         return int(self._settings["PLUMBLINE_SANDBOX_PORT_BASE"]) + OFFSETS[service]
 
-    def connection(self) -> Connection:
-        """The demo project, as a user sees it."""
+    def connection(self, cloud: str = "sandbox") -> Connection:
+        """The demo project, as a user sees it; or another cloud of the sandbox's clouds.yaml."""
         with _sdk_quiet():
             config = openstack.config.OpenStackConfig(config_files=[str(self.home / "clouds.yaml")])
-            return Connection(config=config.get_one("sandbox"))
+            return Connection(config=config.get_one(cloud))
 
     def leftovers(self, name: str) -> list[str]:
         """What a destroyed environment has left anywhere: in the cloud, in the zone, at GitHub, on this machine."""

@@ -7,7 +7,9 @@ import re
 from collections.abc import Collection, Iterator
 
 from infra.clients.openstack import OpenStackClient
+from infra.clients.openstack_magnum import Magnum
 from infra.clients.openstack_models import Cluster, ClusterTemplate, Keypair, Recordset
+from infra.clients.openstack_session import ServiceAbsent
 from infra.drift.findings import Changed, Finding, PlaneName, Severity
 from infra.planes import dns
 from infra.planes.cluster_compare import owner
@@ -33,7 +35,7 @@ async def strays(declared: Collection[str], openstack: OpenStackClient) -> Looke
         openstack: the project's client; it is only asked to read. Of keypairs it sees its own account's.
     """
     answers = await asyncio.gather(
-        ask(openstack.magnum.clusters()),
+        ask(_whole(declared, openstack.magnum)),
         ask(openstack.magnum.templates()),
         ask(openstack.compute.keypairs()),
         ask(openstack.designate.all_recordsets()),
@@ -41,11 +43,23 @@ async def strays(declared: Collection[str], openstack: OpenStackClient) -> Looke
     kinds = ((PLANE, "clusters"), (PLANE, "templates"), (PLANE, "keypairs"), (PlaneName.DNS, "recordsets"))
     findings, spots = list[Finding](), []
     for (plane, what), answer in zip(kinds, answers, strict=True):
+        if isinstance(answer, NotLooked) and answer.category == ServiceAbsent.category:
+            continue  # a cloud without the service has nothing of its kind
         if isinstance(answer, NotLooked):
             spots.append(answer.spot(plane, f"{what} of environments nobody declared"))
         else:
             findings.extend(found for item in answer for found in _stray(declared, item))
     return Looked(tuple(sorted(findings, key=lambda finding: finding.place)), tuple(spots))
+
+
+async def _whole(declared: Collection[str], magnum: Magnum) -> tuple[Cluster, ...]:
+    """The project's clusters; a stray with all its fields, since LIST does not say who made one and when."""
+    found = []
+    for listed in await magnum.clusters():
+        stray = MARK in listed.labels and listed.labels[MARK] not in declared
+        detail = await ask(magnum.cluster(listed.uuid)) if stray else None
+        found.append(detail if isinstance(detail, Cluster) else listed)
+    return tuple(found)
 
 
 def environment_of(item: Marked) -> str | None:
