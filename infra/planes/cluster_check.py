@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from infra.clients.calling import retried
 from infra.planes.clients import Clients
 from infra.planes.cluster_judge import Judged, judge
 from infra.planes.cluster_seen import ask, see
@@ -18,6 +19,9 @@ from infra.planes.looking import Looked
 from infra.spec.models import Environment
 from infra.terraform.looking import Look, PlanReader
 from infra.terraform.variables import Variables
+
+PLANS = 2
+"""How often Terraform looks where the cloud does not answer it."""
 
 
 class Reader(Protocol):
@@ -50,5 +54,7 @@ async def check(environment: Environment, clients: Clients, *, reader: Reader | 
 
 
 async def _look(wanted: Variables, clients: Clients, reader: Reader, *, before: Judged | None = None) -> Judged:
-    seen, look = await asyncio.gather(see(wanted.environment, clients.openstack), ask(reader.plan()))
+    # Terraform asks each question once where its provider is not told otherwise: a plan that failed is made again.
+    plan = retried(reader.plan, attempts=PLANS)
+    seen, look = await asyncio.gather(see(wanted.environment, clients.openstack), ask(plan))
     return judge(wanted, seen, look, doubted=before.doubted if before else frozenset())
