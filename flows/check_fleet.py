@@ -19,13 +19,14 @@ from flows.checking import check, failing_loudly
 from flows.parameters import Commit
 from infra.catalog import Catalog
 from infra.clients.errors import PlumblineError, explained
+from infra.drift.findings import Finding
 from infra.drift.fleet import FailedCheck, FleetVerdict
 from infra.drift.verdict import Verdict
 from infra.ledger import Ledger
 from infra.settings import Settings, get_settings
 from infra.spec.repository import LoadedEnvironment, Snapshot
 from tasks.declaration import load_fleet
-from tasks.drift import publish_fleet
+from tasks.drift import look_for_strays, publish_fleet
 from tasks.scheduling import keep_schedules
 
 AT_A_TIME = 4
@@ -47,6 +48,7 @@ async def check_fleet(commit: Commit = None) -> FleetVerdict:
             fleet = await load_fleet(commit, settings, frozenset(catalog))
             loaded, failed = await _declared(fleet, ledger, settings)
             results = await _sweep(loaded, settings, catalog, ledger)
+        strays, unseen = await _strays(fleet, loaded, settings)
         scheduled, notes = await _schedule(loaded)
         verdict = FleetVerdict(
             commit=fleet.commit,
@@ -54,8 +56,9 @@ async def check_fleet(commit: Commit = None) -> FleetVerdict:
             seconds=round(time.monotonic() - began, 3),
             verdicts=tuple(one for one in results if isinstance(one, Verdict)),
             failed=(*failed, *(one for one in results if isinstance(one, FailedCheck))),
+            strays=tuple(strays),
             scheduled=tuple(scheduled),
-            notes=tuple(notes),
+            notes=(*notes, *unseen),
         )
         await publish_fleet(cast(FleetVerdict, quote(verdict)))
         return verdict
@@ -92,6 +95,23 @@ async def _sweep(
                 return _failed(name, error)
 
     return list(await asyncio.gather(*(one(item) for item in loaded)))
+
+
+async def _strays(
+    fleet: Snapshot, loaded: list[LoadedEnvironment], settings: Settings
+) -> tuple[list[Finding], list[str]]:
+    """What carries our mark in the clouds of this fleet and belongs to no declared environment, valid or not."""
+    found: list[Finding] = []
+    unseen: list[str] = []
+    for cloud in sorted({item.environment.spec.cloud for item in loaded}):
+        try:
+            seen = await look_for_strays(cloud, frozenset(fleet.names), settings)
+        except PlumblineError as error:
+            unseen.append(f"Cloud {cloud} was not searched for strays. {error}")
+            continue
+        found += seen.findings
+        unseen += [f"Not looked at in cloud {cloud}: {spot.what}: {spot.why}" for spot in seen.blind_spots]
+    return found, unseen
 
 
 async def _schedule(loaded: list[LoadedEnvironment]) -> tuple[list[str], list[str]]:

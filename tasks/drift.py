@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from infra.clients.errors import Denied, NotFound, PlumblineError, Unforeseen, explained
 from infra.clients.kubeconfig import READERS
+from infra.clients.openstack import OpenStackClient
 from infra.clients.private import write_private
 from infra.drift import verdict_report
 from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.fleet import FleetVerdict
 from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
-from infra.planes import addons, canary, certificates, cluster, delivery, dns, runners, storage
+from infra.planes import addons, canary, certificates, cluster_check, cluster_strays, delivery, dns, runners, storage
 from infra.planes.clients import Clients
 from infra.planes.looking import Looked, blind_spot
 from infra.settings import Settings
@@ -28,7 +29,7 @@ from tasks.announcing import announce
 from tasks.step import step
 
 LOOKS: Mapping[PlaneName, Callable[[Environment, Clients], Awaitable[Looked]]] = {
-    PlaneName.CLUSTER: cluster.look,
+    PlaneName.CLUSTER: cluster_check.look,
     PlaneName.STORAGE: storage.look,
     PlaneName.ADDONS: addons.look,
     PlaneName.DNS: dns.look,
@@ -84,6 +85,13 @@ async def look_at_plane(
     return PlaneVerdict.of(
         plane, seen.findings, seen.blind_spots, looked_at=looked_at, seconds=seconds, notes=seen.notes
     )
+
+
+@step("strays in {cloud}", timeout=300, retries=0)
+async def look_for_strays(cloud: str, declared: Collection[str], settings: Settings) -> Looked:
+    """Look in a cloud's project for what carries our mark although no environment is declared for it."""
+    async with OpenStackClient(cloud, settings, read_only=True) as openstack:
+        return await cluster_strays.strays(declared, openstack)
 
 
 @step("report", timeout=60)

@@ -153,11 +153,11 @@ class Platform:
         """The port of one of the sandbox's services."""
         return int(self._settings["PLUMBLINE_SANDBOX_PORT_BASE"]) + OFFSETS[service]
 
-    def connection(self) -> Connection:
-        """The demo project, as a user sees it."""
+    def connection(self, cloud: str = "sandbox") -> Connection:
+        """The demo project, as a user sees it; or another cloud of the sandbox's clouds.yaml."""
         with _sdk_quiet():
             config = openstack.config.OpenStackConfig(config_files=[str(self.home / "clouds.yaml")])
-            return Connection(config=config.get_one("sandbox"))
+            return Connection(config=config.get_one(cloud))
 
     def edit_recordset(self, name: str, *records: str) -> None:
         """Change a recordset of the sandbox's zone, as somebody does by hand."""

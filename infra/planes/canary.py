@@ -20,8 +20,6 @@ from infra.planes.manifests import SYSTEM_NAMESPACE
 from infra.spec.models import Environment
 
 PLANE = PlaneName.ADDONS
-LABEL = "plumbline-drift-canary"
-"""The canary recordset's first label under the domain."""
 DECLARED, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 """Addresses that lead nowhere (RFC 5737)."""
 CONFIG: dict[str, Any] = {
@@ -77,7 +75,7 @@ def _names(environment: Environment) -> dns.Wanted | None:
     declared = environment.spec.dns
     if declared is None:
         return None
-    name = f"{LABEL}.{declared.domain}"
+    name = f"{dns.CANARY_LABEL}.{declared.domain}"
     return dns.Wanted(environment.name, declared.zone, (name,), declared.ttl, DECLARED)
 
 

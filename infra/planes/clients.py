@@ -141,10 +141,11 @@ async def open_clients(
     """The clients of one run over one environment; closed, and their credentials removed, at its end.
 
     Args:
-        read_only: refuse whatever is not a read (or a dry run), before it is sent.
+        read_only: refuse whatever is not a read (or a dry run), before it is sent (see openstack_guard).
     """
     async with AsyncExitStack() as stack:
-        openstack = await stack.enter_async_context(OpenStackClient(environment.spec.cloud, settings))
+        cloud = OpenStackClient(environment.spec.cloud, settings, read_only=read_only)
+        openstack = await stack.enter_async_context(cloud)
         yield Clients(
             environment,
             settings=settings,

@@ -14,7 +14,6 @@ from infra.clients.openstack_models import Cluster
 from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
 from infra.planes.clients import Clients
-from infra.planes.looking import Looked, look_at
 from infra.spec.models import Environment
 from infra.spec.names import MARK, cluster_name, keypair_name
 from infra.terraform.plans import Change, Plan
@@ -69,16 +68,6 @@ def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
         sentence = "Terraform's state does not have all outputs."
         findings.append(Finding(plane=PlaneName.CLUSTER, address=f"outputs/{wanted.environment}", sentence=sentence))
     return findings
-
-
-async def look(environment: Environment, clients: Clients) -> Looked:
-    """What Terraform would change, by a plan that takes no lock and writes no state."""
-    wanted = desired(environment)
-
-    async def plan() -> list[Finding]:
-        return compare(wanted, Observed(await clients.terraform.drift()))
-
-    return await look_at(PlaneName.CLUSTER, "Terraform's plan", plan())
 
 
 async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:

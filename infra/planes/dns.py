@@ -22,6 +22,8 @@ from infra.spec.names import record_names
 PLANE = PlaneName.DNS
 UNHEARD = frozenset({"silent", "servfail", "refused", "lame"})
 """Outcomes that say nothing about a name."""
+CANARY_LABEL = "plumbline-drift-canary"
+"""The first label of the recordset that is made different on purpose (infra.planes.canary)."""
 PROBED_LABEL = "plumbline-probe"
 """A label under the wildcard that nobody declares: asking for it proves the wildcard itself."""
 
@@ -56,6 +58,8 @@ class Observed:
 
     zone: Zone
     recordsets: dict[str, Recordset]
+    undeclared: tuple[Recordset, ...] = ()
+    """Those of other names that carry the environment's mark."""
 
 
 def mark(environment: str) -> str:
@@ -81,11 +85,13 @@ async def observe(wanted: Wanted, clients: Clients) -> Observed:
             f"spec.dns.zone: there is no zone {wanted.zone} in the project.", hint="Create it, or declare another."
         )
     found = await clients.openstack.designate.recordsets(zone.id)
-    return Observed(zone, {item.name: item for item in found if item.name in wanted.names and item.type == wanted.type})
+    named = {item.name: item for item in found if item.name in wanted.names and item.type == wanted.type}
+    ours = [item for item in _ours(found, wanted.environment) if not item.name.startswith(f"{CANARY_LABEL}.")]
+    return Observed(zone, named, tuple(item for item in ours if item.name not in wanted.names))
 
 
 def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
-    """Each name: there, ours, at the address, with the TTL, and ACTIVE."""
+    """Each name: there, ours, at the address, with the TTL, and ACTIVE; and none of ours that is not declared."""
     findings = []
     for name in wanted.names:
         where = f"recordset/{name}"
@@ -106,7 +112,13 @@ def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
             findings.append(_finding(where, "ttl", wanted.ttl, there.ttl, sentence, Severity.COSMETIC))
         if there.status != "ACTIVE":
             findings.append(_finding(where, "status", "ACTIVE", there.status, f"{name} is {there.status}."))
-    return findings
+    return findings + [_undeclared(item) for item in observed.undeclared]
+
+
+def _undeclared(item: Recordset) -> Finding:
+    where, pointed = f"recordset/{item.name}", ", ".join(item.records)
+    sentence = f"{item.name} carries our mark, and nobody declares it."
+    return Finding(plane=PLANE, address=where, observed=pointed, sentence=sentence, severity=Severity.SECURITY)
 
 
 async def look(environment: Environment, clients: Clients) -> Looked:
@@ -161,15 +173,19 @@ def _answered(name: str, address: str, answer: Answer) -> Finding:
 async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
     """Create or update each recordset that a finding names, and wait until Designate calls it ACTIVE.
 
+    What carries the environment's mark under a name that is not declared any more is deleted.
+
     Raises:
         Refused: a record of that name is there and is not ours.
     """
     for finding in findings:
         if finding.path == "description":
             raise Refused(finding.sentence, hint="Remove that record, or declare another domain.")
-    made = []
+    made = [await _delete(observed.zone, item, clients) for item in observed.undeclared]
     for where in dict.fromkeys(finding.address for finding in findings):
         name = where.removeprefix("recordset/")
+        if name not in wanted.names:
+            continue
         there = observed.recordsets.get(name)
         if there is None or any(finding.address == where and finding.path != "status" for finding in findings):
             async with clients.journal.write(PLANE, "update" if there else "create", where):
@@ -219,14 +235,17 @@ async def remove(environment: Environment, clients: Clients) -> list[str]:
         return []
     removed = []
     for recordset in _ours(await clients.openstack.designate.recordsets(zone.id), environment.name):
-        where = f"recordset/{recordset.name}"
-        async with clients.journal.write(PLANE, "delete", where):
-            await clients.openstack.designate.delete_recordset(zone.id, recordset.id)
-            await clients.openstack.designate.wait_deleted(
-                zone.id, recordset.id, timeout=clients.settings.probe_timeout
-            )
-        removed.append(where)
+        removed.append(await _delete(zone, recordset, clients))
     return removed
+
+
+async def _delete(zone: Zone, recordset: Recordset, clients: Clients) -> str:
+    where = f"recordset/{recordset.name}"
+    timeout = clients.settings.probe_timeout
+    async with clients.journal.write(PLANE, "delete", where):
+        await clients.openstack.designate.delete_recordset(zone.id, recordset.id)
+        await clients.openstack.designate.wait_deleted(zone.id, recordset.id, timeout=timeout)
+    return where
 
 
 def _ours(recordsets: Iterable[Recordset], environment: str) -> list[Recordset]:

@@ -38,6 +38,23 @@ class Looked:
         return cls(tuple(findings.values()), tuple(blind_spots.values()), tuple(notes))
 
 
+@dataclass(frozen=True)
+class NotLooked:
+    """In the place of an answer: why there is none. It is not the same as "nothing is there"."""
+
+    why: str
+    category: str | None = None
+
+    @classmethod
+    def of(cls, error: PlumblineError) -> NotLooked:
+        """What an error leaves unknown."""
+        return cls(str(error), error.category)
+
+    def spot(self, plane: PlaneName, what: str) -> BlindSpot:
+        """The blind spot it makes."""
+        return BlindSpot(plane=plane, what=what, why=self.why, category=self.category)
+
+
 async def look_at(plane: PlaneName, what: str, look: Awaitable[Iterable[Finding] | Looked]) -> Looked:
     """Carry out one part of a look; an error that kept it from looking is a blind spot.
 

@@ -13,7 +13,7 @@ from infra.planes.live import LiveObjects
 from infra.planes.looking import Looked
 from tests.unit.planes.fakes import FakeDesignate, FakeJournal, FakeKubernetes, declared
 
-NAME = f"{canary.LABEL}.dev.sandbox.example."
+NAME = f"{dns.CANARY_LABEL}.dev.sandbox.example."
 
 
 def set_back(clients: Clients, kubernetes: FakeKubernetes) -> None:

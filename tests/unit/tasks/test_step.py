@@ -108,7 +108,8 @@ def test_every_task_is_a_step(name: str) -> None:
     task = TASKS[name]
     assert task.retry_condition_fn is worth_retrying
     # A look that fails is a blind spot of its verdict, and made again when the next check is due.
-    retries = 0 if name in {"drift.look_at_plane", "drift.reach_for_looking"} else steps.RETRIES
+    looks = {"drift.look_at_plane", "drift.reach_for_looking", "drift.look_for_strays"}
+    retries = 0 if name in looks else steps.RETRIES
     assert task.retries == retries
     assert task.retry_delay_seconds == pauses(retries)
     assert task.cache_policy is NO_CACHE
