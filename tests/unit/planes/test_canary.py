@@ -44,6 +44,24 @@ async def test_a_blind_look_is_named_and_the_canaries_are_set_back(
     set_back(clients, kubernetes)
 
 
+async def test_other_differences_do_not_pass_for_the_canary(
+    clients: Clients, kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    designate: Any = clients.openstack.designate
+    designate.put("old.sandbox.example.", "192.0.2.9", description=dns.mark("dev"))
+    observing = dns.observe
+
+    async def without_the_canary(wanted: Any, clients: Clients) -> Any:
+        seen = await observing(wanted, clients)
+        right = {name: one.model_copy(update={"records": (canary.DECLARED,)}) for name, one in seen.recordsets.items()}
+        return dns.Observed(seen.zone, right, seen.undeclared)
+
+    monkeypatch.setattr(dns, "observe", without_the_canary)
+    assert await canary.exercise(declared(), clients) == [
+        f"recordset/{NAME} was made different, and the look did not find it."
+    ]
+
+
 async def test_a_look_that_could_not_look_says_nothing_of_the_look(
     clients: Clients, kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
