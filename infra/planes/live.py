@@ -12,7 +12,7 @@ from infra.clients.helm import HelmClient
 from infra.clients.helm_records import HelmRelease
 from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
 from infra.drift.findings import BlindSpot, Finding, PlaneName
-from infra.planes import manifests
+from infra.drift.objects import address, compare_object
 from infra.planes.looking import Looked, blind_spot
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class LiveObjects:
         findings: list[Finding] = []
         for item in placed:
             there = live.get((item["metadata"].get("namespace") or "", item["metadata"]["name"]))
-            findings += manifests.compare(plane, [item], {manifests.address(item): there})
+            findings += compare_object(plane, item, there, ignores)
         return Looked(tuple(findings))
 
     async def _list(self, api_version: str, kind: str) -> dict[Place, Object]:
@@ -121,4 +121,4 @@ class LiveObjects:
 
 
 def _blind(plane: PlaneName, item: Mapping[str, Any], error: PlumblineError) -> BlindSpot:
-    return blind_spot(plane, manifests.address(item), error)
+    return blind_spot(plane, address(item), error)
