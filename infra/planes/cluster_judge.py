@@ -188,8 +188,12 @@ def _forgotten(wanted: Variables, seen: Seen, plan: Plan) -> Iterator[Finding]:
 
 
 def _never_made(finding: Finding, look: Look, gone: Places) -> Finding:
-    """Lower what is not there because it was never made: nothing was lost that a state once knew."""
-    if finding.place not in gone or look.state_empty or finding.severity is not Severity.DESTRUCTIVE:
+    """Lower what is not there because it was never made: nothing was lost that a state once knew.
+
+    An empty state knows nothing of that, unless a run is at work that has yet to write it.
+    """
+    lost = look.state_empty and look.holder is None
+    if finding.place not in gone or lost or finding.severity is not Severity.DESTRUCTIVE:
         return finding
     known = {address_of(change, look.plan.environment) for change in look.plan.drift if change.destroys}
     made = any(

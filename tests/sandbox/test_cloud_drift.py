@@ -20,6 +20,7 @@ from openstack.connection import Connection
 
 from infra.catalog import Catalog
 from infra.clients.errors import Denied
+from infra.clients.kubeconfig import mint
 from infra.clients.openstack import OpenStackClient
 from infra.drift.findings import Finding, PlaneName, PlaneState, PlaneVerdict, Severity
 from infra.planes.clients import open_clients
@@ -29,7 +30,7 @@ from infra.planes.cluster_seen import see
 from infra.planes.cluster_strays import strays
 from infra.planes.cluster_terraform import terraform_findings
 from infra.planes.looking import Looked
-from infra.settings import Settings
+from infra.settings import ROOT, Settings
 from infra.spec.models import Environment
 from infra.terraform.looking import PlanReader
 from infra.terraform.runner import Terraform
@@ -163,7 +164,6 @@ async def test_what_is_as_declared_is_in_step_and_nothing_was_written(cloud: Clo
     await cloud.check()
     took, asked = time.monotonic() - begun, cloud.platform.requests()[before:]
     ours = [item for item in asked if "terraform" not in (item.get("ua") or "").lower()]
-    print(*(f"{item['service']} {item['method']} {item['path']}" for item in ours), sep="\n")
     print(f"a check in step: {took:.2f} s, {len(ours)} requests of our own, {len(asked) - len(ours)} of Terraform's")
     begun = time.monotonic()
     await PlanReader(cloud.wanted, settings=cloud.settings).plan()
@@ -378,6 +378,32 @@ async def test_the_reader_role_is_enough(cloud: Cloud, tmp_path: Path, monkeypat
             await reader.magnum.delete_cluster(cloud.cluster()["uuid"])
         with pytest.raises(Denied):
             await reader.magnum.sign(cloud.cluster()["uuid"], "a request")
+        # Nova asks for no role at keypairs: this is 404 and not 403, which only access rules change.
+        assert await reader.compute.delete_keypair("plumbline-nobodys") is False
+
+
+async def test_access_rules_let_a_check_mint_a_kubeconfig_and_do_nothing_else(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs/read-only-access.md").read_text()
+    rules = json.loads(page.split("```json\n")[1].split("```")[0])
+    made = cloud.connection.identity.create_application_credential(
+        user=cloud.connection.current_user_id, name="rules", roles=[{"name": "member"}], access_rules=rules
+    )
+    auth = {"application_credential_id": made.id, "application_credential_secret": made.secret}
+    file = clouds_of_a_reader(cloud, tmp_path, auth, "v3applicationcredential")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
+    assert await cloud.check() == Looked()
+    assert await strays_of(cloud, [NAME, "dev"]) == Looked()
+    async with OpenStackClient("sandbox", cloud.settings) as bare:
+        cluster = await bare.magnum.cluster(NAME)
+        assert cluster is not None
+        async with mint(bare, cluster, folder=tmp_path / "private") as kubeconfig:
+            assert kubeconfig.exists()
+        for refused in (bare.magnum.delete_cluster(cluster.uuid), bare.compute.delete_keypair(f"plumbline-{NAME}")):
+            with pytest.raises(Denied):
+                await refused
+    assert await cloud.check() == Looked()
 
 
 async def strays_of(cloud: Cloud, declared: list[str]) -> Looked:

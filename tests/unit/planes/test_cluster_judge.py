@@ -120,6 +120,8 @@ def test_what_was_never_made_is_no_loss() -> None:
         Severity.CONFIG,
         "Cluster dev has no node group build: it has not been made yet.",
     )
+    making = judge(WANTED, fresh, look(change(NODE_GROUP, "create"), state_empty=True, holder=HOLDER)).looked
+    assert [one.severity for one in making.findings] == [Severity.CONFIG]
     known = (change(NODE_GROUP, "delete"),)
     (lost,) = judge(WANTED, fresh, look(change(NODE_GROUP, "create"), drift=known)).looked.findings
     assert lost.severity is Severity.DESTRUCTIVE
