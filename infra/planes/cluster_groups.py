@@ -31,7 +31,8 @@ def compare_groups(wanted: Variables, cluster: Cluster, groups: tuple[NodeGroup,
         yield from _group(wanted, cluster, wanted_group, there.get(wanted_group.name))
     declared = {*DEFAULTS, *(group.name for group in wanted.node_groups)}
     for group in groups:
-        yield from _group_status(cluster, group)
+        if not cluster.failed:  # its own reason names those of its groups
+            yield from _group_status(cluster, group)
         if group.name not in declared and not _leaving(group):
             sentence = f"Cluster {cluster.name} has a node group {group.name} ({group.node_count}) nobody declared."
             where = group_at(cluster.name, group.name)

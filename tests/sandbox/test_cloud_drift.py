@@ -19,7 +19,7 @@ import yaml
 from openstack.connection import Connection
 
 from infra.catalog import Catalog
-from infra.clients.errors import Denied
+from infra.clients.errors import Denied, Failed
 from infra.clients.kubeconfig import mint
 from infra.clients.openstack import OpenStackClient
 from infra.drift.findings import Finding, PlaneName, PlaneState, PlaneVerdict, Severity
@@ -33,6 +33,7 @@ from infra.planes.looking import Looked
 from infra.settings import ROOT, Settings
 from infra.spec.models import Environment
 from infra.terraform.looking import PlanReader
+from infra.terraform.policy import agreed_by_destroy
 from infra.terraform.runner import Terraform
 from infra.terraform.template import template_name
 from infra.terraform.variables import Variables
@@ -434,6 +435,51 @@ async def test_what_nobody_declares_any_more_is_found(cloud: Cloud) -> None:
     template = template_name(cloud.wanted)
     assert set(found) == {(f"cluster/{NAME}", ""), (f"keypair/plumbline-{NAME}", ""), (f"template/{template}", "")}
     assert found[f"cluster/{NAME}", ""].changed is not None
+
+
+async def test_a_failed_apply_is_explained_in_magnums_words(cloud: Cloud) -> None:
+    document = cloud.environment.document()
+    document["metadata"]["name"] = "broken"
+    broken = Environment.model_validate(document)
+    terraform = Terraform(Variables.of(broken), settings=cloud.settings)
+    cloud.faults("set", "--cluster", "broken", "--create", "fail", "--reason", "No valid host was found")
+    try:
+        with pytest.raises(Failed):
+            await terraform.apply(await terraform.plan())
+        looked = await cloud.check(broken)
+        said = {finding.place: finding.sentence for finding in looked.findings}
+        assert looked.blind_spots == ()
+        assert said["cluster/broken", "status"].startswith("Cluster broken is CREATE_FAILED: No valid host was found")
+        assert "an earlier operation on it did not finish" in said["cluster/broken", ""]
+        assert said["nodegroup/broken/build", ""].endswith("it has not been made yet.")
+        assert len(said) == 3
+    finally:
+        gone = await terraform.plan(destroy=True)
+        await terraform.apply(gone, allow=agreed_by_destroy(gone))
+
+
+KILLED = """
+import asyncio, sys
+from infra.settings import Settings
+from infra.terraform.looking import PlanReader
+from infra.terraform.variables import Variables
+
+wanted = Variables.model_validate_json(sys.argv[1])
+asyncio.run(PlanReader(wanted, settings=Settings(state_dir=sys.argv[2])).plan())
+"""
+
+
+async def test_a_killed_check_leaves_nothing_that_the_next_does_not_sweep(cloud: Cloud) -> None:
+    private = cloud.settings.state_dir / "private"
+    argv = [sys.executable, "-c", KILLED, cloud.wanted.model_dump_json(), str(cloud.settings.state_dir)]
+    with subprocess.Popen(argv, cwd=ROOT) as child:  # noqa: ASYNC220  # it has to be killed like a stranger
+        cloud.until(lambda: any(private.glob("plan-*/terraform.tfstate")))
+        child.kill()
+    (left,) = private.glob("plan-*")
+    assert left.stat().st_mode & 0o777 == 0o700
+    assert (left / "terraform.tfstate").stat().st_mode & 0o777 == 0o600
+    assert await cloud.check() == Looked()
+    assert not list(private.glob("plan-*"))
 
 
 async def test_a_cluster_deleted_by_hand_is_never_in_step_from_then_on(cloud: Cloud) -> None:
