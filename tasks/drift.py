@@ -19,8 +19,9 @@ from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.fleet import FleetVerdict
 from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
-from infra.planes import addons, canary, certificates, cluster_check, cluster_strays, delivery, dns, runners, storage
+from infra.planes import addons, canary, certificates, delivery, dns, runners, storage
 from infra.planes.clients import Clients
+from infra.planes.cloud import check, strays
 from infra.planes.looking import Looked, blind_spot
 from infra.settings import Settings
 from infra.spec.models import Environment
@@ -29,7 +30,7 @@ from tasks.announcing import announce
 from tasks.step import step
 
 LOOKS: Mapping[PlaneName, Callable[[Environment, Clients], Awaitable[Looked]]] = {
-    PlaneName.CLUSTER: cluster_check.look,
+    PlaneName.CLUSTER: check.look,
     PlaneName.STORAGE: storage.look,
     PlaneName.ADDONS: addons.look,
     PlaneName.DNS: dns.look,
@@ -91,7 +92,7 @@ async def look_at_plane(
 async def look_for_strays(cloud: str, declared: Collection[str], settings: Settings) -> Looked:
     """Look in a cloud's project for what carries our mark although no environment is declared for it."""
     async with OpenStackClient(cloud, settings, read_only=True) as openstack:
-        return await cluster_strays.strays(declared, openstack)
+        return await strays.strays(declared, openstack)
 
 
 @step("report", timeout=60)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from infra.catalog import Catalog
 from infra.clients.dns import DnsClient
-from infra.clients.errors import NotFound
+from infra.clients.errors import NotFound, Refused
 from infra.clients.git import GitClient
 from infra.clients.helm import HelmClient
 from infra.clients.kubeconfig import ORGANIZATION, READERS, Kubeconfigs
@@ -50,7 +50,7 @@ class Clients:
         self.catalog = catalog
         self.journal = journal
         self.openstack = openstack
-        self.terraform = Terraform(
+        self._terraform = Terraform(
             Variables.of(environment, cluster_timeout=settings.cluster_timeout),
             settings=settings,
             report=logging.getLogger("infra.terraform").info,
@@ -65,6 +65,17 @@ class Clients:
         self._kubernetes: KubernetesClient | None = None
         self._helm: HelmClient | None = None
         self._live: LiveObjects | None = None
+
+    @property
+    def terraform(self) -> Terraform:
+        """Terraform that plans to apply; those who only look have a reader of their own (infra.terraform.looking).
+
+        Raises:
+            Refused: these clients only look.
+        """
+        if self._read_only:
+            raise Refused("This run only looks: Terraform is not asked to change anything.")
+        return self._terraform
 
     @property
     def connected(self) -> bool:

@@ -24,11 +24,11 @@ from infra.clients.kubeconfig import mint
 from infra.clients.openstack import OpenStackClient
 from infra.drift.findings import Finding, PlaneName, PlaneState, PlaneVerdict, Severity
 from infra.planes.clients import open_clients
-from infra.planes.cluster_check import check
-from infra.planes.cluster_compare import compare_cloud
-from infra.planes.cluster_seen import see
-from infra.planes.cluster_strays import strays
-from infra.planes.cluster_terraform import terraform_findings
+from infra.planes.cloud.check import check
+from infra.planes.cloud.compare import compare_cloud
+from infra.planes.cloud.seen import see
+from infra.planes.cloud.strays import strays
+from infra.planes.cloud.terraform import terraform_findings
 from infra.planes.looking import Looked
 from infra.settings import ROOT, Settings
 from infra.spec.models import Environment

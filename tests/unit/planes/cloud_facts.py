@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from infra.clients.openstack_models import Cluster, ClusterTemplate, Keypair, NodeGroup
-from infra.planes.cluster_compare import fingerprint
-from infra.planes.cluster_seen import Seen
+from infra.planes.cloud.compare import fingerprint
+from infra.planes.cloud.seen import Seen
 from infra.terraform.template import labels, template_name
 from infra.terraform.variables import Variables
 from tests.unit.planes.fakes import declared

@@ -21,10 +21,10 @@ from infra.clients.errors import (
 from infra.clients.openstack_session import ServiceAbsent
 from infra.drift.findings import PlaneName, Severity
 from infra.planes.clients import Clients
+from infra.planes.cloud.check import check
+from infra.planes.cloud.seen import see
+from infra.planes.cloud.strays import strays
 from infra.planes.cluster import CLUSTER
-from infra.planes.cluster_check import check
-from infra.planes.cluster_seen import see
-from infra.planes.cluster_strays import strays
 from infra.planes.looking import Looked, NotLooked
 from infra.terraform.looking import Look
 from infra.terraform.plans import Plan

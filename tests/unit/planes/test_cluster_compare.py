@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from infra.drift.findings import Finding, Severity
-from infra.planes.cluster_compare import compare_cloud, fingerprint, moment
-from infra.planes.cluster_seen import Seen
+from infra.planes.cloud.compare import compare_cloud, fingerprint, moment
+from infra.planes.cloud.seen import Seen
 from infra.planes.looking import Looked, NotLooked
 from infra.terraform.template import labels
 from tests.unit.planes.cloud_facts import DEFAULTS, LATER, NAME, WANTED, build, cluster, group, keypair, seen, template

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.clients.dns import Answer
-from infra.clients.errors import Denied, InvalidInput, NotYet, Unavailable
+from infra.clients.errors import Denied, InvalidInput, NotYet, Refused, Unavailable
 from infra.clients.helm_records import HelmRelease
 from infra.clients.kubernetes import UnknownKind
 from infra.drift.findings import Finding, PlaneName, Severity
@@ -205,3 +205,10 @@ async def test_argo_cd_behind_the_repository_is_found(
     monkeypatch.setattr(clients.git, "head", unreachable)
     seen = await delivery.look(declared(), clients)
     assert (seen.findings, len(seen.blind_spots)) == ((), 1)
+
+
+def test_those_who_only_look_have_no_terraform_that_writes(clients: Clients) -> None:
+    assert clients.terraform is not None
+    clients._read_only = True
+    with pytest.raises(Refused, match="only looks"):
+        _ = clients.terraform

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from infra.clients.errors import Conflict
 from infra.clients.openstack_models import ClusterTemplate, Keypair
 from infra.drift.findings import BlindSpot, Finding, Severity
+from infra.planes.cloud.compare import compare_cloud
+from infra.planes.cloud.findings import PLANE, cluster_at, field, group_at, keypair_at, state_at, template_at
+from infra.planes.cloud.groups import bounds, within
+from infra.planes.cloud.seen import Seen
+from infra.planes.cloud.terraform import PATHS, address_of, terraform_findings
 from infra.planes.cluster import CLUSTER, KEYPAIR, NODE_GROUP, TEMPLATE
-from infra.planes.cluster_compare import compare_cloud
-from infra.planes.cluster_findings import PLANE, cluster_at, field, group_at, keypair_at, state_at, template_at
-from infra.planes.cluster_groups import bounds, within
-from infra.planes.cluster_seen import Seen
-from infra.planes.cluster_terraform import PATHS, address_of, terraform_findings
 from infra.planes.looking import Looked, NotLooked
 from infra.spec.names import MARK
 from infra.terraform.looking import Look

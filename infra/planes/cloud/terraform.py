@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infra.drift.findings import Finding, Severity
+from infra.planes.cloud.findings import cluster_at, field, group_at, keypair_at, template_at
 from infra.planes.cluster import CLUSTER, KEYPAIR, NODE_GROUP, TEMPLATE
-from infra.planes.cluster_findings import cluster_at, field, group_at, keypair_at, template_at
 from infra.terraform.plans import FLUCTUATING, SENSITIVE, UNKNOWN, Change, Difference, Plan
 from infra.terraform.policy import PROTECTED
 

@@ -12,9 +12,9 @@ from infra.clients.openstack_models import Cluster, ClusterTemplate, Keypair, Re
 from infra.clients.openstack_session import ServiceAbsent
 from infra.drift.findings import Changed, Finding, PlaneName, Severity
 from infra.planes import dns
-from infra.planes.cluster_compare import owner
-from infra.planes.cluster_findings import PLANE, cluster_at, field, keypair_at, made, template_at
-from infra.planes.cluster_seen import ask
+from infra.planes.cloud.compare import owner
+from infra.planes.cloud.findings import PLANE, cluster_at, field, keypair_at, made, template_at
+from infra.planes.cloud.seen import ask
 from infra.planes.looking import Looked, NotLooked
 from infra.spec.names import MARK, keypair_name
 
@@ -28,7 +28,7 @@ Marked = Cluster | ClusterTemplate | Keypair | Recordset
 async def strays(declared: Collection[str], openstack: OpenStackClient) -> Looked:
     """Find clusters, templates, keypairs and recordsets of environments that git does not declare.
 
-    What an environment that *is* declared has too much, `cluster_check.check` says.
+    What an environment that *is* declared has too much, `check.check` says.
 
     Args:
         declared: names of all environments that any desired state declares for this project.

@@ -14,8 +14,8 @@ from typing import Protocol
 from infra.clients.calling import retried
 from infra.planes import access
 from infra.planes.clients import Clients
-from infra.planes.cluster_judge import Judged, judge
-from infra.planes.cluster_seen import ask, see
+from infra.planes.cloud.judge import Judged, judge
+from infra.planes.cloud.seen import ask, see
 from infra.planes.looking import Looked
 from infra.spec.models import Environment
 from infra.terraform.looking import Look, PlanReader

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from infra.clients.openstack_models import Cluster, NodeGroup
 from infra.drift.findings import Finding, Severity
-from infra.planes.cluster_findings import Dated, changed, cluster_at, differs, field, group_at, made, whole
+from infra.planes.cloud.findings import Dated, changed, cluster_at, differs, field, group_at, made, whole
 from infra.terraform.variables import NodeGroup as Wanted
 from infra.terraform.variables import Variables
 

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from infra.clients.errors import NotYet
 from infra.clients.openstack_models import Cluster, ClusterTemplate, Keypair
 from infra.drift.findings import BlindSpot, Changed, Finding, Severity
-from infra.planes.cluster_findings import (
+from infra.planes.cloud.findings import (
     PLANE,
     changed,
     cluster_at,
@@ -29,8 +29,8 @@ from infra.planes.cluster_findings import (
     template_at,
     whole,
 )
-from infra.planes.cluster_groups import compare_groups, scaled
-from infra.planes.cluster_seen import Seen
+from infra.planes.cloud.groups import compare_groups, scaled
+from infra.planes.cloud.seen import Seen
 from infra.planes.looking import Looked, NotLooked
 from infra.spec.names import MARK, keypair_name
 from infra.terraform.template import VERSION_LABEL, labels, template_name
