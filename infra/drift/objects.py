@@ -1,109 +1,232 @@
-"""One Kubernetes object against what is declared of it: gone, changed, or with something added (pure)."""
+"""Live Kubernetes objects against what was declared of them: the stored manifest of a release, or one of our own.
+
+```
+declared ──┐                 in step: nothing more to do (by memory, by hash, by subset: the most)
+           ├─► suspects ──►  suspicious: the caller asks the API server, on a dry run, what applying the declaration
+live ──────┘                 would change, where `needs_dry_run` says so
+                                  │
+                             findings_of ──► findings, with who changed what
+```
+
+Pure. A caller that only reads lists each kind once, makes its suspects, dry-runs those few side by side, and concludes:
+
+    found = suspects(declared, {key_of(each): each for each in listed}, ignores=addon.ignore, memory=memory)
+    answers = {each.key: await dry_run(each.declared) for each in found if each.needs_dry_run}
+    findings = findings_of(found, plane=PlaneName.ADDONS, answers=answers, memory=memory)
+
+An answer may be missing or None, for a dry run can be refused: then managedFields and the tables decide alone.
+"""
 
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
-from infra.catalog.models import Ignore
-from infra.drift.compare import subset_differences
-from infra.drift.findings import Changed, Finding, PlaneName, Severity
-from infra.drift.ownership import changed_by, extras, last_stranger
+import orjson
 
-HIDDEN = "(not shown)"
-SECURITY_KINDS = frozenset(
-    {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount", "Secret", "NetworkPolicy"}
-    | {"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "ValidatingAdmissionPolicy", "APIService"}
-)
-"""Kinds that say who may do what, and what is let in."""
-SECURITY_FIELDS = re.compile(
-    r"\.(securityContext|hostNetwork|hostPID|hostIPC|hostPath|privileged|capabilities|serviceAccountName|serviceAccount"
-    r"|automountServiceAccountToken|tls|caBundle|imagePullSecrets)\b"
-)
-COSMETIC = re.compile(r"^\.metadata\.(labels|annotations)\b")
+from infra.drift.differences import Difference, confirmed, differences
+from infra.drift.findings import Finding, PlaneName
+from infra.drift.ignoring import IgnoreRule, Ignores, Pointer, without
+from infra.drift.memory import Memory, declaration_hash
+from infra.drift.ownership import MANAGERS, Managers, Owners, suspicious
+from infra.drift.subset import covers
+from infra.drift.values import builtin
+from infra.drift.wording import difference_found, object_gone
+
+Object = Mapping[str, Any]
+_ENCODE: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+"""Manifests come from YAML, where dates and numbers as keys are possible; the API server sees JSON."""
 
 
-def address(manifest: Mapping[str, Any]) -> str:
-    """`Kind/namespace/name`, or `Kind/name` for what has no namespace."""
-    metadata = manifest["metadata"]
-    return "/".join(part for part in (manifest["kind"], metadata.get("namespace"), metadata["name"]) if part)
+class Key(NamedTuple):
+    """What tells objects of one cluster apart; versions of a group are the same object."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
 
 
-def compare_object(
-    plane: PlaneName, declared: Mapping[str, Any], live: Mapping[str, Any] | None, ignores: Iterable[Ignore] = ()
-) -> list[Finding]:
-    """Say what of an object is not as declared; one on its way out counts as missing.
+def key_of(item: Object) -> Key:
+    """The key of an object that has its apiVersion and kind."""
+    metadata = item["metadata"]
+    group = item["apiVersion"].rpartition("/")[0]
+    return Key(group, item["kind"], metadata.get("namespace") or "", metadata["name"])
+
+
+def placed(
+    items: Iterable[Object], namespace: str, is_namespaced: Callable[[str, str], bool | None]
+) -> list[dict[str, Any]]:
+    """The objects of a manifest as the API server files them: lists unpacked, namespaces filled in.
 
     Args:
-        ignores: fields that others write by design.
+        items: of the manifest, which need not say the namespace.
+        namespace: of the release.
+        is_namespaced: whether a kind (apiVersion, kind) has namespaces; None where nobody knows.
     """
-    where = address(declared)
-    if live is None:
-        return [_gone(plane, where, "is not there")]
-    if live.get("metadata", {}).get("deletionTimestamp"):
-        return [_gone(plane, where, "is being deleted")]
-    mine = [rule for rule in ignores if rule.kind == declared["kind"] and rule.name in (None, live["metadata"]["name"])]
-    ignored = [_pattern(pointer) for rule in mine for pointer in rule.paths]
-    found = _findings(plane, where, _as_stored(declared), live)
-    return [finding for finding in found if not any(pattern.match(finding.path) for pattern in ignored)]
+    found: list[dict[str, Any]] = []
+    for item in items:
+        kind = item.get("kind", "")
+        if kind.endswith("List") and isinstance(item.get("items"), list):
+            found += placed(item["items"], namespace, is_namespaced)
+            continue
+        metadata = dict(item.get("metadata") or {})
+        scoped = is_namespaced(item.get("apiVersion", ""), kind)
+        if scoped:
+            metadata["namespace"] = metadata.get("namespace") or namespace
+        elif scoped is False:
+            metadata.pop("namespace", None)
+        found.append({**item, "metadata": metadata})
+    return found
 
 
-def _findings(plane: PlaneName, where: str, declared: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[Finding]:
-    differences = list(subset_differences(dict(declared), dict(live)))
-    stranger = last_stranger(live) if differences else None
-    changed = changed_by(stranger) if stranger is not None else None
-    for difference in differences:
-        sentence = f"{where}{difference.path} is not as declared."
-        yield _finding(plane, where, difference.path, difference.declared, difference.observed, sentence, changed)
-    for extra in extras(declared, live):
-        sentence = f"{where}{extra} was added, and nobody declares it."
-        yield _finding(plane, where, str(extra), None, extra.observed, sentence, extra.changed)
+@dataclass(frozen=True)
+class Suspect:
+    """An object that may not be as declared.
+
+    Attributes:
+        key: which.
+        declared: what to apply on the dry run, and to heal.
+        live: what is there; None where nothing is.
+        differences: what to say, unless a dry run says otherwise.
+    """
+
+    key: Key
+    declared: dict[str, Any] = field(repr=False)
+    live: Object | None = field(repr=False)
+    differences: tuple[Difference, ...] = ()
+    _pointers: tuple[Pointer, ...] = ()
+    _hash: str = ""
+
+    @property
+    def needs_dry_run(self) -> bool:
+        """Whether the API server's answer could make one of the differences none."""
+        return self.live is not None and any(each.decidable for each in self.differences)
 
 
-def _finding(  # noqa: PLR0917 - a finding's fields, in their order
-    plane: PlaneName, where: str, path: str, declared: Any, observed: Any, sentence: str, changed: Changed | None
-) -> Finding:
-    if where.startswith("Secret/") and path.startswith(".data"):
-        # That they differ is said, what they hold is not.
-        declared, observed = declared and HIDDEN, observed and HIDDEN
-    return Finding(
-        plane=plane,
-        address=where,
-        path=path,
-        declared=declared,
-        observed=observed,
-        sentence=sentence,
-        severity=severity(where.partition("/")[0], path),
-        changed=changed,
-    )
+def suspects(
+    declared: Iterable[Object],
+    live: Mapping[Key, Object],
+    *,
+    ignores: Iterable[IgnoreRule] = (),
+    managers: Managers = MANAGERS,
+    memory: Memory | None = None,
+) -> list[Suspect]:
+    """Every declared object that is not plainly in step, in the order of the declaration.
+
+    Args:
+        declared: objects with their namespaces (`placed`).
+        live: what the API server has of them, and the HorizontalPodAutoscalers of their namespaces: what one scales
+            has the replicas it wants.
+        ignores: the catalogue's rules for this release.
+        managers: whom to trust with what is not declared.
+        memory: what was in step before; learns.
+    """
+    look = _Look(Ignores(ignores), managers, memory if memory is not None else Memory(0), autoscaled(live.values()))
+    examined = (look.examine(item, live.get(key_of(item))) for item in declared)
+    return [suspect for suspect in examined if suspect is not None]
 
 
-def severity(kind: str, path: str) -> Severity:
-    """How much a difference in a field matters."""
-    if COSMETIC.match(path):
-        return Severity.COSMETIC
-    return Severity.SECURITY if kind in SECURITY_KINDS or SECURITY_FIELDS.search(path) else Severity.CONFIG
+@dataclass(frozen=True)
+class _Look:
+    """What holds for every object of one comparison."""
+
+    rules: Ignores
+    managers: Managers
+    memory: Memory
+    scaled: frozenset[Key]
+
+    def examine(self, item: Object, there: Object | None) -> Suspect | None:
+        """An object as a suspect; None where it is in step."""
+        encoded, key = _encoded(item), key_of(item)
+        if there is None or there["metadata"].get("deletionTimestamp"):
+            return Suspect(key, orjson.loads(encoded), there)
+        pointers = self.rules.of(item)
+        hashed = declaration_hash(encoded, pointers)
+        if self.memory.knows(there, hashed):
+            return None
+        wanted = orjson.loads(encoded)
+        left, right = _compared(wanted, pointers), _compared(there, pointers)
+        found = self._differences(left, right, key)
+        if found:
+            return Suspect(key, wanted, there, tuple(found), pointers, hashed)
+        self.memory.learn(there, hashed)
+        return None
+
+    def _differences(self, declared: Object, live: Object, key: Key) -> list[Difference]:
+        if not suspicious(live, self.managers) and covers(declared, live, builtin(declared["apiVersion"])):
+            return []
+        return differences(declared, live, Owners(live, self.managers), autoscaled=key in self.scaled)
 
 
-def _gone(plane: PlaneName, where: str, how: str) -> Finding:
-    return Finding(plane=plane, address=where, sentence=f"{where} {how}.", severity=Severity.DESTRUCTIVE)
+def findings_of(
+    found: Iterable[Suspect],
+    *,
+    plane: PlaneName,
+    answers: Mapping[Key, Object | None] | None = None,
+    memory: Memory | None = None,
+) -> list[Finding]:
+    """What is to be said about suspects.
+
+    Args:
+        plane: whose objects they are.
+        answers: what the dry runs returned.
+        memory: learns those that the dry run cleared.
+    """
+    findings: list[Finding] = []
+    for suspect in found:
+        if suspect.live is None or not suspect.differences:
+            findings.append(object_gone(plane, suspect.declared, suspect.live))
+            continue
+        answer = (answers or {}).get(suspect.key)
+        real = confirmed(suspect.differences, None if answer is None else _compared(answer, suspect._pointers))
+        if not real and memory is not None:
+            memory.learn(suspect.live, suspect._hash)
+        findings += [difference_found(plane, suspect.declared, each) for each in real]
+    return findings
 
 
-def _as_stored(declared: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A Secret's `stringData` is written only: what is stored of it is `data`."""
-    if declared["kind"] != "Secret" or not declared.get("stringData"):
-        return declared
-    plain = {key: base64.b64encode(str(value).encode()).decode() for key, value in declared["stringData"].items()}
-    rest = {key: value for key, value in declared.items() if key != "stringData"}
-    return {**rest, "data": {**(declared.get("data") or {}), **plain}}
+def compare_objects(
+    declared: Iterable[Object],
+    live: Mapping[Key, Object],
+    *,
+    plane: PlaneName,
+    ignores: Iterable[IgnoreRule] = (),
+    managers: Managers = MANAGERS,
+    answers: Mapping[Key, Object | None] | None = None,
+    memory: Memory | None = None,
+) -> list[Finding]:
+    """`suspects` and `findings_of` in one, for callers that have the dry runs' answers, or can do without."""
+    found = suspects(declared, live, ignores=ignores, managers=managers, memory=memory)
+    return findings_of(found, plane=plane, answers=answers, memory=memory)
 
 
-def _pattern(pointer: str) -> re.Pattern[str]:
-    """A JSON pointer of the catalogue as a pattern of paths; `*` stands for every list item or key."""
-    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
-    steps = [
-        r"(\[[^\]]*\]|\.[^.\[]+)" if part == "*" else rf"(\.{re.escape(part)}|\[{re.escape(part)}\])" for part in parts
-    ]
-    return re.compile("^" + "".join(steps) + r"($|[.\[])")
+def autoscaled(live: Iterable[Object]) -> frozenset[Key]:
+    """What the HorizontalPodAutoscalers among `live` scale."""
+    return frozenset(_targets(live))
+
+
+def _targets(live: Iterable[Object]) -> Iterator[Key]:
+    for item in live:
+        if item.get("kind") == "HorizontalPodAutoscaler":
+            target = (item.get("spec") or {}).get("scaleTargetRef") or {}
+            group = target.get("apiVersion", "").rpartition("/")[0]
+            yield Key(group, target.get("kind", ""), item["metadata"].get("namespace") or "", target.get("name", ""))
+
+
+def _encoded(item: Object) -> bytes:
+    try:
+        return orjson.dumps(item)
+    except TypeError:
+        return orjson.dumps(item, option=_ENCODE)
+
+
+def _compared(item: Any, pointers: tuple[Pointer, ...]) -> Any:
+    """An object as it is compared: a Secret's text as the server keeps it, and nothing that is ignored."""
+    if item.get("kind") == "Secret" and item.get("stringData"):
+        text = {key: base64.b64encode(str(value).encode()).decode() for key, value in item["stringData"].items()}
+        item = {key: value for key, value in item.items() if key != "stringData"}
+        item["data"] = {**(item.get("data") or {}), **text}
+    return without(item, pointers) if pointers else item

@@ -1,204 +1,232 @@
-"""What strangers have added to an object: fields that nobody declares, told from defaults by who owns them. Pure.
+"""Who wrote which field of a live object, from its managedFields (server-side apply's book-keeping).
 
-An API server notes for each field which manager set it last (metadata.managedFields; Kubernetes, "Server-Side Apply").
-A field that is not declared is a default, a controller's business, or somebody's edit: the owner tells which. What
-helm, Plumbline or a controller owns is left alone; what anybody else owns and nobody declares was added by hand.
+A manager's fields are a trie: `f:name` for a field, `k:{…}` for the item of a keyed list, `v:…` for a member of a set,
+`.` for the thing itself. What the API server defaults while it serves a request counts as written by the request's
+manager, so that helm owns the defaults of what it created.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Final
+
+import orjson
 
 from infra.drift.findings import Changed
+from infra.drift.paths import Item, Member, Path, Step
 
-Step = tuple[str, Any]
-"""One step of a path: `f` a field, `k` the list item with these keys, `v` the list item of this value, `i` an index."""
-Path = tuple[Step, ...]
+Fields = Mapping[str, Any]
 
-OURS = frozenset({"helm", "plumbline", "Helm"})
-CONTROLLERS = re.compile(
-    r"^(kube-(controller-manager|scheduler|apiserver)|kubelet|cloud-controller-manager|openstack-cloud-controller-manager"
-    r"|cainjector|cert-manager.*|.*-?controller(-manager)?|controller|manager|webhook|argocd.*|nginx-ingress.*"
-    r"|.*-operator|rook.*|ceph.*|external-dns.*|actions-runner-controller|autoscaler|.*-autoscaler|plumbline-sandbox.*)$"
-)
-"""Managers that write as a matter of course: what they own is never somebody's edit."""
-NOISE = frozenset(
-    {
-        "kubectl.kubernetes.io/last-applied-configuration",
-        "kubectl.kubernetes.io/restartedAt",
-        "deployment.kubernetes.io/revision",
-    }
-)
-"""Annotations by which clients and controllers keep notes; taking a restart's note away would restart again."""
-NEVER = (
-    (("f", "status"),),
-    (("f", "metadata"), ("f", "finalizers")),
-    (("f", "metadata"), ("f", "ownerReferences")),
-)
-"""Where controllers write by design."""
+
+class Trust(Enum):
+    """What a manager's writing a field means."""
+
+    OURS = "ours"
+    """helm and Plumbline: what they wrote beside what is declared now are defaults."""
+    CONTROLLER = "controller"
+    """A program of the cluster that does its work."""
+    PERSON = "person"
+    """Somebody at a keyboard, or a program nobody told us of."""
+    FOUNDER = "founder"
+    """Who created the object before it became ours: the defaults are in its name, so its fields say nothing."""
 
 
 @dataclass(frozen=True)
-class Extra:
-    """Something that is there and that nobody declares."""
+class Managers:
+    """Whom to trust, by the name of the field manager.
 
-    path: Path
-    observed: Any
-    changed: Changed
-
-    def __str__(self) -> str:
-        return rendered(self.path)
-
-
-def extras(declared: Mapping[str, Any], live: Mapping[str, Any]) -> list[Extra]:
-    """What strangers own in a live object and `declared` does not have: single fields, and list items as a whole."""
-    found: dict[Path, Extra] = {}
-    for entry in live.get("metadata", {}).get("managedFields") or ():
-        if not _a_stranger(entry):
-            continue
-        for path in _leaves(entry.get("fieldsV1") or {}):
-            added = None if _noise(path) else _undeclared(declared, live, path)
-            if added is not None:
-                found.setdefault(added, Extra(added, _at(live, added), changed_by(entry)))
-    return [found[path] for path in sorted(found, key=rendered)]
-
-
-def removals(declared: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """JSON Patch operations (RFC 6902) that take away what strangers have added, unless it has changed meanwhile."""
-    pointers = [pointer for extra in extras(declared, live) if (pointer := _pointer(live, extra.path)) is not None]
-    if not pointers:
-        return []
-    unchanged = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
-    # The last items of a list first: removing one moves those behind it.
-    last_first = sorted(pointers, key=lambda pointer: [(isinstance(one, int), one) for one in pointer], reverse=True)
-    return [unchanged, *({"op": "remove", "path": _text(pointer)} for pointer in last_first)]
-
-
-def last_stranger(live: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The newest managedFields entry of somebody who is neither helm, Plumbline nor a controller."""
-    entries = [entry for entry in live.get("metadata", {}).get("managedFields") or () if _a_stranger(entry)]
-    return max(entries, key=lambda entry: entry.get("time") or "", default=None)
-
-
-def changed_by(entry: Mapping[str, Any]) -> Changed:
-    """A managedFields entry as who, when and how."""
-    when = entry.get("time")
-    how = " ".join(part for part in (entry.get("operation"), entry.get("subresource")) if part)
-    moment = datetime.fromisoformat(when.replace("Z", "+00:00")) if when else None
-    return Changed(who=str(entry.get("manager") or "unknown"), when=moment, how=how or None)
-
-
-def rendered(path: Path) -> str:
-    """A path as reports have it: `.spec.containers[name=web].env[name=DEBUG]`."""
-    return "".join(_shown(step) for step in path)
-
-
-def _shown(step: Step) -> str:
-    kind, value = step
-    if kind == "f":
-        return f".{value}"
-    if kind == "k":
-        return f"[{','.join(f'{key}={value[key]}' for key in sorted(value))}]"
-    return f"[{value}]" if kind == "i" else f"[={value}]"
-
-
-def _a_stranger(entry: Mapping[str, Any]) -> bool:
-    manager = str(entry.get("manager") or "")
-    return not entry.get("subresource") and manager not in OURS and not CONTROLLERS.match(manager)
-
-
-def _leaves(fields: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:
-    """The innermost paths of a fieldsV1 document; `.` stands for an item itself."""
-    for key, below in fields.items():
-        if key == ".":
-            continue
-        kind, _, text = key.partition(":")
-        value = text if kind == "f" else json.loads(text)
-        path = (*above, (kind, _hashable(value)))
-        inner = [name for name in below if name != "."] if isinstance(below, Mapping) else []
-        if inner:
-            yield from _leaves(below, path)
-        else:
-            yield path
-
-
-class _Keys(dict[str, Any]):
-    """The keys of a list item, usable in a path."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(json.dumps(self, sort_keys=True))
-
-
-def _hashable(value: Any) -> Any:
-    return _Keys(value) if isinstance(value, dict) else value
-
-
-def _noise(path: Path) -> bool:
-    return path[-1][1] in NOISE or any(path[: len(never)] == never for never in NEVER)
-
-
-def _undeclared(declared: Any, live: Any, path: Path) -> Path | None:
-    """What of a path is live and not declared; None where all of it is declared, or gone.
-
-    A list item that is not declared is one addition, with all that is in it. Of a map that is not declared only the
-    field itself is: others may hold defaults, or what helm has put beside it.
+    Args:
+        ours: install and apply what is declared.
+        controllers: may write what is not declared, and what `MAY_OVERRIDE` names.
     """
-    if _at(live, path) is _NOTHING:
+
+    ours: frozenset[str] = frozenset({"helm", "Helm", "plumbline"})
+    controllers: frozenset[str] = frozenset(
+        {
+            "cainjector",
+            "cert-manager-cainjector",
+            "cloud-controller-manager",
+            "cluster-autoscaler",
+            "clusterrole-aggregation-controller",
+            "csi-attacher",
+            "csi-provisioner",
+            "csi-resizer",
+            "horizontal-pod-autoscaler",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kubelet",
+            "openstack-cloud-controller-manager",
+            "vpa-admission-controller",
+            "vpa-updater",
+        }
+    )
+
+    def also(self, controllers: Iterable[str]) -> Managers:
+        """The same, and these controllers."""
+        return replace(self, controllers=self.controllers | set(controllers))
+
+
+MANAGERS: Final = Managers()
+
+MAY_OVERRIDE: Final[dict[str, frozenset[str]]] = {
+    "replicas": frozenset({"kube-controller-manager", "horizontal-pod-autoscaler", "cluster-autoscaler"}),
+    "caBundle": frozenset({"cainjector", "cert-manager-cainjector", "kube-controller-manager"}),
+    "rules": frozenset({"kube-controller-manager", "clusterrole-aggregation-controller"}),
+    "volumeName": frozenset({"kube-controller-manager", "kube-scheduler"}),
+}
+"""Declared fields, by their name, that these controllers exist to write."""
+
+_UNKNOWN_ORIGIN: Final = "before-first-apply"
+"""Kubernetes' name for whoever wrote an object before anybody kept books."""
+
+_BIRTH: Final = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One manager's fields, as of its last write."""
+
+    manager: str
+    operation: str
+    time: str
+    subresource: str
+    fields: Fields = field(repr=False)
+    trust: Trust
+
+    def changed(self) -> Changed:
+        """Who, when and how, for a finding."""
+        how = f"{self.operation} of {self.subresource}" if self.subresource else self.operation
+        return Changed(who=self.manager, when=_moment(self.time), how=how or None)
+
+
+class Owners:
+    """The managers of one live object.
+
+    Attributes:
+        entries: every manager, the latest write last.
+        persons: the fields of those who are neither ours nor the cluster's.
+        unclear: whether fields may have been written by somebody nobody knows.
+    """
+
+    def __init__(self, live: Mapping[str, Any], managers: Managers = MANAGERS) -> None:
+        metadata = live.get("metadata") or {}
+        born = metadata.get("creationTimestamp") or ""
+        raw = [each for each in metadata.get("managedFields") or () if each.get("fieldsV1") is not None]
+        # Who wrote at birth created it, unless one of us did.
+        times = [each.get("time", "") for each in raw if each.get("manager") in managers.ours]
+        found = [_entry(each, managers, born, min(times, default="9")) for each in raw]
+        self.entries = sorted(found, key=lambda entry: entry.time)
+        self.persons: tuple[Fields, ...] = tuple(each.fields for each in self.entries if each.trust is Trust.PERSON)
+        self.unclear = not found or any(each.trust is Trust.FOUNDER for each in found)
+
+    def at(self, path: Path) -> Iterator[tuple[Entry, Fields]]:
+        """Every manager that owns `path`, something below it, or a whole that holds it."""
+        for entry in self.entries:
+            node = descend(entry.fields, path)
+            if node is not None:
+                yield entry, node
+
+    def last(self, path: Path) -> Entry | None:
+        """Who wrote `path` last; a person before the cluster's own programs."""
+        owners = [entry for entry, _ in self.at(path)]
+        persons = [entry for entry in owners if entry.trust is Trust.PERSON]
+        chosen = persons or owners
+        return chosen[-1] if chosen else None
+
+    def last_person(self) -> Entry | None:
+        """The person who wrote the object last: the best guess at who took something away, for that leaves no trace."""
+        persons = [entry for entry in self.entries if entry.trust is Trust.PERSON and entry.subresource != "status"]
+        return persons[-1] if persons else None
+
+    def may_override(self, path: Path) -> bool:
+        """Whether what is at `path` was last written by a controller whose work that is."""
+        name = next((step for step in reversed(path) if isinstance(step, str)), "")
+        allowed = MAY_OVERRIDE.get(name)
+        if not allowed:
+            return False
+        entry = self.last(path)
+        return entry is not None and entry.manager in allowed
+
+    def trusted(self, path: Path) -> bool:
+        """Whether one of us or a controller owns `path`."""
+        return any(entry.trust in (Trust.OURS, Trust.CONTROLLER) for entry, _ in self.at(path))
+
+    def list_keys(self, path: Path) -> tuple[str, ...] | None:
+        """The key fields of the list at `path`: as managers own its items, they are written there."""
+        for _, node in self.at(path):
+            for element in node:
+                if element.startswith("k:"):
+                    return tuple(orjson.loads(element[2:]))
         return None
-    for depth, step in enumerate(path):
-        declared = _below(declared, step)
-        if declared is _NOTHING:
-            item = next((end for end in range(depth, len(path)) if path[end][0] in "kvi"), len(path) - 1)
-            return path[: item + 1]
-    return None
+
+    def is_set(self, path: Path) -> bool:
+        """Whether managers own single members of the list at `path`."""
+        return any(element.startswith("v:") for _, node in self.at(path) for element in node)
 
 
-_NOTHING = object()
+def suspicious(live: Mapping[str, Any], managers: Managers = MANAGERS) -> bool:
+    """Whether anybody but us and the cluster's controllers may have written the object: cheap, and asked first."""
+    entries = (live.get("metadata") or {}).get("managedFields")
+    if not entries:
+        return True
+    ours, controllers = managers.ours, managers.controllers
+    for entry in entries:
+        manager = entry.get("manager")
+        if manager not in ours and manager not in controllers and entry.get("subresource") != "status":
+            return True
+    return False
 
 
-def _below(value: Any, step: Step) -> Any:
-    kind, key = step
-    if kind == "f":
-        return value.get(key, _NOTHING) if isinstance(value, Mapping) else _NOTHING
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return _NOTHING
-    if kind == "i":
-        return value[key] if key < len(value) else _NOTHING
-    return next((item for item in value if _is(item, step)), _NOTHING)
-
-
-def _is(item: Any, step: Step) -> bool:
-    kind, key = step
-    if kind == "v":
-        return bool(item == key)
-    # A key that a declaration leaves out is the default that the server has filled in, such as protocol TCP.
-    return isinstance(item, Mapping) and all(item.get(name, value) == value for name, value in key.items())
-
-
-def _at(value: Any, path: Path) -> Any:
+def descend(fields: Fields, path: Path) -> Fields | None:
+    """The fields below `path`: empty where a whole that holds it is owned, None where nothing is."""
+    node: Any = fields
     for step in path:
-        value = _below(value, step)
-    return value
-
-
-def _pointer(live: Any, path: Path) -> tuple[str | int, ...] | None:
-    found: list[str | int] = []
-    for step in path:
-        kind, key = step
-        below = _below(live, step)
-        if below is _NOTHING:
+        if not node:
+            return node  # type: ignore[no-any-return]  # an atomic list or map is owned as one
+        node = node.get(element(step))
+        if node is None:
             return None
-        found.append(
-            key if kind == "f" else key if kind == "i" else next(n for n, i in enumerate(live) if _is(i, step))
-        )
-        live = below
-    return tuple(found)
+    return node  # type: ignore[no-any-return]
 
 
-def _text(pointer: tuple[str | int, ...]) -> str:
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in pointer)
+def element(step: Step) -> str:
+    """A step as managedFields write it."""
+    if isinstance(step, str):
+        return f"f:{step}"
+    if isinstance(step, Item):
+        return "k:" + orjson.dumps(dict(step.keys), option=orjson.OPT_SORT_KEYS).decode()
+    if isinstance(step, Member):
+        return "v:" + orjson.dumps(step.value).decode()
+    return f"i:{step}"
+
+
+def _entry(raw: Mapping[str, Any], managers: Managers, born: str, ours: str) -> Entry:
+    manager, subresource, time = raw.get("manager", ""), raw.get("subresource", ""), raw.get("time", "")
+    fields = raw["fieldsV1"]
+    if manager in managers.ours:
+        trust = Trust.OURS
+    elif manager in managers.controllers or subresource == "status" or set(fields) <= {"f:status"}:
+        trust = Trust.CONTROLLER
+    elif manager == _UNKNOWN_ORIGIN or (time < ours and _at_birth(time, born)):
+        trust = Trust.FOUNDER
+    else:
+        trust = Trust.PERSON
+    return Entry(manager, raw.get("operation", ""), time, subresource, fields, trust)
+
+
+def _at_birth(time: str, born: str) -> bool:
+    written, made = _moment(time), _moment(born)
+    return written is not None and made is not None and written - made <= _BIRTH
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    except ValueError:
+        return None

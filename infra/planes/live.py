@@ -11,13 +11,16 @@ from infra.clients.errors import PlumblineError
 from infra.clients.helm import HelmClient
 from infra.clients.helm_records import HelmRelease
 from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
-from infra.drift.findings import BlindSpot, Finding, PlaneName
-from infra.drift.objects import address, compare_object
+from infra.drift.findings import BlindSpot, PlaneName
+from infra.drift.objects import Key, compare_objects, key_of
+from infra.drift.wording import address
 from infra.planes.looking import Looked, blind_spot
 
 T = TypeVar("T")
 Kind = tuple[str, str]
 """apiVersion and kind."""
+SCALER: Kind = ("autoscaling/v2", "HorizontalPodAutoscaler")
+SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 Place = tuple[str, str]
 """Namespace, empty for cluster-wide kinds, and name."""
 
@@ -98,14 +101,18 @@ class LiveObjects:
         try:
             live = await self.of(*kind)
             placed = [await self.placed(item, namespace) for item in declared]
+            scalers = await self._scalers() if kind[1] in SCALED else {}
         except PlumblineError as error:
             spots = [_blind(plane, item, error) for item in declared]
             return Looked(blind_spots=tuple(spots))
-        findings: list[Finding] = []
-        for item in placed:
-            there = live.get((item["metadata"].get("namespace") or "", item["metadata"]["name"]))
-            findings += compare_object(plane, item, there, ignores)
-        return Looked(tuple(findings))
+        there = {key_of(item): item for item in live.values()}
+        return Looked(tuple(compare_objects(placed, {**scalers, **there}, plane=plane, ignores=ignores)))
+
+    async def _scalers(self) -> dict[Key, Object]:
+        """The autoscalers: what one scales has the replicas that it wants."""
+        if await self._kubernetes.resource(*SCALER) is None:
+            return {}
+        return {key_of(item): item for item in (await self.of(*SCALER)).values()}
 
     async def _list(self, api_version: str, kind: str) -> dict[Place, Object]:
         if await self._kubernetes.resource(api_version, kind) is None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from infra.clients.kubernetes import KubernetesClient
 from infra.drift.findings import Finding, PlaneName
-from infra.drift.objects import address, compare_object
-from infra.drift.ownership import removals
+from infra.drift.healing import removals
+from infra.drift.objects import compare_objects, key_of
+from infra.drift.wording import address
 from infra.ledger import Journal
 
 Manifest = Mapping[str, Any]
@@ -35,7 +36,9 @@ def compare(
     plane: PlaneName, manifests: Iterable[Manifest], live: Mapping[str, Mapping[str, Any] | None]
 ) -> list[Finding]:
     """Say which of `manifests` are missing, differ from `live`, or have had something added."""
-    return [finding for item in manifests for finding in compare_object(plane, item, live.get(address(item)))]
+    declared = list(manifests)
+    there = {key_of(item): found for item in declared if (found := live.get(address(item))) is not None}
+    return compare_objects(declared, there, plane=plane)
 
 
 async def apply(

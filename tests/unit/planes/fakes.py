@@ -85,6 +85,9 @@ class FakeKubernetes:
         live = copy.deepcopy(item)
         live["metadata"].setdefault("uid", f"uid-{len(self.objects)}")
         live["metadata"].setdefault("generation", 1)
+        live["metadata"].setdefault("resourceVersion", "1")
+        # As a server that keeps books: what nobody is noted for is a default.
+        live["metadata"].setdefault("managedFields", [{"manager": "helm", "operation": "Update", "fieldsV1": {}}])
         self.objects[self._key(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])] = live
         return live
 

@@ -69,7 +69,7 @@ async def test_each_kind_is_listed_once_and_missing_and_changed_objects_are_foun
     gone = {**WEB, "metadata": {"name": "gone", "namespace": "shop"}}
     for _ in range(3):
         seen = await live.look(PlaneName.ADDONS, [WEB, gone])
-    assert asked == ["Deployment"]
+    assert sorted(asked) == ["Deployment", "HorizontalPodAutoscaler"]
     assert [(one.address, one.path, one.severity) for one in seen.findings] == [
         ("Deployment/shop/web", ".spec.replicas", Severity.CONFIG),
         ("Deployment/shop/gone", "", Severity.DESTRUCTIVE),

@@ -1,4 +1,4 @@
-"""What strangers have added: told from defaults and from controllers' business by who owns it, and taken away again."""
+"""What strangers have added is taken away again, exactly that, and only from the object that was looked at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import jsonpatch
 import pytest
 
-from infra.drift.ownership import extras, last_stranger, removals
+from infra.drift.findings import PlaneName
+from infra.drift.healing import removals
+from infra.drift.objects import compare_objects, key_of
 
 DECLARED: dict[str, Any] = {
     "apiVersion": "apps/v1",
@@ -94,32 +96,19 @@ ADDED = [
 ]
 
 
-def test_what_an_edit_has_added_is_named_once_and_by_whom() -> None:
-    found = extras(DECLARED, live(EDIT))
-    assert [str(one) for one in found] == ADDED
-    assert {str(one.changed) for one in found} == {"kubectl-edit at 2026-11-25 10:00:00 UTC (Update)"}
-    assert found[0].observed == "by hand"
-    assert found[2].observed == {"name": "spy", "image": "spy:1"}
+def paths(there: dict[str, Any]) -> list[str]:
+    found = compare_objects([DECLARED], {key_of(there): there}, plane=PlaneName.ADDONS)
+    return sorted(one.path for one in found)
 
 
-@pytest.mark.parametrize("manager", ["helm", "plumbline", "kube-controller-manager", "cert-manager-cainjector"])
-def test_what_helm_we_and_controllers_own_is_nobodys_edit(manager: str) -> None:
-    assert extras(DECLARED, live({**EDIT, "manager": manager})) == []
-
-
-def test_scaling_by_subresource_and_defaults_are_nobodys_edit() -> None:
-    scaled = entry("kubectl", {"f:spec": {"f:replicas": {}}}, subresource="scale")
-    assert extras(DECLARED, live(scaled)) == []
-    assert extras(DECLARED, live()) == []
-    without = live()
-    del without["metadata"]["managedFields"]
-    assert extras(DECLARED, without) == []
+def test_what_an_edit_has_added_is_found() -> None:
+    assert paths(live(EDIT)) == ADDED
 
 
 def test_what_is_taken_away_is_exactly_that() -> None:
     there = live(EDIT)
     after = jsonpatch.apply_patch(there, removals(DECLARED, there))
-    assert extras(DECLARED, after) == []
+    assert paths(after) == []
     expected = live(EDIT)
     del expected["metadata"]["annotations"]["note"]
     containers = expected["spec"]["template"]["spec"]["containers"]
@@ -134,24 +123,4 @@ def test_nothing_is_taken_away_from_an_object_that_has_changed_since() -> None:
     there["metadata"]["resourceVersion"] = "8"
     with pytest.raises(jsonpatch.JsonPatchTestFailed):
         jsonpatch.apply_patch(there, patch)
-    assert removals(DECLARED, live()) == []
-
-
-def test_the_last_stranger_is_the_newest_that_is_neither_helm_nor_a_controller() -> None:
-    image = within({WEB: {".": {}, "f:image": {}}})
-    helm = entry("helm", image, time="2026-11-25T12:00:00Z")
-    person, earlier = entry("kubectl-set", image, time="2026-11-25T11:00:00Z"), entry("kubectl-edit", image)
-    assert (last_stranger(live(earlier, helm, person)) or {}).get("manager") == "kubectl-set"
-    assert last_stranger(live(helm)) is None
-
-
-def test_keys_that_a_declaration_leaves_to_their_default_are_the_same_item() -> None:
-    service = {"metadata": {}, "spec": {"ports": [{"port": 80}]}}
-    there = {"spec": {"ports": [{"port": 80, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}]}}
-    ports = {
-        'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}},
-        'k:{"port":81,"protocol":"TCP"}': {".": {}, "f:port": {}},
-    }
-    fields = entry("kubectl-patch", {"f:spec": {"f:ports": ports}})
-    found = extras(service, {**there, "metadata": {"managedFields": [fields]}})
-    assert [str(one) for one in found] == [".spec.ports[port=81,protocol=TCP]"]
+    assert removals(DECLARED, live({**EDIT, "manager": "helm"})) == []

@@ -1,0 +1,290 @@
+"""What is different between a declared object and the living one, field by field, and who wrote it.
+
+Three sorts: a declared field is *changed* or *removed*, or the live object has something *extra*. What is extra is
+only a difference where a person put it there: everything else is a default or another controller's. Where nobody knows
+who did (no managedFields, or an object that somebody created before it was ours), only what cannot be a default counts:
+keys of maps whose keys people choose, and items of lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from infra.drift.findings import Changed
+from infra.drift.matching import Pairing, align, by_key, match_members, match_rules
+from infra.drift.ownership import Entry, Fields, Owners, element
+from infra.drift.paths import ABSENT, Member, Path, Step, follow
+from infra.drift.tables import (
+    ASSIGNED,
+    CONTROLLER_FINALIZERS,
+    CONTROLLER_KEYS,
+    CONTROLLER_PREFIXES,
+    FREE_FORM,
+    HELM_MARK,
+    LABELS_FROM_TEMPLATE,
+    LIST_KEYS,
+    NOISE_KEYS,
+    SERVER_METADATA,
+    SETS,
+    TIES,
+    UNORDERED,
+    UNORDERED_ITEMS,
+)
+from infra.drift.values import builtin, equivalent, is_default, may_be_absent, same
+
+Sort = Literal["changed", "removed", "extra"]
+_TOLD_APART: Final = frozenset({"apiVersion", "kind", "status"})
+_BOOKS: Final = frozenset({"labels", "annotations"})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field that is not as declared.
+
+    Attributes:
+        path: where it is.
+        declared: what it should be; `ABSENT` for something extra.
+        observed: what it is; `ABSENT` for something removed.
+        sort: which of the three.
+        entry: the manager that wrote it last, or that may have removed it.
+        decidable: a dry run of applying the declaration says whether it is one.
+    """
+
+    path: Path
+    declared: Any
+    observed: Any
+    sort: Sort
+    entry: Entry | None = None
+    decidable: bool = True
+
+    @property
+    def changed(self) -> Changed | None:
+        """Who, when and how, for a finding."""
+        return self.entry.changed() if self.entry else None
+
+
+def differences(
+    declared: Mapping[str, Any], live: Mapping[str, Any], owners: Owners, *, autoscaled: bool = False
+) -> list[Difference]:
+    """Every difference, in the order of the declaration, extras last.
+
+    Args:
+        autoscaled: an autoscaler is in charge of the object's replicas.
+    """
+    walk = _Walk(declared, owners, autoscaled)
+    walk.object(declared, live)
+    return walk.found
+
+
+def confirmed(found: Iterable[Difference], answer: Mapping[str, Any] | None) -> list[Difference]:
+    """Those differences that applying the declaration would close, by the API server's own word.
+
+    Args:
+        answer: the object as a server-side-apply dry run returned it; None keeps every difference.
+    """
+    if answer is None:
+        return list(found)
+    return [each for each in found if not (each.decidable and _stays(each, answer))]
+
+
+def _stays(difference: Difference, answer: Mapping[str, Any]) -> bool:
+    """Whether the API server would leave the field as it is."""
+    path = difference.path
+    if difference.sort == "extra" and path and not isinstance(path[-1], str):
+        there = follow(answer, path[:-1])
+        return isinstance(there, list) and any(equivalent(each, difference.observed) for each in there)
+    return equivalent(follow(answer, path), difference.observed, path)
+
+
+class _Walk:
+    """One comparison under way."""
+
+    def __init__(self, declared: Mapping[str, Any], owners: Owners, autoscaled: bool) -> None:
+        self.found: list[Difference] = []
+        self._owners, self._autoscaled = owners, autoscaled
+        self._kind: str = declared.get("kind", "")
+        self._builtin = builtin(declared.get("apiVersion", ""))
+
+    def object(self, declared: Mapping[str, Any], live: Mapping[str, Any]) -> None:
+        """Compare whole objects, without what identifies them and what the server keeps."""
+        held = _Held(self._owners.persons)
+        metadata, there = declared.get("metadata") or {}, live.get("metadata") or {}
+        self._map(
+            {key: value for key, value in metadata.items() if key not in SERVER_METADATA},
+            {key: value for key, value in there.items() if key not in SERVER_METADATA | (TIES - metadata.keys())},
+            ("metadata",),
+            _below(held, "metadata"),
+        )
+        skipped = _TOLD_APART | {"metadata"}
+        self._map(
+            {key: value for key, value in declared.items() if key not in skipped},
+            {key: value for key, value in live.items() if key not in skipped},
+            (),
+            held,
+        )
+
+    def _map(self, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: _Held) -> None:
+        noisy = bool(path) and path[-1] in _BOOKS
+        for key, value in declared.items():
+            if not (noisy and key in NOISE_KEYS):
+                self._declared(key, value, live.get(key, ABSENT), (*path, key), held)
+        for key, there in live.items():
+            if key not in declared and not (noisy and _books(key)):
+                self._extra(key, there, (*path, key), held)
+
+    def _declared(self, key: str, value: Any, there: Any, path: Path, held: _Held) -> None:
+        if value is None:
+            if there is not ABSENT:
+                self._extra(key, there, path, held)
+        elif there is ABSENT or there is None:
+            if not may_be_absent(key, value, self._builtin):
+                self._add(path, value, ABSENT, "removed")
+        else:
+            self._value(value, there, path, _below(held, key))
+
+    def _value(self, value: Any, there: Any, path: Path, held: _Held) -> None:
+        if isinstance(value, dict) and isinstance(there, dict):
+            self._map(value, there, path, held)
+        elif isinstance(value, list) and isinstance(there, list):
+            self._list(value, there, path, held)
+        elif isinstance(value, dict | list) or isinstance(there, dict | list) or not same(value, there, path):
+            self._add(path, value, there, "changed")
+
+    def _list(self, declared: list[Any], live: list[Any], path: Path, held: _Held) -> None:
+        pairing, shared = self._pair(declared, live, path)
+        if pairing is None:
+            if declared != live:
+                self._add(path, declared, live, "changed")
+            return
+        for step, value, there in pairing.pairs:
+            self._value(value, there, (*path, step), _below(held, step) if shared else held.whole())
+        for step, value in pairing.missing:
+            self._add((*path, step), value, ABSENT, "removed")
+        for step, there in pairing.extra:
+            if shared:
+                self._extra_item(there, (*path, step), held)
+            else:
+                self._add((*path, step), ABSENT, there, "extra")
+
+    def _pair(self, declared: list[Any], live: list[Any], path: Path) -> tuple[Pairing | None, bool]:
+        """Which items belong together, and whether managers own single items."""
+        name = next((step for step in reversed(path) if isinstance(step, str)), "")
+        if all(isinstance(each, dict) for each in (*declared, *live)):
+            known = LIST_KEYS.get(name) or tuple(filter(None, (self._owners.list_keys(path),)))
+            for fields in known:
+                pairing = by_key(declared, live, fields)
+                if pairing is not None:
+                    return pairing, True
+            if path in UNORDERED_ITEMS.get(self._kind, ()):
+                return match_rules(declared, live), False
+            return align(declared, live), False
+        if any(isinstance(each, dict | list) for each in (*declared, *live)):
+            return align(declared, live), False
+        shared = name in SETS or self._owners.is_set(path)
+        if shared or (name in UNORDERED and self._builtin):
+            return match_members(declared, live), shared
+        return (align(declared, live) if len(declared) == len(live) else None), False
+
+    def _extra(self, key: str, there: Any, path: Path, held: _Held) -> None:
+        """A key that only the live object has."""
+        if there is None:
+            return
+        if held.atomic:
+            if not _default(path, there):
+                self._add(path, ABSENT, there, "extra")
+            return
+        below = _below(held, key)
+        if below.nodes or below.atomic:
+            self._persons(key, there, path, below)
+        elif self._owners.unclear:
+            self._nobodys(key, there, path, below)
+
+    def _persons(self, key: str, there: Any, path: Path, held: _Held) -> None:
+        """An extra key that a person owns, or that holds something a person owns."""
+        owns_it = held.atomic or any("." in node for node in held.nodes)
+        if isinstance(there, dict) and there and not held.atomic and (key in FREE_FORM or not owns_it):
+            self._map({}, there, path, held)
+        elif isinstance(there, list) and there and not held.atomic:
+            self._list([], there, path, held)
+        elif not _default(path, there):
+            self._add(path, ABSENT, there, "extra", decidable=False)
+
+    def _nobodys(self, key: str, there: Any, path: Path, held: _Held) -> None:
+        """An extra key of which nobody knows who wrote it."""
+        if isinstance(there, dict) and (key in FREE_FORM or key in ("metadata", "template", "spec")):
+            self._map({}, there, path, held)
+        elif isinstance(there, list) and there and (key in LIST_KEYS or key in SETS):
+            self._list([], there, path, held)
+        elif len(path) > 1 and path[-2] in FREE_FORM and not self._assigned(key, path):
+            self._add(path, ABSENT, there, "extra", decidable=False)
+
+    def _assigned(self, key: str, path: Path) -> bool:
+        """Whether the API server or a controller may have put the key there."""
+        if self._kind in LABELS_FROM_TEMPLATE and path[-2] in ("labels", "selector"):
+            return True
+        return path[-2] in ASSIGNED or key in CONTROLLER_KEYS or self._owners.trusted(path)
+
+    def _extra_item(self, there: Any, path: Path, held: _Held) -> None:
+        """An item that only the live object has, in a list whose items have owners of their own."""
+        below = _below(held, path[-1])
+        persons = held.atomic or below.nodes or below.atomic
+        if _clusters(path[-1]):
+            return
+        if persons or (self._owners.unclear and not self._owners.trusted(path)):
+            self._add(path, ABSENT, there, "extra", decidable=False)
+
+    def _add(self, path: Path, declared: Any, observed: Any, sort: Sort, *, decidable: bool = True) -> None:
+        if sort == "changed" and (self._owners.may_override(path) or (self._autoscaled and path == _REPLICAS)):
+            return
+        if sort == "extra" and self._owners.may_override(path):
+            return
+        entry = self._owners.last_person() if sort == "removed" else self._owners.last(path)
+        self.found.append(Difference(path, declared, observed, sort, entry, decidable))
+
+
+_REPLICAS: Final = ("spec", "replicas")
+
+
+def _default(path: Path, there: Any) -> bool:
+    """Whether what is extra is what the API server puts there; never so among keys that people choose."""
+    chosen = len(path) > 1 and path[-2] in FREE_FORM
+    return not chosen and is_default(str(path[-1]), there)
+
+
+def _books(key: str) -> bool:
+    """Whether an extra label or annotation is somebody's book-keeping."""
+    return key in NOISE_KEYS or key == HELM_MARK or key.startswith(CONTROLLER_PREFIXES)
+
+
+def _clusters(step: Step) -> bool:
+    """Whether a member of a set is a finalizer of the cluster's own."""
+    return isinstance(step, Member) and isinstance(step.value, str) and step.value.startswith(CONTROLLER_FINALIZERS)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What persons own at one place: parts of it, or, `atomic`, a whole that holds it."""
+
+    nodes: tuple[Fields, ...] = ()
+    atomic: bool = False
+
+    def whole(self) -> _Held:
+        """Inside a list that is owned as one."""
+        return _ATOMIC if self.atomic else _NOTHING
+
+
+_NOTHING: Final = _Held()
+_ATOMIC: Final = _Held(atomic=True)
+
+
+def _below(held: _Held, step: Step) -> _Held:
+    """What persons own one step further down."""
+    if held.atomic:
+        return held
+    if not held.nodes:
+        return _NOTHING
+    name = element(step)
+    nodes = tuple(node[name] for node in held.nodes if name in node)
+    return _Held(nodes, atomic=any(not node for node in nodes)) if nodes else _NOTHING

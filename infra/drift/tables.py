@@ -1,0 +1,325 @@
+"""What comparing Kubernetes objects has to know about fields: data, by field name.
+
+Taken from the OpenAPI of Kubernetes 1.33 (keys of lists, quantities, maps) and from its Go types (which optional
+scalars are pointers, whose zero value is kept); tests hold the tables against both. By name and not by type, since
+that serves the pod templates inside custom resources as well, and no name needs two meanings.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+BUILTIN_GROUPS: Final = frozenset({"", "apps", "autoscaling", "batch", "policy", "extensions"})
+"""API groups without a dot; every other built-in one ends in `.k8s.io`."""
+
+LIST_KEYS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "claims": (("name",),),
+    "conditions": (("type",),),
+    "containers": (("name",),),
+    "env": (("name",),),
+    "ephemeralContainers": (("name",),),
+    "hostAliases": (("ip",),),
+    "imagePullSecrets": (("name",),),
+    "initContainers": (("name",),),
+    "matchConditions": (("name",),),
+    "ownerReferences": (("uid",),),
+    "ports": (("containerPort", "protocol"), ("port", "protocol")),
+    "resourceClaims": (("name",),),
+    "schedulingGates": (("name",),),
+    "secrets": (("name",),),
+    "topologySpreadConstraints": (("topologyKey", "whenUnsatisfiable"),),
+    "variables": (("name",),),
+    "volumeDevices": (("devicePath",),),
+    "volumeMounts": (("mountPath",),),
+    "volumes": (("name",),),
+    "webhooks": (("name",),),
+}
+"""Lists whose items have a key: their order does not matter. The first fields that all items have are the key."""
+
+SETS: Final = frozenset({"finalizers"})
+"""Lists of scalars that several managers share, each owning its members."""
+
+UNORDERED: Final = frozenset(
+    {
+        "accessModes",
+        "apiGroups",
+        "apiVersions",
+        "categories",
+        "nonResourceURLs",
+        "operations",
+        "policyTypes",
+        "resourceNames",
+        "resources",
+        "shortNames",
+        "verbs",
+    }
+)
+"""Lists of scalars that one manager owns as a whole, whose order does not matter."""
+
+UNORDERED_ITEMS: Final[dict[str, frozenset[tuple[str, ...]]]] = {
+    "ClusterRole": frozenset({("rules",)}),
+    "ClusterRoleBinding": frozenset({("subjects",)}),
+    "HorizontalPodAutoscaler": frozenset({("spec", "metrics")}),
+    "Role": frozenset({("rules",)}),
+    "RoleBinding": frozenset({("subjects",)}),
+}
+"""Lists of items without a key whose order does not matter, by kind and path. Converting an autoscaler between its
+versions moves the metrics."""
+
+FREE_FORM: Final = frozenset(
+    {
+        "annotations",
+        "binaryData",
+        "data",
+        "hard",
+        "labels",
+        "limits",
+        "matchLabels",
+        "nodeSelector",
+        "parameters",
+        "requests",
+        "selector",
+        "stringData",
+        "volumeAttributes",
+    }
+)
+"""Maps whose keys people choose: the API server adds none by default, and drops them when they are empty."""
+
+QUANTITY_MAPS: Final = frozenset(
+    {
+        "allocatable",
+        "capacity",
+        "default",
+        "defaultRequest",
+        "hard",
+        "limits",
+        "max",
+        "maxLimitRequestRatio",
+        "min",
+        "overhead",
+        "podFixed",
+        "requests",
+    }
+)
+"""Maps of resource quantities."""
+
+QUANTITIES: Final = frozenset({"averageValue", "divisor", "maximumVolumeSize", "sizeLimit", "tolerance", "value"})
+"""Fields that may be quantities; `value` only where a metric's target holds it."""
+
+KEPT_ZEROS: Final = frozenset(
+    {
+        "activeDeadlineSeconds",
+        "allocateLoadBalancerNodePorts",
+        "allowPrivilegeEscalation",
+        "allowVolumeExpansion",
+        "attachRequired",
+        "automountServiceAccountToken",
+        "averageUtilization",
+        "backoffLimit",
+        "backoffLimitPerIndex",
+        "blockOwnerDeletion",
+        "completions",
+        "controller",
+        "defaultMode",
+        "enableServiceLinks",
+        "endPort",
+        "expirationSeconds",
+        "failedJobsHistoryLimit",
+        "fsGroup",
+        "gracePeriodSeconds",
+        "hostProcess",
+        "hostUsers",
+        "immutable",
+        "leaseDurationSeconds",
+        "leaseTransitions",
+        "lun",
+        "manualSelector",
+        "maxFailedIndexes",
+        "maxUnavailable",
+        "minAvailable",
+        "minDomains",
+        "mode",
+        "optional",
+        "parallelism",
+        "podInfoOnMount",
+        "privileged",
+        "progressDeadlineSeconds",
+        "readOnlyRootFilesystem",
+        "ready",
+        "replicas",
+        "requiresRepublish",
+        "revisionHistoryLimit",
+        "runAsGroup",
+        "runAsNonRoot",
+        "runAsUser",
+        "seLinuxMount",
+        "serving",
+        "setHostnameAsFQDN",
+        "shareProcessNamespace",
+        "stabilizationWindowSeconds",
+        "startingDeadlineSeconds",
+        "storageCapacity",
+        "successfulJobsHistoryLimit",
+        "suspend",
+        "terminating",
+        "terminationGracePeriodSeconds",
+        "tolerationSeconds",
+        "ttlSecondsAfterFinished",
+    }
+)
+"""Optional numbers and booleans whose 0 or false the API server keeps: absent means somebody took it away."""
+
+SERVER_METADATA: Final = frozenset(
+    {
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "generation",
+        "managedFields",
+        "name",
+        "namespace",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    }
+)
+"""Metadata that identifies an object or that the API server keeps for itself."""
+
+TIES: Final = frozenset({"finalizers", "ownerReferences"})
+"""Metadata by which controllers tie objects to each other and to their ends: no one's edit, unless it is declared."""
+
+NOISE_KEYS: Final = frozenset(
+    {
+        "autoscaling.alpha.kubernetes.io/conditions",
+        "autoscaling.alpha.kubernetes.io/current-metrics",
+        "control-plane.alpha.kubernetes.io/leader",
+        "deployment.kubernetes.io/desired-replicas",
+        "deployment.kubernetes.io/max-replicas",
+        "deployment.kubernetes.io/revision",
+        "deprecated.daemonset.template.generation",
+        "endpoints.kubernetes.io/last-change-trigger-time",
+        "kubectl.kubernetes.io/last-applied-configuration",
+        # `kubectl rollout restart`: it changes nothing, and taking it away would restart once more.
+        "kubectl.kubernetes.io/restartedAt",
+        "kubernetes.io/metadata.name",
+        "meta.helm.sh/release-name",
+        "meta.helm.sh/release-namespace",
+    }
+)
+"""Labels and annotations that tools and controllers keep books in: never a finding, whoever wrote them."""
+
+HELM_MARK: Final = "app.kubernetes.io/managed-by"
+"""A label Helm adds by itself: nothing extra, though it may be declared as well."""
+
+CONTROLLER_PREFIXES: Final = (
+    "batch.kubernetes.io/",
+    "endpointslice.kubernetes.io/",
+    "pv.kubernetes.io/",
+    "volume.beta.kubernetes.io/",
+    "volume.kubernetes.io/",
+)
+"""Labels and annotations of the cluster's own protocols: nothing extra, whatever the controller calls itself."""
+
+CONTROLLER_KEYS: Final = frozenset({"controller-uid", "job-name", "kubernetes.io/limit-ranger"})
+"""Keys that admission adds in the name of whoever creates the object: left alone where that is not known."""
+
+CONTROLLER_FINALIZERS: Final = ("kubernetes", "service.kubernetes.io/", "foregroundDeletion", "orphan")
+"""Beginnings of the finalizers of the cluster's own protocols."""
+
+ASSIGNED: Final = frozenset({"limits", "requests"})
+"""Free-form maps that admission (a LimitRange) fills in."""
+
+LABELS_FROM_TEMPLATE: Final = frozenset({"ReplicationController"})
+"""Kinds that get their template's labels, and a selector of them, where they have none."""
+
+ANY: Final = object()
+"""Allotted by the API server: no value says that a person chose it."""
+
+DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
+    "allocateLoadBalancerNodePorts": (True,),
+    "allowVolumeExpansion": (False,),
+    "apiGroup": ("", "rbac.authorization.k8s.io"),
+    "apiVersion": ("v1",),
+    "attachRequired": (True,),
+    "backoffLimit": (6,),
+    "caBundle": ("",),
+    "clusterIP": (ANY,),
+    "clusterIPs": (ANY,),
+    "completionMode": ("NonIndexed",),
+    "completions": (1,),
+    "concurrencyPolicy": ("Allow",),
+    "conversion": ({"strategy": "None"},),
+    "defaultMode": (420,),
+    "deprecatedServiceAccount": (ANY,),
+    "divisor": ("0", "1"),
+    "dnsPolicy": ("ClusterFirst",),
+    "enableServiceLinks": (True,),
+    "externalTrafficPolicy": ("Cluster",),
+    "failedJobsHistoryLimit": (1,),
+    "failurePolicy": ("Fail",),
+    "failureThreshold": (3,),
+    "finalizers": (["kubernetes.io/pvc-protection"], ["kubernetes.io/pv-protection"], ["kubernetes"]),
+    "fsGroupPolicy": ("ReadWriteOnceWithFSType",),
+    "imagePullPolicy": ("Always", "IfNotPresent"),
+    "initialDelaySeconds": (0,),
+    "internalTrafficPolicy": ("Cluster",),
+    "ipFamilies": (ANY,),
+    "ipFamilyPolicy": ("SingleStack",),
+    "listKind": (ANY,),
+    "matchPolicy": ("Equivalent",),
+    "namespaceSelector": ({},),
+    "nodeAffinityPolicy": ("Honor",),
+    "nodeTaintsPolicy": ("Ignore",),
+    "objectSelector": ({},),
+    "parallelism": (1,),
+    "pathType": ("ImplementationSpecific",),
+    "periodSeconds": (10,),
+    "persistentVolumeReclaimPolicy": ("Retain",),
+    "podInfoOnMount": (False,),
+    "podManagementPolicy": ("OrderedReady",),
+    "podReplacementPolicy": ("TerminatingOrFailed",),
+    "policyTypes": (ANY,),
+    "preemptionPolicy": ("PreemptLowerPriority",),
+    "progressDeadlineSeconds": (600,),
+    "protocol": ("TCP",),
+    "reclaimPolicy": ("Delete",),
+    "reinvocationPolicy": ("Never",),
+    "replicas": (1,),
+    "requiresRepublish": (False,),
+    "resources": ({},),
+    "restartPolicy": ("Always",),
+    "revisionHistoryLimit": (10,),
+    "rollingUpdate": ({"maxSurge": "25%", "maxUnavailable": "25%"}, {"maxSurge": 0, "maxUnavailable": 1},
+                      {"maxUnavailable": 1}, {"partition": 0}),
+    "schedulerName": ("default-scheduler",),
+    "scheme": ("HTTP",),
+    "scope": ("*",),
+    "seLinuxMount": (False,),
+    "securityContext": ({},),
+    "service": ({"port": 443},),
+    "serviceAccount": (ANY,),
+    "sessionAffinity": ("None",),
+    "sessionAffinityConfig": ({"clientIP": {"timeoutSeconds": 10800}},),
+    "singular": (ANY,),
+    "stabilizationWindowSeconds": (0, 300),
+    "storageCapacity": (False,),
+    "storageClassName": (ANY,),
+    "strategy": ({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}, "None"),
+    "successThreshold": (1,),
+    "successfulJobsHistoryLimit": (3,),
+    "suspend": (False,),
+    "terminationGracePeriodSeconds": (30,),
+    "terminationMessagePath": ("/dev/termination-log",),
+    "terminationMessagePolicy": ("File",),
+    "timeoutSeconds": (1, 10, 10800),
+    "type": ("ClusterIP", "Opaque", "RollingUpdate", ""),
+    "updateStrategy": ({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+                       {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}),
+    "volumeBindingMode": ("Immediate",),
+    "volumeLifecycleModes": (["Persistent"],),
+    "volumeMode": ("Filesystem",),
+    "volumeName": (ANY,),
+    "whenDeleted": ("Retain",),
+    "whenScaled": ("Retain",),
+}  # fmt: skip
+"""What the API server puts where nothing is declared, for the fields of which nobody can say who put it there."""

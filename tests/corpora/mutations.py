@@ -1,0 +1,286 @@
+"""Changes that a person could make to a recorded object, each with what a comparison has to say about it.
+
+The managed fields afterwards are what the API server's book-keeping makes of the change: reckoned with the embedded
+API server's, which the conformance tests hold against the real one; the recorded edits are held against it as well.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from infra.drift.paths import ABSENT, Item, Member, Path, Step, follow, key_of, render
+from infra.drift.tables import LIST_KEYS, NOISE_KEYS, SERVER_METADATA, SETS, UNORDERED, UNORDERED_ITEMS
+from infra.sandbox.kubernetes import managed, structural
+from infra.sandbox.kubernetes.types import Type, library
+from tests.corpora.corpus import Recorded
+
+Object = dict[str, Any]
+EDITOR = "kubectl-edit"
+NOW = "2031-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change to one object.
+
+    Args:
+        what: the kind of change.
+        path: what the finding has to say; None where there must be none.
+        live: the object afterwards; None where it is gone.
+    """
+
+    what: str
+    path: str | None
+    live: Object | None
+
+
+def mutations(row: Recorded, schema: Type | None) -> Iterator[Mutation]:
+    """Every change of every sort that this object allows."""
+    yield Mutation("object deleted", "", None)
+    for what, path, live in (*_edits(row), *_additions(row)):
+        yield Mutation(what, render(path), edited(row.live, live, schema))
+    for what, live in _noise(row):
+        yield Mutation(what, None, edited(row.live, live, schema))
+
+
+def edited(before: Object, after: Object, schema: Type | None, manager: str = EDITOR, now: str = NOW) -> Object:
+    """`after`, with the managed fields an update by `manager` leaves; without a schema, as a server without books."""
+    if schema is None:
+        after["metadata"].pop("managedFields", None)
+        return after
+    managers = managed.Managers.decode(before["metadata"].get("managedFields"))
+    left, right = _bare(before), _bare(after)
+    who = managed.Manager(manager, "Update", before["apiVersion"])
+    managed.track_update(schema, left, right, managers, who, now=now)
+    return {**after, "metadata": {**after["metadata"], "managedFields": managers.encode()}}
+
+
+def schema_of(item: Object, crds: dict[tuple[str, str], Object]) -> Type | None:
+    """The type of an object, from the built-in kinds or a recorded CRD."""
+    group, _, version = item["apiVersion"].rpartition("/")
+    crd = crds.get((group, item["kind"]))
+    if crd is not None:
+        served = next(each for each in crd["spec"]["versions"] if each["name"] == version)
+        return structural.object_type(served["schema"]["openAPIV3Schema"])
+    short = group.removesuffix(".k8s.io").removesuffix(".apiserver").removesuffix(".authorization").split(".")[0]
+    for candidate in (version, "v1", "v2"):
+        name = f"{short or 'core'}.{candidate}.{item['kind']}"
+        if name in library().names():
+            return library().get(name)
+    return None
+
+
+def _bare(item: Object) -> Object:
+    metadata = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
+    return {**item, "metadata": metadata}
+
+
+def _edits(row: Recorded) -> Iterator[tuple[str, Path, Object]]:
+    """Changes to what is declared."""
+    for path, declared in _leaves(row.declared):
+        live = follow(row.live, path)
+        if (
+            live is ABSENT
+            or live is None
+            or isinstance(live, dict | list)
+            or not isinstance(declared, str | int | float | bool)
+        ):
+            continue
+        yield "value edited", path, put(row.live, path, _other(live))
+        if not isinstance(live, str):
+            yield "type changed", path, put(row.live, path, str(live).lower() + "x")
+        if isinstance(path[-1], str):
+            yield "key deleted", path, cut(row.live, path)
+    for path, items in _lists(row.declared):
+        yield from _list_edits(row, path, items)
+
+
+def _list_edits(row: Recorded, path: Path, items: list[Any]) -> Iterator[tuple[str, Path, Object]]:
+    live = follow(row.live, path)
+    if not isinstance(live, list) or not items:
+        return
+    name = next(step for step in reversed(path) if isinstance(step, str))
+    steps = [_step_of(item, index, name, row.live["kind"], path) for index, item in enumerate(items)]
+    plain = not isinstance(items[0], dict | list)
+    whole = plain and not isinstance(steps[0], Member)
+    if len(live) == len(items):
+        last = (*path, steps[-1])
+        yield "item deleted", path if whole else last, cut(row.live, last)
+    if len(items) > 1 and isinstance(steps[0], int) and items[0] != items[-1] and plain:
+        swapped = [live[-1], *live[1:-1], live[0]]
+        yield "list reordered", (*path, 0), put(row.live, path, swapped)
+
+
+def _additions(row: Recorded) -> Iterator[tuple[str, Path, Object]]:
+    """Things that are not declared."""
+    for name in ("labels", "annotations"):
+        path = ("metadata", name, "example.org/by-hand")
+        yield f"{name[:-1]} added", path, put(row.live, path, "yes")
+    yield (
+        "finalizer added",
+        ("metadata", "finalizers", Member("example.org/wait")),
+        _appended(row.live, ("metadata", "finalizers"), "example.org/wait"),
+    )
+    for name in ("data", "parameters", "hard"):
+        for parent in ((), ("spec",)):
+            if isinstance(follow(row.declared, (*parent, name)), dict) and not row.live.get("immutable"):
+                path = (*parent, name, "by-hand")
+                yield "key added", path, put(row.live, path, "Mg==" if row.live["kind"] == "Secret" else "2")
+    for path, items in _lists(row.declared):
+        live = follow(row.live, path)
+        if items and isinstance(live, list) and len(live) == len(items):
+            yield from _item_additions(row, path, items)
+    for pod in _pod_specs(row.live):
+        for name, value in (("hostPID", True), ("hostNetwork", True), ("priorityClassName", "high")):
+            if follow(row.live, (*pod, name)) is not True and name not in (follow(row.declared, pod) or {}):
+                yield "field added", (*pod, name), put(row.live, (*pod, name), value)
+
+
+def _item_additions(row: Recorded, path: Path, items: list[Any]) -> Iterator[tuple[str, Path, Object]]:
+    item = _another(items[0])
+    if item is None:
+        return
+    name = next(step for step in reversed(path) if isinstance(step, str))
+    step = _step_of(item, len(items), name, row.live["kind"], path)
+    if isinstance(_step_of(items[0], 0, name, row.live["kind"], path), Item) and not isinstance(step, Item):
+        return
+    whole = not isinstance(item, dict | list) and isinstance(step, int)
+    yield "item added", path if whole else (*path, step), _appended(row.live, path, item)
+
+
+def _noise(row: Recorded) -> Iterator[tuple[str, Object]]:
+    """Changes that are none."""
+    for key in sorted(NOISE_KEYS):
+        yield "books in an annotation", put(row.live, ("metadata", "annotations", key), "noise")
+    yield "status changed", put(row.live, ("status", "byHand"), "noise")
+    yield "new version", put(put(row.live, ("metadata", "resourceVersion"), "999"), ("metadata", "generation"), 999)
+    for path, items in _lists(row.declared):
+        live = follow(row.live, path)
+        name = next(step for step in reversed(path) if isinstance(step, str))
+        if isinstance(live, list) and len(items) > 1 and len(live) == len(items):
+            steps = [_step_of(item, 0, name, row.live["kind"], path) for item in items]
+            if all(isinstance(step, Item | Member) for step in steps) or _rules(row.live["kind"], path):
+                yield "keyed list reordered", put(row.live, path, live[::-1])
+
+
+def _leaves(item: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    if isinstance(item, dict):
+        for key, value in item.items():
+            if not path and key in ("apiVersion", "kind", "status"):
+                continue
+            if path == ("metadata",) and key in SERVER_METADATA:
+                continue
+            if path and path[-1] in ("labels", "annotations") and key in NOISE_KEYS:
+                continue
+            yield from _leaves(value, (*path, key))
+    elif isinstance(item, list):
+        name = next((step for step in reversed(path) if isinstance(step, str)), "")
+        for index, value in enumerate(item):
+            if isinstance(value, dict):
+                yield from _keyed_leaves(value, (*path, _step_of(value, index, name, "", path)))
+            elif not isinstance(_step_of(value, index, name, "", path), Member):
+                yield (*path, index), value
+    else:
+        yield path, item
+
+
+def _keyed_leaves(value: Object, path: Path) -> Iterator[tuple[Path, Any]]:
+    """The leaves of an item, without its key: another key is another item."""
+    keys = {key for key, _ in path[-1].keys} if isinstance(path[-1], Item) else ()
+    for leaf, each in _leaves(value, path):
+        if not (len(leaf) == len(path) + 1 and leaf[-1] in keys):
+            yield leaf, each
+
+
+def _lists(item: Any, path: Path = ()) -> Iterator[tuple[Path, list[Any]]]:
+    if isinstance(item, dict):
+        for key, value in item.items():
+            if path or key not in ("apiVersion", "kind", "status"):
+                yield from _lists(value, (*path, key))
+    elif isinstance(item, list):
+        if item:
+            yield path, item
+        name = next((step for step in reversed(path) if isinstance(step, str)), "")
+        for index, value in enumerate(item):
+            if isinstance(value, dict):
+                yield from _lists(value, (*path, _step_of(value, index, name, "", path)))
+
+
+def _step_of(item: Any, index: int, name: str, kind: str, path: Path) -> Step:
+    if isinstance(item, dict):
+        for fields in LIST_KEYS.get(name, ()):
+            found = key_of(item, fields)
+            if found is not None:
+                return found
+        return index
+    return Member(item) if name in SETS or name in UNORDERED else index
+
+
+def _rules(kind: str, path: Path) -> bool:
+    return path in UNORDERED_ITEMS.get(kind, ())
+
+
+def _pod_specs(item: Any, path: Path = ()) -> Iterator[Path]:
+    if isinstance(item, dict):
+        if isinstance(item.get("containers"), list) and item["containers"] and "restartPolicy" in item:
+            yield path
+        for key, value in item.items():
+            if key not in ("metadata", "status"):
+                yield from _pod_specs(value, (*path, key))
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int | float) else "QkJC" if value.endswith("=") else f"{value}9"
+
+
+def _another(item: Any) -> Any:
+    """An item like this one, with another name; None where it is not clear how."""
+    if isinstance(item, str):
+        return f"{item}-by-hand"
+    if not isinstance(item, dict):
+        return None
+    fresh = copy.deepcopy(item)
+    for key in ("name", "mountPath", "devicePath", "ip", "topologyKey", "key", "host"):
+        if isinstance(fresh.get(key), str):
+            fresh[key] = f"{fresh[key]}-by-hand"
+            return fresh
+    for key in ("containerPort", "port"):
+        if isinstance(fresh.get(key), int):
+            return {**fresh, key: fresh[key] + 1}
+    return {**fresh, "verbs": ["escalate"]} if "verbs" in fresh else None
+
+
+def put(item: Object, path: Path, value: Any) -> Object:
+    """A copy of `item` with `value` at `path`; maps on the way are made."""
+    fresh = copy.deepcopy(item)
+    there: Any = fresh
+    for step in path[:-1]:
+        if isinstance(step, str) and not isinstance(there.get(step), dict | list):
+            there[step] = {}
+        there = follow(there, (step,))
+    last = path[-1]
+    there[last if isinstance(last, str | int) else there.index(last)] = value
+    return fresh
+
+
+def cut(item: Object, path: Path) -> Object:
+    """A copy of `item` without what is at `path`."""
+    fresh = copy.deepcopy(item)
+    there, last = follow(fresh, path[:-1]), path[-1]
+    if isinstance(last, Item):
+        there.remove(follow(there, (last,)))
+    elif isinstance(last, Member):
+        there.remove(last.value)
+    else:
+        del there[last]
+    return fresh
+
+
+def _appended(item: Object, path: Path, value: Any) -> Object:
+    there = follow(item, path)
+    return put(item, path, [*there, value] if isinstance(there, list) else [value])
