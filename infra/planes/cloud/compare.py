@@ -80,10 +80,6 @@ def _status(where: str, cluster: Cluster) -> Iterator[Finding]:
     elif cluster.failed or status == "ROLLBACK_COMPLETE":
         sentence = f"Cluster {cluster.name} is {status}: {why.rstrip('.')}."
         yield field(where, "status", "complete", status, sentence, Severity.CONFIG, changed(cluster))
-    if cluster.health_status == "UNHEALTHY" and not cluster.in_progress:
-        reasons = "; ".join(f"{key}: {value}" for key, value in sorted(cluster.health_status_reason.items()))
-        sentence = f"Magnum calls cluster {cluster.name} UNHEALTHY{f' ({reasons})' if reasons else ''}."
-        yield field(where, "health_status", "HEALTHY", "UNHEALTHY", sentence, Severity.CONFIG, changed(cluster))
 
 
 def _cluster_fields(wanted: Variables, cluster: Cluster, seen: Seen) -> Iterator[Finding]:
@@ -210,6 +206,14 @@ def _blind(wanted: Variables, seen: Seen) -> Iterator[BlindSpot]:
 
 
 def _notes(wanted: Variables, seen: Seen) -> tuple[str, ...]:
-    if isinstance(seen.groups, NotLooked) or not seen.settled(wanted.environment):
-        return ()
-    return tuple(scaled(wanted, seen.groups))
+    notes = list(_health(seen.cluster)) if isinstance(seen.cluster, Cluster) else []
+    if not isinstance(seen.groups, NotLooked) and seen.settled(wanted.environment):
+        notes += scaled(wanted, seen.groups)
+    return tuple(notes)
+
+
+def _health(cluster: Cluster) -> Iterator[str]:
+    """What Magnum's own look says: nobody declares it, and what is behind it the planes in the cluster find."""
+    if cluster.health_status == "UNHEALTHY" and not cluster.in_progress:
+        reasons = "; ".join(f"{key}: {value}" for key, value in sorted(cluster.health_status_reason.items()))
+        yield f"Magnum calls cluster {cluster.name} UNHEALTHY{f' ({reasons})' if reasons else ''}."

@@ -27,6 +27,11 @@ def test_what_is_as_declared_is_no_finding() -> None:
     assert compare_cloud(WANTED, seen()) == Looked()
 
 
+def test_health_is_not_declared_and_is_said_beside() -> None:
+    looked = compare_cloud(WANTED, seen(cluster=cluster(health_status="UNHEALTHY", health_status_reason={"n1": "no"})))
+    assert (looked.findings, looked.notes) == ((), ("Magnum calls cluster dev UNHEALTHY (n1: no).",))
+
+
 GOLDEN: dict[str, tuple[Seen, list[tuple[Any, ...]]]] = {
     "the cluster is gone": (
         seen(cluster=None, template=None, groups=()),
@@ -47,10 +52,6 @@ GOLDEN: dict[str, tuple[Seen, list[tuple[Any, ...]]]] = {
     "a delete that failed": (
         seen(cluster=cluster(status="DELETE_FAILED", status_reason="a load balancer is left")),
         [("cluster/dev", "status", "there", "DELETE_FAILED", DESTRUCTIVE)],
-    ),
-    "an unhealthy cluster": (
-        seen(cluster=cluster(health_status="UNHEALTHY", health_status_reason={"n1.Ready": "False"})),
-        [("cluster/dev", "health_status", "HEALTHY", "UNHEALTHY", CONFIG)],
     ),
     "another version": (
         seen(cluster=cluster(coe_version="1.33.3")),

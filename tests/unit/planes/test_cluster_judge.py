@@ -82,7 +82,6 @@ def _public_key() -> Difference:
     "observed",
     [
         {"cluster": cluster(coe_version="v1.33.3")},
-        {"cluster": cluster(health_status="UNHEALTHY")},
         {"groups": (*DEFAULTS, build(), group("mine", 1))},
         {"cluster": cluster(labels={"plumbline_environment": "dev"})},
     ],
