@@ -31,7 +31,7 @@ OURS, THEIRS = "bench", "plain"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench; exit status 1 when something did not work."""
     options = _options(arguments)
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     home: Path = options.home.absolute()
     try:
         check_prerequisites(get_settings().terraform_binary)

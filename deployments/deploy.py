@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from deployments import automations
 from deployments.patience import Patient
 from deployments.settings import PrefectSettings, get_prefect_settings
 from infra.clients.errors import Failed, Misconfigured, PlumblineError, mask
@@ -24,7 +25,7 @@ TAG = "plumbline"
 
 
 def deploy(settings: PrefectSettings, environment: Mapping[str, str]) -> None:
-    """Make the work pool where there is none, and deploy; both change nothing the second time.
+    """Make the work pool where there is none, deploy, and add missing automations; nothing changes the second time.
 
     Args:
         environment: of the `prefect` program; names the server and how to sign in.
@@ -45,6 +46,7 @@ def deploy(settings: PrefectSettings, environment: Mapping[str, str]) -> None:
             _prefect(environment, "work-pool", "create", settings.work_pool, "--type", "process")
         _prefect({**environment, "PLUMBLINE_PREFECT_WORK_POOL": settings.work_pool}, "--no-prompt", "deploy", "--all")
         close_parameters(api)
+        automations.add_missing(api)
 
 
 def close_parameters(api: httpx.Client) -> None:

@@ -89,6 +89,9 @@ class Up:
             run_id = runs.start("create-environment", {"name": ENVIRONMENT})
             state = runs.follow(run_id, self._console, self._settings.run_timeout)
             rows = runs.steps(ENVIRONMENT)
+            if state == "COMPLETED":
+                # Its schedules come from what git declares; nobody waits for it.
+                runs.start("check-fleet", {})
         self._console.print()
         self._console.print(self._platform())
         self._console.print(table(ENVIRONMENT, rows))
@@ -120,6 +123,7 @@ class Up:
         for line in (
             f"source {home}/env",
             f"kubectl --kubeconfig $(python -m infra.sandbox kubeconfig {ENVIRONMENT}) get applications,pods -A",
+            f"python -m flows.check_drift {ENVIRONMENT}",
             "python -m flows.create_environment staging",
             f"python -m flows.destroy_environment {ENVIRONMENT} --confirm {ENVIRONMENT}",
             "make down",
@@ -142,10 +146,11 @@ def main() -> int:
     try:
         Up(console).run()
     except PlumblineError as error:
-        Console(stderr=True, highlight=False).print(f"[red]{error.summary}[/red]")
+        errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        errors.print(error.summary, style="red")
         for line in (error.detail, error.hint):
             if line:
-                Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
+                errors.print(line)
         return 1
     return 0
 

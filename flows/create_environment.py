@@ -11,11 +11,11 @@ from prefect import flow
 
 from flows.graph import Graph
 from flows.parameters import Commit, EnvironmentName
-from flows.run import open_run
+from flows.run import Run, open_run
 from infra.catalog import Catalog
 from infra.drift.findings import PlaneName
 from infra.planes import addons, certificates
-from infra.planes.report import RunReport
+from infra.planes.report import RunReport, StepReport
 from infra.spec.models import Environment
 from tasks.addons import install_addon, probe_addon
 from tasks.certificates import (
@@ -24,7 +24,7 @@ from tasks.certificates import (
     probe_certificate_issued,
     probe_certificate_served,
 )
-from tasks.cluster import check_prerequisites, converge_cluster, count_nodes
+from tasks.cluster import check_prerequisites, converge_access, converge_cluster, count_nodes
 from tasks.delivery import converge_delivery, probe_delivery
 from tasks.dns import converge_dns, probe_dns
 from tasks.runners import install_runners, probe_runners
@@ -44,18 +44,24 @@ async def create_environment(name: EnvironmentName, commit: Commit = None) -> Ru
         commit: The exact commit to read, 7 to 40 hexadecimal digits; when empty, the newest of the branch.
     """
     async with open_run("create-environment", name, commit) as run:
-        # Asked before the first step starts: it refuses add-ons that lack what they need.
-        order = addons.order(run.environment, run.clients.catalog)
-        graph = Graph(run.environment, run.clients)
-        graph.step(PlaneName.CLUSTER, "prerequisites", check_prerequisites)
-        graph.step(PlaneName.CLUSTER, "cluster", converge_cluster, needs=["prerequisites"])
-        graph.step(PlaneName.CLUSTER, "nodes", count_nodes, needs=["cluster"])
-        graph.step(PlaneName.STORAGE, "storage", converge_storage, needs=["nodes"])
-        graph.step(PlaneName.STORAGE, "storage ready", probe_storage, needs=["storage"])
-        _addons(graph, run.environment, run.clients.catalog, order)
-        _names_and_certificates(graph, run.environment)
-        _workloads(graph, run.environment)
-        return await run.conclude(await graph.finish())
+        return await run.conclude(await converge(run))
+
+
+async def converge(run: Run) -> tuple[StepReport, ...]:
+    """Bring every plane into step, each as soon as those it needs are."""
+    # Asked before the first step starts: it refuses add-ons that lack what they need.
+    order = addons.order(run.environment, run.clients.catalog)
+    graph = Graph(run.environment, run.clients)
+    graph.step(PlaneName.CLUSTER, "prerequisites", check_prerequisites)
+    graph.step(PlaneName.CLUSTER, "cluster", converge_cluster, needs=["prerequisites"])
+    graph.step(PlaneName.CLUSTER, "nodes", count_nodes, needs=["cluster"])
+    graph.step(PlaneName.CLUSTER, "access", converge_access, needs=["nodes"])
+    graph.step(PlaneName.STORAGE, "storage", converge_storage, needs=["nodes"])
+    graph.step(PlaneName.STORAGE, "storage ready", probe_storage, needs=["storage"])
+    _addons(graph, run.environment, run.clients.catalog, order)
+    _names_and_certificates(graph, run.environment)
+    _workloads(graph, run.environment)
+    return await graph.finish()
 
 
 def _addons(graph: Graph, environment: Environment, catalog: Catalog, order: Sequence[str]) -> None:

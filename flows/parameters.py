@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from infra.planes.reconciliation import Mode
 from infra.spec.repository import check_commit, check_name
 
 
@@ -30,4 +31,6 @@ EnvironmentName = Annotated[
     str, Field(pattern=r"^[a-z]([-a-z0-9]{0,28}[a-z0-9])?$", examples=["dev"]), _saying(check_name)
 ]
 Commit = Annotated[str | None, Field(pattern=r"^[0-9a-f]{7,40}$"), _saying(check_commit)]
+ReconcileMode = Annotated[Mode, Field(examples=["heal"])]
 Confirmation = Annotated[str, Field(min_length=1, max_length=30, examples=["dev"])]
+Days = Annotated[int, Field(ge=1, le=366)]

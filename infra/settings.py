@@ -68,12 +68,17 @@ class Settings(BaseSettings):
     dns_port: Port = Field(default=53, description="Port of the authoritative name servers.")
     dns_ttl_min: int = Field(default=300, ge=1, le=86400, description="Smallest recordset TTL the cloud accepts, s.")
     dns_ttl_max: int = Field(default=86400, ge=1, le=2147483647, description="Largest recordset TTL, s.")
+    notify: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Prefect notification blocks that are told of new and cleared drift, as type/name "
+        "(slack-webhook/ops, email-server-credentials/ops), comma-separated.",
+    )
     ingress_https_port: Port = Field(default=443, description="Port on which the ingress serves TLS.")
     tls_ca_file: Path | None = Field(
         default=None, description="CA bundle that served certificates must chain to; the system's when unset."
     )
 
-    @field_validator("dns_resolvers", mode="before")
+    @field_validator("dns_resolvers", "notify", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

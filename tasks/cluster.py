@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.drift.findings import PlaneName
-from infra.planes import cluster, leftovers, preflight
+from infra.planes import access, cluster, leftovers, preflight
 from infra.planes.bring import Outcome, bring_into_step
 from infra.planes.clients import Clients
 from infra.spec.models import Environment
@@ -27,6 +27,12 @@ async def converge_cluster(environment: Environment, clients: Clients, after: Af
 async def count_nodes(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
     """Connect to the cluster's API, and wait until every node that Magnum counts is Ready."""
     return Outcome(plane=PlaneName.CLUSTER, name="nodes", sentence=await cluster.probe(environment, clients))
+
+
+@step("access", timeout=300)
+async def converge_access(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
+    """Bring the role of those who only look into step."""
+    return await bring_into_step(access, access.desired(), clients, name=PlaneName.CLUSTER, step="access")
 
 
 @step("reach the cluster", timeout=300)

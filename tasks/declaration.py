@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.settings import Settings
 from infra.spec.models import Rules
-from infra.spec.repository import LoadedEnvironment, load_async
+from infra.spec.repository import LoadedEnvironment, Snapshot, load_async, snapshot_async
 from tasks.step import step
 
 
@@ -16,6 +16,17 @@ async def load_environment(
     return await load_async(
         settings.environments_repository,
         name,
+        commit or settings.environments_revision,
+        rules=Rules.of(settings, addons),
+        settings=settings,
+    )
+
+
+@step("read every environment", timeout=120)
+async def load_fleet(commit: str | None, settings: Settings, addons: frozenset[str]) -> Snapshot:
+    """Read the repository of environments at one commit."""
+    return await snapshot_async(
+        settings.environments_repository,
         commit or settings.environments_revision,
         rules=Rules.of(settings, addons),
         settings=settings,

@@ -133,6 +133,14 @@ class Platform:
             self._git("-C", folder, "push", "-q", "origin", "HEAD:main")
             return self._git("-C", folder, "rev-parse", "HEAD").strip()
 
+    def withdraw(self, name: str) -> None:
+        """Take `environments/<name>.yaml` out of the repository."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._git("clone", "-q", str(self.home / "git/environments.git"), folder)
+            self._git("-C", folder, "rm", "-q", f"environments/{name}.yaml")
+            self._git("-C", folder, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", name)
+            self._git("-C", folder, "push", "-q", "origin", "HEAD:main")
+
     def keep_secret(self, name: str, values: Mapping[str, str]) -> None:
         """Put a secret into the store, as a user does: a folder, and a file for each key."""
         folder = Path(self.variables()["PLUMBLINE_SECRETS_DIR"]) / name
@@ -145,11 +153,18 @@ class Platform:
         """The port of one of the sandbox's services."""
         return int(self._settings["PLUMBLINE_SANDBOX_PORT_BASE"]) + OFFSETS[service]
 
-    def connection(self) -> Connection:
-        """The demo project, as a user sees it."""
+    def connection(self, cloud: str = "sandbox") -> Connection:
+        """The demo project, as a user sees it; or another cloud of the sandbox's clouds.yaml."""
         with _sdk_quiet():
             config = openstack.config.OpenStackConfig(config_files=[str(self.home / "clouds.yaml")])
-            return Connection(config=config.get_one("sandbox"))
+            return Connection(config=config.get_one(cloud))
+
+    def edit_recordset(self, name: str, *records: str) -> None:
+        """Change a recordset of the sandbox's zone, as somebody does by hand."""
+        with _sdk_quiet(), self.connection() as cloud:
+            zone = cloud.dns.find_zone("sandbox.example.")
+            (recordset,) = [one for one in cloud.dns.recordsets(zone) if one.name == name]
+            cloud.dns.update_recordset(recordset, records=list(records))
 
     def leftovers(self, name: str) -> list[str]:
         """What a destroyed environment has left anywhere: in the cloud, in the zone, at GitHub, on this machine."""

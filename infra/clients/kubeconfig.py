@@ -1,7 +1,7 @@
 """Kubeconfigs minted from Magnum: made when needed, readable by us alone, removed afterwards.
 
-The key is made here and never leaves its folder; Magnum signs a request for `CN=plumbline, O=system:masters`. What
-a killed run leaves behind is removed by the next one (infra.clients.private).
+The key is made here and never leaves its folder; Magnum signs a request for `CN=plumbline` in the group (O) that is
+asked for. What a killed run leaves behind is removed by the next one (infra.clients.private).
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from infra.settings import get_settings
 COMMON_NAME = "plumbline"
 ORGANIZATION = "system:masters"
 """The group Kubernetes lets do everything; Magnum's own kubeconfigs use it too."""
+READERS = "plumbline:readers"
+"""The group of those who only look; infra.planes.access binds it to a role that can write nothing."""
 
 
 def default_folder() -> Path:
@@ -46,10 +48,12 @@ class Kubeconfigs:
     Args:
         cloud: signs for the clusters of its project.
         folder: where private folders are kept; leftovers of killed runs are removed from it on entry.
+        group: the Kubernetes group to sign in as.
     """
 
-    def __init__(self, cloud: OpenStackClient, *, folder: Path | None = None) -> None:
+    def __init__(self, cloud: OpenStackClient, *, folder: Path | None = None, group: str = ORGANIZATION) -> None:
         self._cloud = cloud
+        self._group = group
         self._folder = (folder or default_folder()).absolute()
         self._held: PrivateFolder | None = None
         self._minted: dict[tuple[str, str], Path] = {}
@@ -70,7 +74,7 @@ class Kubeconfigs:
         async with self._lock:
             if key not in self._minted:
                 target = self._held.path / f"{cluster.name}-{len(self._minted)}"
-                self._minted[key] = await _mint(self._cloud, cluster, cluster.api_address, target)
+                self._minted[key] = await _mint(self._cloud, cluster, self._group, cluster.api_address, target)
         return self._minted[key]
 
     async def __aenter__(self) -> Self:
@@ -97,10 +101,10 @@ async def mint(cloud: OpenStackClient, cluster: Cluster, *, folder: Path | None 
         yield await kubeconfigs.of(cluster)
 
 
-async def _mint(cloud: OpenStackClient, cluster: Cluster, address: str, target: Path) -> Path:
+async def _mint(cloud: OpenStackClient, cluster: Cluster, group: str, address: str, target: Path) -> Path:
     key = await asyncio.to_thread(rsa.generate_private_key, 65537, 2048)
     ca, signed = await asyncio.gather(
-        cloud.magnum.ca_certificate(cluster.uuid), cloud.magnum.sign(cluster.uuid, request(key))
+        cloud.magnum.ca_certificate(cluster.uuid), cloud.magnum.sign(cluster.uuid, request(key, group))
     )
     _check(cluster, ca, signed, key)
     private = key.private_bytes(
@@ -110,12 +114,12 @@ async def _mint(cloud: OpenStackClient, cluster: Cluster, address: str, target: 
     return await asyncio.to_thread(_write, target, cluster.name, address, files)
 
 
-def request(key: rsa.RSAPrivateKey) -> str:
-    """The certificate request for a client key, as PEM."""
+def request(key: rsa.RSAPrivateKey, group: str) -> str:
+    """The certificate request for a client key in a Kubernetes group, as PEM."""
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, group),
         ]
     )
     csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())

@@ -30,6 +30,7 @@ class OpenStackClient:
         cloud: a name in clouds.yaml.
         settings: `request_timeout` bounds every request, `dns_ttl_min`/`max` recordsets.
         config_file: clouds.yaml; by default what OS_CLIENT_CONFIG_FILE names, then the SDK's usual places.
+        read_only: refuse everything but reads, signing in, and Magnum's signature (see openstack_guard).
         clock: replaced in tests.
     """
 
@@ -39,9 +40,10 @@ class OpenStackClient:
         settings: Settings | None = None,
         *,
         config_file: Path | None = None,
+        read_only: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        self.session = OpenStackSession(cloud, settings, config_file=config_file, clock=clock)
+        self.session = OpenStackSession(cloud, settings, config_file=config_file, read_only=read_only, clock=clock)
         self.cloud = cloud
         self.compute = Compute(self.session)
         """Keypairs, flavors, images, availability zones, limits."""
@@ -65,6 +67,10 @@ class OpenStackClient:
     async def project_id(self) -> str:
         """The project we are signed in to."""
         return await self.session.project_id()
+
+    async def user_id(self) -> str:
+        """The user we are signed in as."""
+        return await self.session.user_id()
 
     def close(self) -> None:
         """Close the connections."""

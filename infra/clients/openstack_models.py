@@ -19,6 +19,8 @@ class Keypair(Model):
     name: str
     fingerprint: str = ""
     public_key: str = ""
+    user_id: str | None = None
+    created_at: str | None = None
 
 
 class Flavor(Model):
@@ -94,6 +96,7 @@ class ClusterTemplate(Model):
     public: bool | None = None
     hidden: bool | None = None
     labels: dict[str, str] = Field(default_factory=dict)
+    user_id: str | None = None
     created_at: str | None = None
     updated_at: str | None = None
 
@@ -124,6 +127,7 @@ class Cluster(Model):
     faults: dict[str, str] = Field(default_factory=dict)
     create_timeout: int | None = None
     project_id: str | None = None
+    user_id: str | None = None
     created_at: str | None = None
     updated_at: str | None = None
 
@@ -169,6 +173,8 @@ class NodeGroup(Model):
     node_addresses: tuple[str, ...] = ()
     labels: dict[str, str] = Field(default_factory=dict)
     version: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
 
     _no_list = field_validator("node_addresses", mode="before")(_lists)
     _no_dict = field_validator("labels", mode="before")(_labels)

@@ -19,6 +19,7 @@ from keystoneauth1 import exceptions as keystone
 from openstack import exceptions as sdk
 from openstack.warnings import RemovedInSDK50Warning, RemovedInSDK60Warning
 
+from infra.clients import openstack_guard
 from infra.clients.calling import Caller, error_for, retry_after
 from infra.clients.errors import Denied, Misconfigured, NotFound, PlumblineError, Unavailable
 from infra.clients.masking import MASKER
@@ -56,6 +57,7 @@ class OpenStackSession:
         cloud: a name in clouds.yaml.
         settings: `request_timeout` bounds every single request.
         config_file: clouds.yaml; by default what OS_CLIENT_CONFIG_FILE names, then the SDK's usual places.
+        read_only: refuse everything but reads, signing in, and Magnum's signature (see openstack_guard).
         clock: replaced in tests.
     """
 
@@ -65,6 +67,7 @@ class OpenStackSession:
         settings: Settings | None = None,
         *,
         config_file: Path | None = None,
+        read_only: bool = False,
         clock: Clock | None = None,
     ) -> None:
         for kind in (RemovedInSDK50Warning, RemovedInSDK60Warning):
@@ -74,6 +77,7 @@ class OpenStackSession:
         self.settings = settings or get_settings()
         self.clock: Clock = clock or SystemClock()
         self._config_file = config_file
+        self._read_only = read_only
         self._caller = Caller(f"openstack-{cloud}", clock=self.clock)
         self._lock = threading.Lock()
         self._connection: openstack.connection.Connection | None = None
@@ -108,7 +112,12 @@ class OpenStackSession:
 
         Args:
             harmless_twice: repeat it after timeouts and 5xx as well, for what comes to the same when done twice.
+
+        Raises:
+            Refused: the client only reads, and this is no read.
         """
+        if self._read_only:
+            openstack_guard.check(service, method, path)
         attempt = self._caller.read if harmless_twice else self._caller.write
         return await attempt(lambda: self._request(service, method, path, json=json, headers=headers))
 
@@ -126,6 +135,10 @@ class OpenStackSession:
         """The project we are signed in to."""
         return str(await self._caller.read(self._project_id))
 
+    async def user_id(self) -> str:
+        """The user we are signed in as."""
+        return str(await self._caller.read(self._user_id))
+
     async def authorize(self) -> None:
         """Sign in now, so that a wrong credential is found before anything else is done."""
         MASKER.learn(
@@ -141,11 +154,16 @@ class OpenStackSession:
     def _project_id(self) -> str:
         return str(self._guarded("Keystone", "sign in", self._connect().session.get_project_id))
 
+    def _user_id(self) -> str:
+        return str(self._guarded("Keystone", "sign in", self._connect().session.get_user_id))
+
     def _connect(self) -> openstack.connection.Connection:
         # The SDK makes its service proxies on first use, which two threads must not do at once.
         with self._lock:
             if self._connection is None:
                 self._connection = connect(self.cloud, self._config_file, self.settings.request_timeout)
+                if self._read_only:
+                    openstack_guard.guard(self._connection.session.session)
             return self._connection
 
     def _proxy(self, service: str) -> Any:

@@ -53,6 +53,19 @@ class PrivateFolder:
             self._descriptor = None
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file of ours alone (0600) as a whole: whoever reads it meanwhile sees the old one or the new."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
 def sweep(base: Path) -> int:
     """Remove the folders of processes that no longer live, and return how many that were."""
     if not base.is_dir():

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -182,6 +183,13 @@ def parse(certificate: x509.Certificate) -> Certificate:
     )
 
 
+class Problem(NamedTuple):
+    """One thing that is wrong with a served chain."""
+
+    about: Literal["issuer", "names", "validity", "chain"]
+    sentence: str
+
+
 def judge(
     served: Served,
     *,
@@ -190,8 +198,8 @@ def judge(
     issuer_pattern: str | None = None,
     min_days: float = 14,
     now: datetime | None = None,
-) -> list[str]:
-    """What is wrong with a served chain, in sentences; empty when it is right.
+) -> list[Problem]:
+    """What is wrong with a served chain; empty when it is right.
 
     Args:
         host: the name it must be for.
@@ -201,30 +209,34 @@ def judge(
     """
     now = now or datetime.now(UTC)
     leaf = served.leaf
-    problems: list[str] = []
+    problems: list[Problem] = []
     if leaf.self_signed:
-        problems.append(f"{host} is served with a self-signed certificate ({leaf.subject}): the ingress' default?")
+        said = f"{host} is served with a self-signed certificate ({leaf.subject}): the ingress' default?"
+        problems.append(Problem("issuer", said))
     elif issuer_pattern and not re.search(issuer_pattern, leaf.issuer):
-        problems.append(f"The certificate of {host} is issued by {leaf.issuer}, not by {issuer_pattern}.")
+        said = f"The certificate of {host} is issued by {leaf.issuer}, not by {issuer_pattern}."
+        problems.append(Problem("issuer", said))
     if not leaf.covers(host):
-        problems.append(f"The certificate is not for {host} but for {', '.join(leaf.sans) or 'no name at all'}.")
+        said = f"The certificate is not for {host} but for {', '.join(leaf.sans) or 'no name at all'}."
+        problems.append(Problem("names", said))
     problems += _dates(leaf, host, min_days, now)
     if not leaf.self_signed and not problems:
         broken = chain_problem(served.chain, host, trust, now)
         if broken:
-            problems.append(f"The chain of {host} does not lead to {trust.name}: {broken}.")
+            problems.append(Problem("chain", f"The chain of {host} does not lead to {trust.name}: {broken}."))
     return problems
 
 
-def _dates(leaf: Certificate, host: str, min_days: float, now: datetime) -> list[str]:
-    if now < leaf.not_before:
-        return [f"The certificate of {host} is valid only from {leaf.not_before:%Y-%m-%d %H:%M} UTC."]
+def _dates(leaf: Certificate, host: str, min_days: float, now: datetime) -> list[Problem]:
     left = (leaf.not_after - now).total_seconds() / 86400
-    if left <= 0:
-        return [f"The certificate of {host} expired on {leaf.not_after:%Y-%m-%d %H:%M} UTC."]
-    if left < min_days:
-        return [f"The certificate of {host} expires in {left:.1f} days, on {leaf.not_after:%Y-%m-%d}: renewal is due."]
-    return []
+    said = None
+    if now < leaf.not_before:
+        said = f"The certificate of {host} is valid only from {leaf.not_before:%Y-%m-%d %H:%M} UTC."
+    elif left <= 0:
+        said = f"The certificate of {host} expired on {leaf.not_after:%Y-%m-%d %H:%M} UTC."
+    elif left < min_days:
+        said = f"The certificate of {host} expires in {left:.1f} days, on {leaf.not_after:%Y-%m-%d}: renewal is due."
+    return [Problem("validity", said)] if said else []
 
 
 def chain_problem(chain: Sequence[Certificate], host: str, trust: Trust, now: datetime) -> str | None:

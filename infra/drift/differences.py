@@ -31,6 +31,7 @@ from infra.drift.tables import (
     RUNTIME_FIELDS,
     SERVER_METADATA,
     SETS,
+    TIES,
     UNORDERED,
     UNORDERED_ITEMS,
 )
@@ -68,7 +69,7 @@ class _Walk:
         metadata, there = declared.get("metadata") or {}, live.get("metadata") or {}
         self._map(
             {key: value for key, value in metadata.items() if key not in SERVER_METADATA},
-            {key: value for key, value in there.items() if key not in SERVER_METADATA},
+            {key: value for key, value in there.items() if key not in SERVER_METADATA | (TIES - metadata.keys())},
             ("metadata",),
             below(held, "metadata"),
         )

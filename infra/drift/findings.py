@@ -45,7 +45,7 @@ class Severity(StrEnum):
     CONFIG = "config"
     """Something works otherwise than declared."""
     SECURITY = "security"
-    """Who may do what, what is trusted, what is open: RBAC, webhooks, credentials, certificates, what nobody declared."""
+    """Who may do what, what is trusted, what is open: RBAC, webhooks, certificates, what nobody declared."""
     DESTRUCTIVE = "destructive"
     """Something declared is gone, or closing the gap would replace it."""
 
@@ -117,6 +117,7 @@ class PlaneVerdict(Frozen):
     findings: tuple[Finding, ...] = ()
     blind_spots: tuple[BlindSpot, ...] = ()
     waived: tuple[Finding, ...] = Field(default=(), description="Findings that a waiver in git covers.")
+    notes: tuple[str, ...] = Field(default=(), description="Sentences that change no verdict.")
 
     @classmethod
     def of(
@@ -128,6 +129,7 @@ class PlaneVerdict(Frozen):
         looked_at: datetime,
         seconds: float,
         waived: Iterable[Finding] = (),
+        notes: Iterable[str] = (),
     ) -> PlaneVerdict:
         """The verdict that findings and blind spots add up to."""
         found, blind = tuple(findings), tuple(blind_spots)
@@ -140,4 +142,5 @@ class PlaneVerdict(Frozen):
             findings=found,
             blind_spots=blind,
             waived=tuple(waived),
+            notes=tuple(notes),
         )

@@ -32,9 +32,9 @@ from infra.drift.findings import Finding, PlaneName
 from infra.drift.ignoring import IgnoreRule, Ignores, Pointer, without
 from infra.drift.memory import Memory, declaration_hash
 from infra.drift.ownership import MANAGERS, Managers, Owners, suspicious
-from infra.drift.reporting import difference_found, object_gone
 from infra.drift.subset import covers
 from infra.drift.values import builtin
+from infra.drift.wording import difference_found, object_gone
 
 Object = Mapping[str, Any]
 _ENCODE: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC

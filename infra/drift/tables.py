@@ -194,6 +194,9 @@ SERVER_METADATA: Final = frozenset(
 )
 """Metadata that identifies an object or that the API server keeps for itself."""
 
+TIES: Final = frozenset({"finalizers", "ownerReferences"})
+"""Metadata by which controllers tie objects to each other and to their ends: no one's edit, unless it is declared."""
+
 NOISE_KEYS: Final = frozenset(
     {
         "autoscaling.alpha.kubernetes.io/conditions",
@@ -205,6 +208,8 @@ NOISE_KEYS: Final = frozenset(
         "deprecated.daemonset.template.generation",
         "endpoints.kubernetes.io/last-change-trigger-time",
         "kubectl.kubernetes.io/last-applied-configuration",
+        # `kubectl rollout restart`: it changes nothing, and taking it away would restart once more.
+        "kubectl.kubernetes.io/restartedAt",
         "kubernetes.io/metadata.name",
         "meta.helm.sh/release-name",
         "meta.helm.sh/release-namespace",

@@ -1,4 +1,7 @@
-"""What happened and what is known: runs, their steps, a write-ahead journal of every external write, environments."""
+"""What happened and what is known: runs, their steps, a write-ahead journal of every external write, environments.
+
+And drift: every check, and every onset of a finding, which are given out as the records of `infra.drift.history`.
+"""
 
 from __future__ import annotations
 

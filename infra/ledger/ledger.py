@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from infra.clients.errors import PlumblineError
 from infra.ledger import records
+from infra.ledger.drift import DriftLedger
 from infra.ledger.journal import ended_by, finished
 from infra.ledger.run import RUNNING, LedgerRun, interrupt_dead, this_process
 from infra.ledger.store import Store, ledger_url
@@ -19,7 +20,7 @@ from infra.ledger.tables import EnvironmentRow, JournalRow, RunRow, StepRow
 from infra.settings import Settings
 
 
-class Ledger:
+class Ledger(DriftLedger):
     """An open ledger; `async with Ledger.open(settings) as ledger`."""
 
     def __init__(self, store: Store) -> None:
@@ -125,6 +126,29 @@ class Ledger:
                 wanted = StepRow.run_id.in_([run.id for run in runs])
                 steps = session.scalars(select(StepRow).where(wanted).order_by(StepRow.id)).all()
                 return [_run_record(run, [step for step in steps if step.run_id == run.id]) for run in runs]
+
+        return await asyncio.to_thread(read)
+
+    async def last_run(self, flow: str, environment: str, states: Sequence[str]) -> records.RunRecord | None:
+        """The newest run of a flow over an environment that ended in one of `states`, without its steps."""
+
+        def read() -> records.RunRecord | None:
+            with self._store.session(write=False) as session:
+                query = select(RunRow).where(RunRow.environment == environment, RunRow.flow == flow)
+                query = query.where(RunRow.state.in_(states)).order_by(RunRow.started.desc()).limit(1)
+                found = session.scalars(query).first()
+                return _run_record(found, ()) if found is not None else None
+
+        return await asyncio.to_thread(read)
+
+    async def running(self, environment: str) -> list[records.RunRecord]:
+        """The runs over an environment that are under way, the oldest first, without their steps."""
+
+        def read() -> list[records.RunRecord]:
+            with self._store.session(write=True) as session:
+                interrupt_dead(session, environment)
+                query = select(RunRow).where(RunRow.environment == environment, RunRow.state == RUNNING)
+                return [_run_record(run, ()) for run in session.scalars(query.order_by(RunRow.started))]
 
         return await asyncio.to_thread(read)
 

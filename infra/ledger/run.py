@@ -12,6 +12,7 @@ import psutil
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
+from infra.ledger.checks import close_removed
 from infra.ledger.journal import Journal, LedgerJournal, finished
 from infra.ledger.masking import masked
 from infra.ledger.store import Store
@@ -106,6 +107,8 @@ class LedgerRun:
                 _note_environment(session, row, self.environment)
                 if state in ENVIRONMENT_STATES:
                     _settle(session, self.environment, self.id, now)
+                if state == "removed":
+                    close_removed(session, self.environment, self.id, now)
 
         await finished(write)
         self.ended = True

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Float, ForeignKey, Index, String, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -93,3 +107,71 @@ class EnvironmentRow(Base):
     last_commit: Mapped[str | None] = mapped_column(String(40))
     state: Mapped[str] = mapped_column(String(20))
     updated: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class CheckRow(Base):
+    """One look at an environment for drift."""
+
+    __tablename__ = "checks"
+    __table_args__ = (
+        Index("ix_checks_environment_began", "environment", "began"),
+        Index("ix_checks_began", "began"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """Made of environment, beginning and flow run: the same check recorded again is the same row."""
+    environment: Mapped[str] = mapped_column(String(63))
+    commit: Mapped[str | None] = mapped_column(String(40))
+    state: Mapped[str] = mapped_column(String(20))
+    began: Mapped[datetime] = mapped_column(UtcTime)
+    ended: Mapped[datetime] = mapped_column(UtcTime)
+    interval_seconds: Mapped[float | None] = mapped_column(Float)
+    declared_seconds: Mapped[float | None] = mapped_column(Float)
+    latency_seconds: Mapped[float | None] = mapped_column(Float)
+    duration_seconds: Mapped[float] = mapped_column(Float)
+    findings: Mapped[int] = mapped_column(Integer)
+    waived: Mapped[int] = mapped_column(Integer)
+    blind_spots: Mapped[int] = mapped_column(Integer)
+    stale: Mapped[str | None] = mapped_column(Text)
+    flow_run_id: Mapped[str | None] = mapped_column(String(36))
+    planes: Mapped[dict[str, dict[str, Any]]] = mapped_column(JSON)
+    """By plane: state, looked_at, seconds, findings, waived, blind_spots."""
+    changes: Mapped[dict[str, list[int]]] = mapped_column(JSON)
+    """Ids of findings by what this check changed about them: what recording it again answers."""
+
+
+class FindingRow(Base):
+    """One onset of a finding; one that comes back gets another row."""
+
+    __tablename__ = "findings"
+    __table_args__ = (
+        UniqueConstraint("environment", "place", "recurrence", name="uq_findings_onset"),
+        Index("ix_findings_environment_cleared_at", "environment", "cleared_at"),
+        Index("ix_findings_cleared_at", "cleared_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    environment: Mapped[str] = mapped_column(String(63))
+    place: Mapped[str] = mapped_column(String(64))
+    """A digest of plane, address and path, which are too long for PostgreSQL's indexes."""
+    recurrence: Mapped[int] = mapped_column(Integer)
+    plane: Mapped[str] = mapped_column(String(30))
+    address: Mapped[str] = mapped_column(Text)
+    path: Mapped[str] = mapped_column(Text)
+    severity: Mapped[str] = mapped_column(String(20))
+    sentence: Mapped[str] = mapped_column(Text)
+    declared: Mapped[str | None] = mapped_column(Text)
+    observed: Mapped[str | None] = mapped_column(Text)
+    changed_who: Mapped[str | None] = mapped_column(Text)
+    changed_when: Mapped[datetime | None] = mapped_column(UtcTime)
+    changed_how: Mapped[str | None] = mapped_column(Text)
+    arose: Mapped[datetime | None] = mapped_column(UtcTime)
+    waived: Mapped[bool] = mapped_column(Boolean)
+    first_seen: Mapped[datetime] = mapped_column(UtcTime)
+    last_seen: Mapped[datetime] = mapped_column(UtcTime)
+    looked_at: Mapped[datetime] = mapped_column(UtcTime)
+    """When the look that saw it last began: a write that ended after that may have repaired it."""
+    first_check: Mapped[str] = mapped_column(ForeignKey("checks.id"))
+    cleared_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    cleared_check: Mapped[str | None] = mapped_column(ForeignKey("checks.id"))
+    cleared_run: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"))

@@ -11,14 +11,16 @@ from typing import Any
 
 from infra.catalog import WILDCARD_SECRET
 from infra.clients.errors import NotYet
-from infra.clients.tls import Trust, judge
-from infra.drift.findings import Finding, PlaneName
-from infra.planes import manifests
+from infra.clients.tls import Certificate, Problem, TlsRefused, Trust, judge
+from infra.drift.findings import Finding, PlaneName, Severity
+from infra.planes import addons, manifests
 from infra.planes.clients import Clients
+from infra.planes.looking import Looked, holds, look_at
 from infra.planes.manifests import SYSTEM_NAMESPACE
 from infra.spec.models import Environment
 from infra.spec.names import certificate_hosts, probe_host
 
+PLANE = PlaneName.CERTIFICATES
 CANARY = "canary"
 CERTIFICATE = ("cert-manager.io/v1", "Certificate")
 ISSUER = ("cert-manager.io/v1", "ClusterIssuer")
@@ -92,7 +94,7 @@ async def observe(wanted: Wanted, clients: Clients) -> dict[str, dict[str, Any] 
 
 def compare(wanted: Wanted, observed: dict[str, dict[str, Any] | None]) -> list[Finding]:
     """Each object there, and as declared."""
-    return manifests.compare(PlaneName.CERTIFICATES, wanted.objects, observed)
+    return manifests.compare(PLANE, wanted.objects, observed)
 
 
 async def converge(
@@ -100,7 +102,7 @@ async def converge(
 ) -> list[str]:
     """Apply what a finding names."""
     del observed
-    return await manifests.apply(clients.kubernetes, clients.journal, PlaneName.CERTIFICATES, wanted.objects, findings)
+    return await manifests.apply(clients.kubernetes, clients.journal, PLANE, wanted.objects, findings)
 
 
 async def probe_issued(wanted: Wanted, clients: Clients) -> str:
@@ -111,12 +113,15 @@ async def probe_issued(wanted: Wanted, clients: Clients) -> str:
     """
 
     async def issued() -> None:
-        for manifest in wanted.objects:
-            if (manifest["apiVersion"], manifest["kind"]) in (ISSUER, CERTIFICATE):
-                await _ready(manifest, clients)
+        for manifest in _to_be_ready(wanted):
+            await _ready(manifest, clients)
 
     await clients.until(issued, describe=f"a certificate for {', '.join(wanted.names)}")
     return f"issued for {', '.join(wanted.names)}"
+
+
+def _to_be_ready(wanted: Wanted) -> list[dict[str, Any]]:
+    return [item for item in wanted.objects if (item["apiVersion"], item["kind"]) in (ISSUER, CERTIFICATE)]
 
 
 async def probe_served(wanted: Wanted, address: str, clients: Clients) -> str:
@@ -125,23 +130,63 @@ async def probe_served(wanted: Wanted, address: str, clients: Clients) -> str:
     An ingress controller without the certificate serves its own self-signed one with a 200: so issuer, chain, names
     and expiry are judged, not the answer.
     """
-    trust = Trust(clients.settings.tls_ca_file)
 
     async def served() -> str:
-        port = clients.settings.ingress_https_port
-        chain = await clients.tls.served(wanted.host, port, address=address)
-        problems = judge(
-            chain,
-            host=wanted.host,
-            trust=trust,
-            issuer_pattern=ISSUED_BY[wanted.issuer],
-            min_days=MIN_DAYS_LEFT.get(wanted.issuer, 14),
-        )
+        leaf, problems = await _served(wanted, address, clients)
         if problems:
-            raise NotYet(f"{wanted.host} does not serve its certificate yet.", detail=" ".join(problems))
-        return f"{wanted.host} serves a certificate of {chain.leaf.issuer}, valid until {chain.leaf.not_after:%Y-%m-%d}"
+            raise NotYet(
+                f"{wanted.host} does not serve its certificate yet.", detail=" ".join(one.sentence for one in problems)
+            )
+        return f"{wanted.host} serves a certificate of {leaf.issuer}, valid until {leaf.not_after:%Y-%m-%d}"
 
     return await clients.until(served, describe=f"{wanted.host} to serve its certificate")
+
+
+async def _served(wanted: Wanted, address: str, clients: Clients) -> tuple[Certificate, list[Problem]]:
+    """The certificate that is served for the canary host, and what is wrong with it."""
+    port = clients.settings.ingress_https_port
+    chain = await clients.tls.served(wanted.host, port, address=address)
+    problems = judge(
+        chain,
+        host=wanted.host,
+        trust=Trust(clients.settings.tls_ca_file),
+        issuer_pattern=ISSUED_BY[wanted.issuer],
+        min_days=MIN_DAYS_LEFT.get(wanted.issuer, 14),
+    )
+    return chain.leaf, problems
+
+
+async def look(environment: Environment, clients: Clients) -> Looked:
+    """Issuer, certificate and canary host as declared and Ready, and the right certificate served."""
+    issued, served = issuing(environment), serving(environment)
+    if issued is None or served is None:
+        return Looked()
+    ready = [
+        await holds(PLANE, f"{manifests.address(item)}/ready", _ready(item, clients), Severity.CONFIG)
+        for item in _to_be_ready(issued)
+    ]
+    objects = {manifests.address(item): item for item in (*issued.objects, *served.objects)}
+    return Looked.together(
+        [
+            await clients.live.look(PLANE, list(objects.values())),
+            *ready,
+            await look_at(PLANE, f"certificate served for {issued.host}", _judged(environment, issued, clients)),
+        ]
+    )
+
+
+async def _judged(environment: Environment, wanted: Wanted, clients: Clients) -> list[Finding]:
+    try:
+        leaf, problems = await _served(wanted, await addons.ingress_address(environment, clients), clients)
+    except TlsRefused as error:
+        return [_not_served(wanted.host, "", str(error), None)]
+    seen = f"{leaf.issuer}, for {', '.join(leaf.sans)}, valid until {leaf.not_after:%Y-%m-%d %H:%M} UTC"
+    return [_not_served(wanted.host, f".{problem.about}", problem.sentence, seen) for problem in problems]
+
+
+def _not_served(host: str, path: str, sentence: str, seen: str | None) -> Finding:
+    where = f"tls/{host}"
+    return Finding(plane=PLANE, address=where, path=path, observed=seen, sentence=sentence, severity=Severity.SECURITY)
 
 
 async def _ready(manifest: dict[str, Any], clients: Clients) -> None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from infra.catalog import Catalog
 from infra.clients.dns import DnsClient
-from infra.clients.errors import NotFound
+from infra.clients.errors import NotFound, Refused
 from infra.clients.git import GitClient
 from infra.clients.helm import HelmClient
-from infra.clients.kubeconfig import Kubeconfigs
+from infra.clients.kubeconfig import ORGANIZATION, READERS, Kubeconfigs
 from infra.clients.kubernetes import KubernetesClient
 from infra.clients.openstack import OpenStackClient
 from infra.clients.secrets import SecretStore
 from infra.clients.tls import TlsClient
 from infra.clients.waiting import wait_until
+from infra.drift.findings import Finding
+from infra.drift.waiving import waive
 from infra.ledger import Journal
+from infra.planes.live import LiveObjects
 from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.terraform.runner import Terraform
@@ -39,12 +43,14 @@ class Clients:
         journal: Journal,
         openstack: OpenStackClient,
         stack: AsyncExitStack,
+        read_only: bool = False,
     ) -> None:
+        self._waivers = environment.spec.policy.drift.waivers
         self.settings = settings
         self.catalog = catalog
         self.journal = journal
         self.openstack = openstack
-        self.terraform = Terraform(
+        self._terraform = Terraform(
             Variables.of(environment, cluster_timeout=settings.cluster_timeout),
             settings=settings,
             report=logging.getLogger("infra.terraform").info,
@@ -54,9 +60,22 @@ class Clients:
         self.git = GitClient(settings)
         self.secrets = SecretStore(settings.secrets_dir)
         self._stack = stack
+        self._read_only = read_only
         self._kubeconfigs: Kubeconfigs | None = None
         self._kubernetes: KubernetesClient | None = None
         self._helm: HelmClient | None = None
+        self._live: LiveObjects | None = None
+
+    @property
+    def terraform(self) -> Terraform:
+        """Terraform that plans to apply; those who only look have a reader of their own (infra.terraform.looking).
+
+        Raises:
+            Refused: these clients only look.
+        """
+        if self._read_only:
+            raise Refused("This run only looks: Terraform is not asked to change anything.")
+        return self._terraform
 
     @property
     def connected(self) -> bool:
@@ -90,10 +109,21 @@ class Clients:
         if cluster is None:
             raise NotFound(f"There is no cluster {cluster_name}.")
         if self._kubeconfigs is None:
-            self._kubeconfigs = await self._stack.enter_async_context(Kubeconfigs(self.openstack))
+            group = READERS if self._read_only else ORGANIZATION
+            minting = Kubeconfigs(self.openstack, group=group)
+            self._kubeconfigs = await self._stack.enter_async_context(minting)
         kubeconfig = await self._kubeconfigs.of(cluster)
-        self._helm = await self._stack.enter_async_context(HelmClient(kubeconfig, self.settings))
-        self._kubernetes = await self._stack.enter_async_context(KubernetesClient(kubeconfig, self.settings))
+        kubernetes = KubernetesClient(kubeconfig, self.settings, read_only=self._read_only)
+        self._kubernetes = await self._stack.enter_async_context(kubernetes)
+        helm = HelmClient(kubeconfig, self.settings, kubernetes=kubernetes)
+        self._helm = await self._stack.enter_async_context(helm)
+
+    @property
+    def live(self) -> LiveObjects:
+        """What is in the cluster, read once per look; only after `connect`."""
+        if self._live is None:
+            self._live = LiveObjects(self.kubernetes, self.helm)
+        return self._live
 
     async def until(self, probe: Callable[[], Awaitable[T]], *, describe: str) -> T:
         """Ask a readiness probe until it holds, as long and as often as the settings say; see `wait_until`."""
@@ -101,18 +131,38 @@ class Clients:
             probe, describe=describe, timeout=self.settings.probe_timeout, interval=self.settings.probe_interval
         )
 
+    def not_waived(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Those differences that nobody has agreed to live with today."""
+        return list(waive(findings, self._waivers, datetime.now(UTC).date(), looked_everywhere=False).alarming)
+
+    def look_again(self) -> None:
+        """Forget what has been read of the cluster."""
+        self._live = None
+
     def disconnect(self) -> None:
         """Forget the cluster's clients: it does not answer."""
         self._kubernetes = self._helm = None
+        self.look_again()
 
 
 @asynccontextmanager
 async def open_clients(
-    environment: Environment, *, settings: Settings, catalog: Catalog, journal: Journal
+    environment: Environment, *, settings: Settings, catalog: Catalog, journal: Journal, read_only: bool = False
 ) -> AsyncIterator[Clients]:
-    """The clients of one run over one environment; closed, and their credentials removed, at its end."""
+    """The clients of one run over one environment; closed, and their credentials removed, at its end.
+
+    Args:
+        read_only: refuse whatever is not a read (or a dry run), before it is sent (see openstack_guard).
+    """
     async with AsyncExitStack() as stack:
-        openstack = await stack.enter_async_context(OpenStackClient(environment.spec.cloud, settings))
+        cloud = OpenStackClient(environment.spec.cloud, settings, read_only=read_only)
+        openstack = await stack.enter_async_context(cloud)
         yield Clients(
-            environment, settings=settings, catalog=catalog, journal=journal, openstack=openstack, stack=stack
+            environment,
+            settings=settings,
+            catalog=catalog,
+            journal=journal,
+            openstack=openstack,
+            stack=stack,
+            read_only=read_only,
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.drift.findings import PlaneName
+from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import manifests
 from infra.planes.clients import Clients
 
@@ -47,6 +47,18 @@ async def difference(wanted: Credential, clients: Clients) -> str | None:
     if (live.get("data") or {}) != (await _manifest(wanted, clients))["data"]:
         return f"{wanted.address} is not what the store has."
     return None
+
+
+def findings(plane: PlaneName, wanted: Credential, difference: str | None) -> list[Finding]:
+    """What `difference` says, as a finding."""
+    if difference is None:
+        return []
+    return [Finding(plane=plane, address=wanted.address, sentence=difference, severity=Severity.SECURITY)]
+
+
+async def look(plane: PlaneName, wanted: Credential, clients: Clients) -> list[Finding]:
+    """Compare the cluster's Secret with the store's."""
+    return findings(plane, wanted, await difference(wanted, clients))
 
 
 async def write(plane: PlaneName, wanted: Credential, clients: Clients) -> str:

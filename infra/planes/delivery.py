@@ -7,12 +7,14 @@ from typing import Any
 
 from infra.clients.errors import NotYet
 from infra.clients.git import GitClient
-from infra.drift.findings import Finding, PlaneName
+from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import credentials, manifests
 from infra.planes.clients import Clients
 from infra.planes.credentials import Credential
+from infra.planes.looking import Looked, holds, look_at
 from infra.spec.models import Delivery, Environment
 
+PLANE = PlaneName.DELIVERY
 NAMESPACE = "argocd"
 ANY_USER = "git"
 """Whoever signs in with a token alone: forges want a name beside it and do not look at it."""
@@ -105,20 +107,18 @@ async def observe(wanted: Wanted, clients: Clients) -> Observed:
 
 def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
     """The Application there, and as declared; the Secret as in the store."""
-    found = manifests.compare(PlaneName.DELIVERY, [wanted.application], observed.objects)
-    if wanted.credential is None or observed.secret is None:
+    found = manifests.compare(PLANE, [wanted.application], observed.objects)
+    if wanted.credential is None:
         return found
-    return [Finding(plane=PlaneName.DELIVERY, address=wanted.credential.address, sentence=observed.secret), *found]
+    return [*credentials.findings(PLANE, wanted.credential, observed.secret), *found]
 
 
 async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
     """Write the repository's Secret, then apply the Application."""
     made = []
     if wanted.credential is not None and observed.secret is not None:
-        made.append(await credentials.write(PlaneName.DELIVERY, wanted.credential, clients))
-    return made + await manifests.apply(
-        clients.kubernetes, clients.journal, PlaneName.DELIVERY, [wanted.application], findings
-    )
+        made.append(await credentials.write(PLANE, wanted.credential, clients))
+    return made + await manifests.apply(clients.kubernetes, clients.journal, PLANE, [wanted.application], findings)
 
 
 async def remove(wanted: Wanted, clients: Clients) -> list[str]:
@@ -128,7 +128,7 @@ async def remove(wanted: Wanted, clients: Clients) -> list[str]:
     return await manifests.remove(
         clients.kubernetes,
         clients.journal,
-        PlaneName.DELIVERY,
+        PLANE,
         [wanted.application],
         timeout=clients.settings.probe_timeout,
     )
@@ -139,24 +139,43 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
 
     The revision is asked of the repository itself: an Application that cannot fetch stays Synced with what it has.
     """
-    metadata = wanted.application["metadata"]
+    name = wanted.application["metadata"]["name"]
+    return await clients.until(lambda: delivered(wanted, clients), describe=f"Argo CD to deliver {name}")
 
-    async def delivered() -> str:
-        head = await _head(wanted, clients)
-        live = await clients.kubernetes.get(*APPLICATION, metadata["name"], NAMESPACE)
-        status = (live or {}).get("status", {})
-        sync, health = status.get("sync", {}), status.get("health", {})
-        if sync.get("status") != "Synced" or health.get("status") != "Healthy":
-            raise NotYet(
-                f"The application is {sync.get('status', 'not compared yet')} and "
-                f"{health.get('status', 'of unknown health')}.",
-                detail=_conditions(status),
-            )
-        if sync.get("revision") != head:
-            raise NotYet(f"Argo CD is at {str(sync.get('revision'))[:10]}, the repository at {head[:10]}.")
-        return f"Synced to {head[:10]} and Healthy"
 
-    return await clients.until(delivered, describe=f"Argo CD to deliver {metadata['name']}")
+async def delivered(wanted: Wanted, clients: Clients) -> str:
+    """Look once whether Argo CD has delivered the repository's head.
+
+    Raises:
+        NotYet: it has not, and what it says of that.
+    """
+    head = await _head(wanted, clients)
+    live = await clients.kubernetes.get(*APPLICATION, wanted.application["metadata"]["name"], NAMESPACE)
+    status = (live or {}).get("status", {})
+    sync, health = status.get("sync", {}), status.get("health", {})
+    if sync.get("status") != "Synced" or health.get("status") != "Healthy":
+        raise NotYet(
+            f"The application is {sync.get('status', 'not compared yet')} and "
+            f"{health.get('status', 'of unknown health')}.",
+            detail=_conditions(status),
+        )
+    if sync.get("revision") != head:
+        raise NotYet(f"Argo CD is at {str(sync.get('revision'))[:10]}, the repository at {head[:10]}.")
+    return f"Synced to {head[:10]} and Healthy"
+
+
+async def look(environment: Environment, clients: Clients) -> Looked:
+    """The Application as declared, the repository's Secret as in the store, and the repository's head delivered."""
+    wanted = desired(environment)
+    if wanted is None:
+        return Looked()
+    where = manifests.address(wanted.application)
+    parts = [await clients.live.look(PLANE, [wanted.application])]
+    if wanted.credential is not None:
+        secret = credentials.look(PLANE, wanted.credential, clients)
+        parts.append(await look_at(PLANE, wanted.credential.address, secret))
+    parts.append(await holds(PLANE, f"{where}/delivered", delivered(wanted, clients), Severity.CONFIG))
+    return Looked.together(parts)
 
 
 async def _head(wanted: Wanted, clients: Clients) -> str:

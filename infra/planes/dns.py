@@ -9,13 +9,21 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from infra.clients.errors import InvalidInput, NotYet, Refused
+from infra.clients.dns import Answer
+from infra.clients.errors import InvalidInput, NotYet, PlumblineError, Refused
 from infra.clients.openstack_models import Recordset, Zone
-from infra.drift.findings import Finding, PlaneName
+from infra.drift.findings import BlindSpot, Finding, PlaneName, Severity
+from infra.planes import addons
 from infra.planes.clients import Clients
+from infra.planes.looking import Looked, blind_spot, look_at
 from infra.spec.models import Environment
 from infra.spec.names import record_names
 
+PLANE = PlaneName.DNS
+UNHEARD = frozenset({"silent", "servfail", "refused", "lame"})
+"""Outcomes that say nothing about a name."""
+CANARY_LABEL = "plumbline-drift-canary"
+"""The first label of the recordset that is made different on purpose (infra.planes.canary)."""
 PROBED_LABEL = "plumbline-probe"
 """A label under the wildcard that nobody declares: asking for it proves the wildcard itself."""
 
@@ -50,6 +58,8 @@ class Observed:
 
     zone: Zone
     recordsets: dict[str, Recordset]
+    undeclared: tuple[Recordset, ...] = ()
+    """Those of other names that carry the environment's mark."""
 
 
 def mark(environment: str) -> str:
@@ -75,34 +85,95 @@ async def observe(wanted: Wanted, clients: Clients) -> Observed:
             f"spec.dns.zone: there is no zone {wanted.zone} in the project.", hint="Create it, or declare another."
         )
     found = await clients.openstack.designate.recordsets(zone.id)
-    return Observed(zone, {item.name: item for item in found if item.name in wanted.names and item.type == wanted.type})
+    named = {item.name: item for item in found if item.name in wanted.names and item.type == wanted.type}
+    ours = [item for item in _ours(found, wanted.environment) if not item.name.startswith(f"{CANARY_LABEL}.")]
+    return Observed(zone, named, tuple(item for item in ours if item.name not in wanted.names))
 
 
 def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
-    """Each name: there, ours, at the address, with the TTL, and ACTIVE."""
+    """Each name: there, ours, at the address, with the TTL, and ACTIVE; and none of ours that is not declared."""
     findings = []
     for name in wanted.names:
         where = f"recordset/{name}"
         there = observed.recordsets.get(name)
         if there is None:
-            findings.append(_finding(where, "", wanted.address, None, f"There is no record for {name}."))
+            gone = _finding(where, "", wanted.address, None, f"There is no record for {name}.", Severity.DESTRUCTIVE)
+            findings.append(gone)
             continue
         if there.description != wanted.mark:
             sentence = f"The record {name} is not ours: it is described as {there.description!r}."
             findings.append(_finding(where, "description", wanted.mark, there.description, sentence))
         if sorted(there.records) != [wanted.address]:
             sentence = f"{name} points at {', '.join(there.records)} instead of {wanted.address}."
-            findings.append(_finding(where, "records", wanted.address, ", ".join(there.records), sentence))
+            pointed = ", ".join(there.records)
+            findings.append(_finding(where, "records", wanted.address, pointed, sentence, Severity.SECURITY))
         if there.ttl != wanted.ttl:
             sentence = f"{name} has a TTL of {there.ttl} s instead of {wanted.ttl} s."
-            findings.append(_finding(where, "ttl", wanted.ttl, there.ttl, sentence))
+            findings.append(_finding(where, "ttl", wanted.ttl, there.ttl, sentence, Severity.COSMETIC))
         if there.status != "ACTIVE":
             findings.append(_finding(where, "status", "ACTIVE", there.status, f"{name} is {there.status}."))
-    return findings
+    return findings + [_undeclared(item) for item in observed.undeclared]
+
+
+def _undeclared(item: Recordset) -> Finding:
+    where, pointed = f"recordset/{item.name}", ", ".join(item.records)
+    sentence = f"{item.name} carries our mark, and nobody declares it."
+    return Finding(plane=PLANE, address=where, observed=pointed, sentence=sentence, severity=Severity.SECURITY)
+
+
+async def look(environment: Environment, clients: Clients) -> Looked:
+    """Each recordset as declared, and the same from every authoritative name server; no resolver is asked."""
+    if environment.spec.dns is None:
+        return Looked()
+    try:
+        wanted = desired(environment, await addons.ingress_address(environment, clients))
+        assert wanted is not None  # noqa: S101 - names are declared
+        observed = await observe(wanted, clients)
+    except InvalidInput as error:
+        where = f"zone/{environment.spec.dns.zone}"
+        missing = Finding(plane=PLANE, address=where, sentence=error.summary, severity=Severity.DESTRUCTIVE)
+        return Looked((missing,))
+    except PlumblineError as error:
+        return Looked(blind_spots=(blind_spot(PLANE, "recordsets and name servers", error),))
+    answers = await look_at(PLANE, f"name servers of {wanted.zone}", _answers(wanted, observed, clients))
+    return Looked.together([Looked(tuple(compare(wanted, observed))), answers])
+
+
+async def _answers(wanted: Wanted, observed: Observed, clients: Clients) -> Looked:
+    """What each name server says otherwise than Designate; a silent one is a blind spot."""
+    servers = [server.hostname for server in await clients.openstack.designate.name_servers(observed.zone.id)]
+    findings: list[Finding] = []
+    silent: list[BlindSpot] = []
+    for name in wanted.names:
+        there = observed.recordsets.get(name)
+        known = frozenset(there.records if there else ())
+        for answer in await clients.dns.ask_all(servers, asked_for(name), wanted.type):
+            if answer.outcome in UNHEARD:
+                why = (
+                    f"{answer.server} ({answer.address}) does not answer for {name}: {answer.outcome}. {answer.detail}"
+                )
+                silent.append(BlindSpot(plane=PLANE, what=f"recordset/{name}@{answer.server}", why=why.strip()))
+            elif frozenset(answer.records) != known:
+                findings.append(_answered(name, wanted.address, answer))
+    return Looked(tuple(findings), tuple(silent))
+
+
+def _answered(name: str, address: str, answer: Answer) -> Finding:
+    said = ", ".join(answer.records) or answer.outcome
+    return Finding(
+        plane=PLANE,
+        address=f"recordset/{name}",
+        path=f"@{answer.server}",
+        declared=address,
+        observed=said,
+        sentence=f"{answer.server} answers {said} for {name}, otherwise than Designate.",
+    )
 
 
 async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
     """Create or update each recordset that a finding names, and wait until Designate calls it ACTIVE.
+
+    What carries the environment's mark under a name that is not declared any more is deleted.
 
     Raises:
         Refused: a record of that name is there and is not ours.
@@ -110,12 +181,14 @@ async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], 
     for finding in findings:
         if finding.path == "description":
             raise Refused(finding.sentence, hint="Remove that record, or declare another domain.")
-    made = []
+    made = [await _delete(observed.zone, item, clients) for item in observed.undeclared]
     for where in dict.fromkeys(finding.address for finding in findings):
         name = where.removeprefix("recordset/")
+        if name not in wanted.names:
+            continue
         there = observed.recordsets.get(name)
         if there is None or any(finding.address == where and finding.path != "status" for finding in findings):
-            async with clients.journal.write(PlaneName.DNS, "update" if there else "create", where):
+            async with clients.journal.write(PLANE, "update" if there else "create", where):
                 there, _ = await clients.openstack.designate.ensure_recordset(
                     observed.zone.id, name, wanted.type, [wanted.address], ttl=wanted.ttl, description=wanted.mark
                 )
@@ -133,7 +206,7 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
     """
     zone = (await observe(wanted, clients)).zone
     servers = [server.hostname for server in await clients.openstack.designate.name_servers(zone.id)]
-    asked = [name.replace("*", PROBED_LABEL, 1) for name in wanted.names]
+    asked = [asked_for(name) for name in wanted.names]
 
     async def everywhere() -> None:
         for name in asked:
@@ -149,6 +222,11 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
     return f"{len(servers)} name servers and the resolver answer {wanted.address}"
 
 
+def asked_for(name: str) -> str:
+    """The name to ask for: for a wildcard, one that only the wildcard answers."""
+    return name.replace("*", PROBED_LABEL, 1)
+
+
 async def remove(environment: Environment, clients: Clients) -> list[str]:
     """Delete every recordset of the zone that carries our mark; a zone that is gone is fine."""
     dns = environment.spec.dns
@@ -157,21 +235,37 @@ async def remove(environment: Environment, clients: Clients) -> list[str]:
         return []
     removed = []
     for recordset in _ours(await clients.openstack.designate.recordsets(zone.id), environment.name):
-        where = f"recordset/{recordset.name}"
-        async with clients.journal.write(PlaneName.DNS, "delete", where):
-            await clients.openstack.designate.delete_recordset(zone.id, recordset.id)
-            await clients.openstack.designate.wait_deleted(
-                zone.id, recordset.id, timeout=clients.settings.probe_timeout
-            )
-        removed.append(where)
+        removed.append(await _delete(zone, recordset, clients))
     return removed
+
+
+async def _delete(zone: Zone, recordset: Recordset, clients: Clients) -> str:
+    where = f"recordset/{recordset.name}"
+    timeout = clients.settings.probe_timeout
+    async with clients.journal.write(PLANE, "delete", where):
+        await clients.openstack.designate.delete_recordset(zone.id, recordset.id)
+        await clients.openstack.designate.wait_deleted(zone.id, recordset.id, timeout=timeout)
+    return where
 
 
 def _ours(recordsets: Iterable[Recordset], environment: str) -> list[Recordset]:
     return [recordset for recordset in recordsets if recordset.description == mark(environment)]
 
 
-def _finding(where: str, path: str, declared: str | int, observed: str | int | None, sentence: str) -> Finding:
+def _finding(  # noqa: PLR0917 - a finding's fields, in their order
+    where: str,
+    path: str,
+    declared: str | int,
+    observed: str | int | None,
+    sentence: str,
+    severity: Severity = Severity.CONFIG,
+) -> Finding:
     return Finding(
-        plane=PlaneName.DNS, address=where, path=path, declared=declared, observed=observed, sentence=sentence
+        plane=PLANE,
+        address=where,
+        path=path,
+        declared=declared,
+        observed=observed,
+        sentence=sentence,
+        severity=severity,
     )

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infra.clients.kubernetes import KubernetesClient
-from infra.drift.compare import subset_differences
 from infra.drift.findings import Finding, PlaneName
+from infra.drift.healing import removals
+from infra.drift.objects import compare_objects, key_of
+from infra.drift.wording import address
 from infra.ledger import Journal
 
 Manifest = Mapping[str, Any]
@@ -15,13 +17,9 @@ Manifest = Mapping[str, Any]
 SYSTEM_NAMESPACE = "plumbline-system"
 """Where our own objects live: the certificate canary, the storage probe's claim."""
 
+__all__ = ["address"]
+
 MANAGED_BY = {"app.kubernetes.io/managed-by": "plumbline"}
-
-
-def address(manifest: Manifest) -> str:
-    """`Kind/namespace/name`, or `Kind/name` for what has no namespace."""
-    metadata = manifest["metadata"]
-    return "/".join(part for part in (manifest["kind"], metadata.get("namespace"), metadata["name"]) if part)
 
 
 def namespace(name: str) -> dict[str, Any]:
@@ -37,29 +35,10 @@ async def read(kubernetes: KubernetesClient, manifests: Iterable[Manifest]) -> d
 def compare(
     plane: PlaneName, manifests: Iterable[Manifest], live: Mapping[str, Mapping[str, Any] | None]
 ) -> list[Finding]:
-    """Say which of `manifests` are missing or differ from `live`; an object on its way out counts as missing."""
-    findings: list[Finding] = []
-    for manifest in manifests:
-        where = address(manifest)
-        there = live.get(where)
-        if there is None:
-            findings.append(Finding(plane=plane, address=where, sentence=f"{where} is not there."))
-            continue
-        if there.get("metadata", {}).get("deletionTimestamp"):
-            findings.append(Finding(plane=plane, address=where, sentence=f"{where} is being deleted."))
-            continue
-        findings += [
-            Finding(
-                plane=plane,
-                address=where,
-                path=difference.path,
-                declared=difference.declared,
-                observed=difference.observed,
-                sentence=f"{where}{difference.path} is not as declared.",
-            )
-            for difference in subset_differences(dict(manifest), dict(there))
-        ]
-    return findings
+    """Say which of `manifests` are missing, differ from `live`, or have had something added."""
+    declared = list(manifests)
+    there = {key_of(item): found for item in declared if (found := live.get(address(item))) is not None}
+    return compare_objects(declared, there, plane=plane)
 
 
 async def apply(
@@ -77,7 +56,13 @@ async def apply(
         if where not in named:
             continue
         async with journal.write(plane, "apply", where):
-            await kubernetes.apply(dict(manifest))
+            there = await kubernetes.apply(dict(manifest))
+            # Server-side apply leaves alone what others have added.
+            added = removals(manifest, there)
+            if added:
+                metadata = there["metadata"]
+                key = (manifest["apiVersion"], manifest["kind"], metadata["name"])
+                await kubernetes.patch(*key, added, metadata.get("namespace"), type="json")
         applied.append(where)
     return applied
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.catalog import Release, crds_of, fetch
-from infra.clients.errors import NotYet
+from infra.clients.errors import NotYet, PlumblineError
 from infra.clients.helm import HelmRelease
 from infra.clients.helm_chart import ChartFile, read_chart, same
-from infra.drift.findings import Finding, PlaneName
+from infra.clients.kubernetes import UnknownKind
+from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import credentials, manifests
 from infra.planes.clients import Clients
 from infra.planes.credentials import Credential
+from infra.planes.looking import Looked, blind_spot, look_at
 
 
 @dataclass(frozen=True)
@@ -23,19 +25,38 @@ class Observed:
     wanted: Release
     chart: ChartFile
     deployed: HelmRelease | None
+    drift: tuple[Finding, ...] = ()
+    """Objects of it that are not as its stored manifest says."""
     secrets: tuple[tuple[Credential, str], ...] = ()
     """Those of its Secrets that are not as in the store, and a sentence for each."""
 
 
-async def observe(wanted: tuple[Release, ...], clients: Clients) -> list[Observed]:
-    """Fetch each chart (once, checked against the lock) and read each release's record."""
-    return [await _observe(release, clients) for release in wanted]
+async def observe(plane: PlaneName, wanted: tuple[Release, ...], clients: Clients) -> list[Observed]:
+    """Fetch each chart (once, checked against the lock), read each release's record and every object of it.
+
+    Raises:
+        NotYet: some of the objects could not be looked at.
+    """
+    clients.look_again()
+    return [await _observe(plane, release, clients) for release in wanted]
 
 
-async def _observe(release: Release, clients: Clients) -> Observed:
+async def _observe(plane: PlaneName, release: Release, clients: Clients) -> Observed:
     path = await fetch(release, charts_folder(clients), settings=clients.settings)
     deployed = await clients.helm.release(release.name, release.namespace)
-    return Observed(release, read_chart(path), deployed, tuple([item async for item in _secrets(release, clients)]))
+    drift = Looked()
+    if deployed is not None and not deployed.pending:
+        drift = await _objects(plane, release, deployed, clients)
+    unseen = [spot for spot in drift.blind_spots if spot.category != UnknownKind.category]
+    if unseen:
+        raise NotYet(f"{unseen[0].what} could not be looked at.", detail=unseen[0].why)
+    # What is of a kind that is not served is not there.
+    absent = [
+        Finding(plane=plane, address=spot.what, sentence=spot.why, severity=Severity.DESTRUCTIVE)
+        for spot in drift.blind_spots
+    ]
+    secrets = tuple([item async for item in _secrets(release, clients)])
+    return Observed(release, read_chart(path), deployed, (*drift.findings, *absent), secrets)
 
 
 async def _secrets(release: Release, clients: Clients) -> AsyncIterator[tuple[Credential, str]]:
@@ -53,18 +74,53 @@ def charts_folder(clients: Clients) -> Path:
 
 
 def compare(plane: PlaneName, observed: list[Observed]) -> list[Finding]:
-    """Each release deployed, from the declared chart, with the declared values (pure).
+    """Each release deployed, from the declared chart, with the declared values, its objects as it made them (pure).
 
     Values may hold what is nobody's business: which ones differ is not said.
     """
     findings = []
     for item in observed:
         for secret, said in item.secrets:
-            findings.append(Finding(plane=plane, address=secret.address, sentence=said))
+            findings += credentials.findings(plane, secret, said)
         sentence = _difference(item)
         if sentence is not None:
-            findings.append(Finding(plane=plane, address=address(item.wanted), sentence=sentence))
+            severity = Severity.DESTRUCTIVE if item.deployed is None else Severity.CONFIG
+            where = address(item.wanted)
+            findings.append(Finding(plane=plane, address=where, sentence=sentence, severity=severity))
+        findings += item.drift
     return findings
+
+
+async def look(plane: PlaneName, wanted: tuple[Release, ...], clients: Clients) -> Looked:
+    """Each release deployed as declared, and every object of it as its stored manifest says.
+
+    The stored manifest and no other: a chart that is rendered again draws new passwords.
+    """
+    return Looked.together([part for release in wanted for part in await _look(plane, release, clients)])
+
+
+async def _look(plane: PlaneName, wanted: Release, clients: Clients) -> list[Looked]:
+    where = address(wanted)
+    try:
+        deployed = await clients.live.release(wanted.name, wanted.namespace)
+    except PlumblineError as error:
+        return [Looked(blind_spots=(blind_spot(plane, where, error),))]
+    parts = [await look_at(plane, f"chart and Secrets of {where}", _record(plane, wanted, deployed, clients))]
+    if deployed is not None:
+        objects = _objects(plane, wanted, deployed, clients)
+        parts.append(await look_at(plane, f"manifest of {where}", objects))
+    return parts
+
+
+async def _record(plane: PlaneName, wanted: Release, deployed: HelmRelease | None, clients: Clients) -> list[Finding]:
+    path = await fetch(wanted, charts_folder(clients), settings=clients.settings)
+    secrets = tuple([item async for item in _secrets(wanted, clients)])
+    return compare(plane, [Observed(wanted, read_chart(path), deployed, secrets=secrets)])
+
+
+async def _objects(plane: PlaneName, wanted: Release, deployed: HelmRelease, clients: Clients) -> Looked:
+    ignores = clients.catalog.addon(wanted.addon).ignore
+    return await clients.live.look(plane, deployed.objects(), namespace=deployed.namespace, ignores=ignores)
 
 
 def _difference(item: Observed) -> str | None:
@@ -84,6 +140,9 @@ def _difference(item: Observed) -> str | None:
 async def converge(plane: PlaneName, observed: list[Observed], findings: list[Finding], clients: Clients) -> list[str]:
     """Install or upgrade what a finding names, in the declared order, each after the Secrets it needs.
 
+    Where the release is right and objects of it are not, those alone are set back to its stored manifest: an upgrade
+    would also touch what is right, and leave a revision that says nothing.
+
     Raises:
         NotYet: a Secret that a release's pods need is not there yet.
     """
@@ -94,6 +153,7 @@ async def converge(plane: PlaneName, observed: list[Observed], findings: list[Fi
             made.append(await credentials.write(plane, secret, clients))
         where = address(item.wanted)
         if where not in named:
+            made += await _repair(plane, item, findings, clients)
             continue
         await _check_secrets(item.wanted, clients)
         if item.deployed is not None and item.wanted.crds.carried == "folder":
@@ -104,6 +164,15 @@ async def converge(plane: PlaneName, observed: list[Observed], findings: list[Fi
             )
         made.append(f"{where} {item.chart.version}")
     return made
+
+
+async def _repair(plane: PlaneName, item: Observed, findings: list[Finding], clients: Clients) -> list[str]:
+    """Set those objects of a release back that a finding names."""
+    if item.deployed is None or not item.drift:
+        return []
+    namespace = item.deployed.namespace
+    objects = [await clients.live.placed(one, namespace) for one in item.deployed.objects()]
+    return await manifests.apply(clients.kubernetes, clients.journal, plane, objects, findings)
 
 
 async def _upgrade_crds(plane: PlaneName, item: Observed, clients: Clients) -> None:

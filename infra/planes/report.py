@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from infra.clients.errors import PlumblineError, error_class
+from infra.drift.verdict_report import cell
 from infra.planes.bring import Outcome
 
 
@@ -90,14 +91,14 @@ class RunReport(BaseModel):
 
     def markdown(self) -> str:
         """The report as Markdown: a light per plane first, then what to do, then every step, then what was written."""
-        lines = [f"# {self.environment}: {self.state}", "", _cell(self.sentence()), ""]
+        lines = [f"# {self.environment}: {self.state}", "", cell(self.sentence()), ""]
         lines += [f"Commit `{self.commit or 'unknown'}` · {self.seconds:.0f} s · flow `{self.flow}`", ""]
         lines += ["| | plane | seconds | |", "|---|---|---:|---|", *map(self._light, self._planes())]
         if self.failures():
             lines += ["", "## What to do", ""]
-            lines += [f"- **{step.name}** ({step.category}): {_cell(step.hint or ADVICE)}" for step in self.failures()]
+            lines += [f"- **{step.name}** ({step.category}): {cell(step.hint or ADVICE)}" for step in self.failures()]
         lines += ["", "## Steps", "", "| | step | seconds | |", "|---|---|---:|---|"]
-        lines += [f"| {LIGHTS[s.state]} | {s.name} | {s.seconds:.1f} | {_cell(s.sentence)} |" for s in self.steps]
+        lines += [f"| {LIGHTS[s.state]} | {s.name} | {s.seconds:.1f} | {cell(s.sentence)} |" for s in self.steps]
         made = [f"- `{where}`" for step in self.steps for where in step.made]
         if made:
             lines += ["", "## Made, changed or removed", "", *made]
@@ -115,7 +116,7 @@ class RunReport(BaseModel):
         if worst.state in (StepState.FAILED, StepState.NOT_STARTED):
             said = f"{worst.name}: {worst.sentence}"
         seconds = sum(step.seconds for step in steps)
-        return f"| {LIGHTS[worst.state]} | **{plane}** | {seconds:.1f} | {_cell(said)} |"
+        return f"| {LIGHTS[worst.state]} | **{plane}** | {seconds:.1f} | {cell(said)} |"
 
 
 ADVICE = "Mend what the sentence names, then start the flow again: it looks at what is there and goes on."
@@ -148,8 +149,3 @@ def step_report(plane: str, name: str, seconds: float, result: object) -> StepRe
         sentence=f"{type(result).__name__}; see the log.",
         category="Error",
     )
-
-
-def _cell(text: str) -> str:
-    # Every kind of line end: a carriage return alone ends a line of Markdown, too, and with it the table.
-    return " ".join(text.splitlines()).replace("|", "\\|")

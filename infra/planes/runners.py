@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from infra.catalog import Catalog, Release
 from infra.clients.errors import NotYet
-from infra.drift.findings import Finding, PlaneName
+from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import credentials, releases
 from infra.planes.clients import Clients
 from infra.planes.credentials import Credential
+from infra.planes.looking import Looked, holds, look_at
 from infra.spec.models import Environment, Runner
 
+PLANE = PlaneName.RUNNERS
 SCALE_SET = ("actions.github.com/v1alpha1", "AutoscalingRunnerSet")
 LISTENER = ("actions.github.com/v1alpha1", "AutoscalingListener")
 REGISTERED = "runner-scale-set-id"
@@ -38,9 +40,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Observed:
-    """The set's secret, as a checksum, and its release."""
+    """The set's secret and its release."""
 
-    secret: Finding | None
+    secret: str | None
+    """What is wrong with its Secret."""
     releases: list[releases.Observed]
 
 
@@ -51,25 +54,22 @@ def desired(environment: Environment, runner: Runner, catalog: Catalog) -> Wante
 
 async def observe(wanted: Wanted, clients: Clients) -> Observed:
     """Read the Secret and the release's record; what the Secret holds is compared here and goes no further."""
-    sentence = await credentials.difference(wanted.credential, clients)
-    where = wanted.credential.address
-    finding = Finding(plane=PlaneName.RUNNERS, address=where, sentence=sentence) if sentence else None
-    return Observed(finding, await releases.observe((wanted.release,), clients))
+    secret = await credentials.difference(wanted.credential, clients)
+    return Observed(secret, await releases.observe(PLANE, (wanted.release,), clients))
 
 
 def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
     """The Secret as in the store, the release as declared."""
-    del wanted
-    found = releases.compare(PlaneName.RUNNERS, observed.releases)
-    return [observed.secret, *found] if observed.secret else found
+    secret = credentials.findings(PLANE, wanted.credential, observed.secret)
+    return secret + releases.compare(PLANE, observed.releases)
 
 
 async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
     """Write the Secret, then install the set that reads it."""
     made = []
     if observed.secret is not None:
-        made.append(await credentials.write(PlaneName.RUNNERS, wanted.credential, clients))
-    return made + await releases.converge(PlaneName.RUNNERS, observed.releases, findings, clients)
+        made.append(await credentials.write(PLANE, wanted.credential, clients))
+    return made + await releases.converge(PLANE, observed.releases, findings, clients)
 
 
 async def probe(wanted: Wanted, clients: Clients) -> str:
@@ -78,18 +78,40 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
     The controller's pod runs long before that: a GitHub App without the right permission shows only here.
     """
 
-    async def listening() -> str:
-        live = await clients.kubernetes.get(*SCALE_SET, wanted.release.name, wanted.release.namespace)
-        if live is None:
-            raise NotYet(f"There is no AutoscalingRunnerSet {wanted.release.name}.")
-        number = (live["metadata"].get("annotations") or {}).get(REGISTERED)
-        if not number:
-            raise NotYet(f"The runner set {wanted.release.name} is not registered with GitHub yet.")
-        if not await _listener_runs(wanted, clients):
-            raise NotYet(f"The runner set {wanted.release.name} has no running listener yet.")
-        return f"registered as {number}, listening"
+    registered = f"runner set {wanted.release.name} to register with GitHub"
+    return await clients.until(lambda: listening(wanted, clients), describe=registered)
 
-    return await clients.until(listening, describe=f"runner set {wanted.release.name} to register with GitHub")
+
+async def listening(wanted: Wanted, clients: Clients) -> str:
+    """Look once whether the set is registered and its listener runs.
+
+    Raises:
+        NotYet: it is not.
+    """
+    live = await clients.kubernetes.get(*SCALE_SET, wanted.release.name, wanted.release.namespace)
+    if live is None:
+        raise NotYet(f"There is no AutoscalingRunnerSet {wanted.release.name}.")
+    number = (live["metadata"].get("annotations") or {}).get(REGISTERED)
+    if not number:
+        raise NotYet(f"The runner set {wanted.release.name} is not registered with GitHub.")
+    if not await _listener_runs(wanted, clients):
+        raise NotYet(f"The runner set {wanted.release.name} has no running listener.")
+    return f"registered as {number}, listening"
+
+
+async def look(environment: Environment, clients: Clients) -> Looked:
+    """Each declared set: its Secret, its release and the objects of that, registered and listening."""
+    parts = []
+    for runner in environment.spec.runners:
+        wanted = desired(environment, runner, clients.catalog)
+        where = f"runners/{wanted.release.name}"
+        secret = credentials.look(PLANE, wanted.credential, clients)
+        parts += [
+            await look_at(PLANE, wanted.credential.address, secret),
+            await releases.look(PLANE, (wanted.release,), clients),
+            await holds(PLANE, f"{where}/listening", listening(wanted, clients), Severity.CONFIG),
+        ]
+    return Looked.together(parts)
 
 
 async def remove(environment: Environment, clients: Clients) -> list[str]:
@@ -99,7 +121,7 @@ async def remove(environment: Environment, clients: Clients) -> list[str]:
         return removed
     for runner in environment.spec.runners:
         release = clients.catalog.runner_release(environment, runner)
-        async with clients.journal.write(PlaneName.RUNNERS, "helm uninstall", releases.address(release)):
+        async with clients.journal.write(PLANE, "helm uninstall", releases.address(release)):
             gone = await clients.helm.uninstall(release.name, release.namespace)
         await clients.kubernetes.wait_deleted(
             *SCALE_SET, release.name, release.namespace, timeout=clients.settings.probe_timeout

@@ -13,8 +13,10 @@ from infra.clients.errors import NotYet
 from infra.drift.findings import Finding, PlaneName
 from infra.planes import manifests
 from infra.planes.clients import Clients
+from infra.planes.looking import Looked, look_at
 from infra.spec.models import Environment
 
+PLANE = PlaneName.STORAGE
 PROVISIONER = "cinder.csi.openstack.org"
 DEFAULT_MARK = "storageclass.kubernetes.io/is-default-class"
 STORAGE_CLASS = ("storage.k8s.io/v1", "StorageClass")
@@ -81,10 +83,14 @@ async def observe(wanted: Wanted, clients: Clients) -> Observed:
 def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
     """The declared class as declared, and no other default."""
     where = manifests.address(wanted.manifest)
-    findings = manifests.compare(PlaneName.STORAGE, [wanted.manifest], {where: observed.classes.get(wanted.name)})
-    findings += [
+    findings = manifests.compare(PLANE, [wanted.manifest], {where: observed.classes.get(wanted.name)})
+    return findings + _other_defaults(wanted, observed)
+
+
+def _other_defaults(wanted: Wanted, observed: Observed) -> list[Finding]:
+    return [
         Finding(
-            plane=PlaneName.STORAGE,
+            plane=PLANE,
             address=f"StorageClass/{other}",
             path=f".metadata.annotations.{DEFAULT_MARK}",
             declared="false",
@@ -94,7 +100,21 @@ def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
         for other in observed.defaults()
         if other != wanted.name
     ]
-    return findings
+
+
+async def look(environment: Environment, clients: Clients) -> Looked:
+    """The declared class as declared, down to what others have added to it, and no other default."""
+    wanted = desired(environment)
+    return Looked.together(
+        [
+            await clients.live.look(PLANE, [wanted.manifest]),
+            await look_at(PLANE, "StorageClasses", _defaults(wanted, clients)),
+        ]
+    )
+
+
+async def _defaults(wanted: Wanted, clients: Clients) -> list[Finding]:
+    return _other_defaults(wanted, Observed(await clients.live.named(*STORAGE_CLASS)))
 
 
 async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
@@ -104,16 +124,16 @@ async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], 
     for finding in findings:
         if finding.address == own:
             continue
-        async with clients.journal.write(PlaneName.STORAGE, "unmark default", finding.address):
+        async with clients.journal.write(PLANE, "unmark default", finding.address):
             await clients.kubernetes.patch(
                 *STORAGE_CLASS, finding.address.split("/")[1], {"metadata": {"annotations": {DEFAULT_MARK: "false"}}}
             )
         made.append(finding.address)
     if _must_be_made_anew(findings, own) and wanted.name in observed.classes:
         # Provisioner and parameters of a class are immutable; the volumes it made do not depend on it any more.
-        async with clients.journal.write(PlaneName.STORAGE, "delete", own):
+        async with clients.journal.write(PLANE, "delete", own):
             await clients.kubernetes.delete(*STORAGE_CLASS, wanted.name)
-    made += await manifests.apply(clients.kubernetes, clients.journal, PlaneName.STORAGE, [wanted.manifest], findings)
+    made += await manifests.apply(clients.kubernetes, clients.journal, PLANE, [wanted.manifest], findings)
     return made
 
 
@@ -131,7 +151,7 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
         return f"a claim was bound on {proved}"
     await _bind_and_delete(clients)
     note = {"metadata": {"annotations": {PROVED_MARK: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}}}
-    async with clients.journal.write(PlaneName.STORAGE, "note proof", manifests.address(wanted.manifest)):
+    async with clients.journal.write(PLANE, "note proof", manifests.address(wanted.manifest)):
         await clients.kubernetes.patch(*STORAGE_CLASS, wanted.name, note)
     return "a 1 GiB claim was bound and deleted"
 
@@ -139,13 +159,11 @@ async def probe(wanted: Wanted, clients: Clients) -> str:
 async def _bind_and_delete(clients: Clients) -> None:
     namespace = manifests.namespace(manifests.SYSTEM_NAMESPACE)
     live = await manifests.read(clients.kubernetes, [namespace])
-    missing = manifests.compare(PlaneName.STORAGE, [namespace], live)
-    await manifests.apply(clients.kubernetes, clients.journal, PlaneName.STORAGE, [namespace], missing)
+    missing = manifests.compare(PLANE, [namespace], live)
+    await manifests.apply(clients.kubernetes, clients.journal, PLANE, [namespace], missing)
     # A claim left by a run that was killed would say nothing about today.
-    await manifests.remove(
-        clients.kubernetes, clients.journal, PlaneName.STORAGE, [CLAIM], timeout=clients.settings.probe_timeout
-    )
-    async with clients.journal.write(PlaneName.STORAGE, "create", manifests.address(CLAIM)):
+    await manifests.remove(clients.kubernetes, clients.journal, PLANE, [CLAIM], timeout=clients.settings.probe_timeout)
+    async with clients.journal.write(PLANE, "create", manifests.address(CLAIM)):
         await clients.kubernetes.create(CLAIM)
 
     async def bound() -> None:
@@ -158,7 +176,7 @@ async def _bind_and_delete(clients: Clients) -> None:
         await clients.until(bound, describe="a 1 GiB claim of the default StorageClass to be bound")
     finally:
         await manifests.remove(
-            clients.kubernetes, clients.journal, PlaneName.STORAGE, [CLAIM], timeout=clients.settings.probe_timeout
+            clients.kubernetes, clients.journal, PLANE, [CLAIM], timeout=clients.settings.probe_timeout
         )
 
 

@@ -13,6 +13,7 @@ from infra.spec.fields import CloudText, DnsName, DriftInterval, Email, HostName
 from infra.spec.part import Part
 from infra.spec.problems import At, is_secret, show, wrong, wrongs
 from infra.spec.urls import Folder, GitHubUrl, RepositoryUrl, Revision
+from infra.spec.waivers import Waiver, unique_waivers
 
 OWN_HOST = "plumbline"
 """The first label of the host name Plumbline itself uses under the domain, to see that names and certificates work."""
@@ -185,12 +186,15 @@ def unique_runners(runners: tuple[Runner, ...]) -> tuple[Runner, ...]:
 
 
 class DriftPolicy(Part):
-    """How drift is looked for."""
+    """How drift is looked for, and what of it is lived with."""
 
     every: DriftInterval = Field(
         default=timedelta(minutes=15),
         description="Time between two looks, 1m to 1d: a number and a unit (s, m, h, d).",
         examples=["15m"],
+    )
+    waivers: Annotated[tuple[Waiver, ...], Field(strict=False), AfterValidator(unique_waivers)] = Field(
+        default=(), max_length=200, description="Differences that raise no alarm until a day."
     )
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _DOING = {"create": "Creating", "update": "Changing", "delete": "Deleting", "read": "Reading", "replace": "Replacing"}
-_NOISE = {"Incomplete lock file information for providers", "Deprecated flag: -state"}
-"""Warnings about what is done on purpose: a mirror for one platform, and a plan on a copy of the state."""
+_NOISE = {"Incomplete lock file information for providers"}
+"""Warnings about what is done on purpose: a mirror for one platform."""
 
 _DONE = {"create": "Created", "update": "Changed", "delete": "Deleted", "read": "Read", "replace": "Replaced"}
 

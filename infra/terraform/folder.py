@@ -6,7 +6,7 @@
     .initialised                         the fingerprint of the last successful init
     .lock                                shared while terraform runs, exclusive while the files above change
     terraform.tfstate                    the state, with the local backend
-    runs/<random>/                       variables, saved plan, copy of the state of one run
+    runs/<random>/                       variables and saved plan of one run
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _NOT_CONFIGURED = ("Configuration for import target does not exist", "does not e
 
 
 class Terraform:
-    """Terraform for one environment.
+    """Terraform for one environment; to look without a hand on anything, see `looking.PlanReader`.
 
     Args:
         variables: what the module is told.
@@ -100,17 +100,6 @@ class Terraform:
         if not found.empty:
             return found
         await self.discard(found)
-        return found.model_copy(update={"file": None})
-
-    async def drift(self) -> Plan:
-        """Plan without touching anything: no lock taken, no state written. The plan cannot be applied.
-
-        With the local backend terraform reads a copy of the state, so that a running apply is not disturbed.
-        """
-        async with self._workspace.ready():
-            with self._workspace.run_folder() as run:
-                copy = await self._workspace.copy_of_state(run / "copy.tfstate")
-                found = await self._plan(run, lock=False, state=copy)
         return found.model_copy(update={"file": None})
 
     async def _plan(self, run: Path, *, destroy: bool = False, targets: Sequence[str] = (), **options: Any) -> Plan:

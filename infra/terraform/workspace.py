@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -10,16 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from infra.clients.errors import Conflict
 from infra.settings import Settings
 from infra.terraform import backend, events
 from infra.terraform.command import FLAG, Command, check_version, configuration_text
 from infra.terraform.events import Event
 from infra.terraform.folder import MODULE, Folder, write_private
 from infra.terraform.variables import Variables
-
-_COPY_ATTEMPTS = 20
-_COPY_PAUSE = 0.1
 
 
 class Workspace:
@@ -109,26 +104,6 @@ class Workspace:
         await self.command.run("state push", str(kept), doing="writing the kept state of", no_color=FLAG)
         kept.unlink(missing_ok=True)
         self.say("Wrote the state that an earlier run could not write.")
-
-    async def copy_of_state(self, copy: Path) -> str | None:
-        """A copy of the local state; None with a backend that keeps it elsewhere.
-
-        Terraform writes the file in place, so a copy taken in between is half a document: taken again.
-        """
-        original = self.folder.local_state
-        if original is None:
-            return None
-        for _ in range(_COPY_ATTEMPTS):
-            try:
-                text = await asyncio.to_thread(original.read_text)
-                json.loads(text)
-            except FileNotFoundError:
-                return str(copy)
-            except ValueError:
-                await asyncio.sleep(_COPY_PAUSE)
-            else:
-                return str(write_private(copy, text))
-        raise Conflict(f"The Terraform state of {self.environment} is being written.", retry_after=5)
 
     @contextmanager
     def run_folder(self) -> Iterator[Path]:

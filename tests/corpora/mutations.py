@@ -22,6 +22,7 @@ Object = dict[str, Any]
 Make = Callable[[], Object]
 Change = tuple[str, Path, Make]
 EDITOR = "kubectl-edit"
+_FINALIZERS, _WAIT = ("metadata", "finalizers"), "example.org/wait"
 NOW = "2031-01-01T00:00:00Z"
 
 
@@ -140,11 +141,8 @@ def _additions(row: Recorded) -> Iterator[Change]:
     for name in ("labels", "annotations"):
         path = ("metadata", name, "example.org/by-hand")
         yield f"{name[:-1]} added", path, partial(put, row.live, path, "yes")
-    yield (
-        "finalizer added",
-        ("metadata", "finalizers", Member("example.org/wait")),
-        partial(_appended, row.live, ("metadata", "finalizers"), "example.org/wait"),
-    )
+    if "finalizers" in row.declared["metadata"]:
+        yield "finalizer added", (*_FINALIZERS, Member(_WAIT)), partial(_appended, row.live, _FINALIZERS, _WAIT)
     for name in ("data", "parameters", "hard"):
         for parent in ((), ("spec",)):
             if isinstance(follow(row.declared, (*parent, name)), dict) and not row.live.get("immutable"):
@@ -177,6 +175,8 @@ def _noise(row: Recorded) -> Iterator[tuple[str, Make]]:
         "kubectl.kubernetes.io/last-applied-configuration",
     }:
         yield "books in an annotation", partial(put, row.live, ("metadata", "annotations", key), "noise")
+    if "finalizers" not in row.declared["metadata"]:
+        yield "finalizer of a controller", partial(_appended, row.live, _FINALIZERS, _WAIT)
     yield "status changed", partial(put, row.live, ("status", "byHand"), "noise")
     yield "new version", partial(put, row.live, ("metadata", "generation"), 999)
     for path, items in _lists(row.declared):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
+from infra.clients.kubeconfig import READERS
 from infra.sandbox.envtest import PROGRAMS, available
 from tests.platform import Finished, Platform, running, writes
 
@@ -65,6 +67,32 @@ def test_a_second_run_writes_nothing_anywhere(platform: Platform) -> None:
     assert len(asked) > 30
     assert writes(requests) == []
     assert again.made == []
+
+
+@pytest.mark.usefixtures("dev")
+def test_a_group_that_may_only_read_sees_everything_in_step(platform: Platform) -> None:
+    before = len(platform.requests())
+    checked = platform.flow("check_drift", "dev")
+    planes = {plane["plane"]: plane for plane in checked.result["planes"]}
+    assert checked.status == 0, [(one["findings"], one["blind_spots"]) for one in planes.values()]
+    assert set(planes) == PLANES
+    requests = platform.requests()[before:]
+    asked = [item for item in requests if item["service"] == "kubernetes/dev" and item["ua"].startswith("plumbline/")]
+    assert {item["method"] for item in asked} == {"GET"}
+    # One LIST a kind, whatever the number of objects.
+    assert len(asked) < 100
+    kubeconfig = platform.sandbox("kubeconfig", "dev").stdout.strip()
+
+    def may(*what: str) -> str:
+        argv = ["kubectl", f"--kubeconfig={kubeconfig}", "auth", "can-i", *what, "-A", "--as=plumbline"]
+        done = subprocess.run([*argv, f"--as-group={READERS}"], capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout.strip()
+
+    assert [may(verb, "deployments.apps") for verb in ("get", "list", "create", "patch", "delete")] == [
+        *("yes", "yes", "no", "no", "no")
+    ]
+    assert [may(verb, "secrets") for verb in ("list", "update")] == ["yes", "no"]
+    assert may("impersonate", "users") == "no"
 
 
 @pytest.mark.usefixtures("dev")

@@ -110,7 +110,7 @@ def test_cluster_from_birth_to_death(sandbox: SandboxSettings, demo: Connection,
     wait(
         "no group", lambda: raw(demo, "GET", f"/clusters/{uuid}/nodegroups/build")[1].get("status", "absent"), "absent"
     )
-    wait("healthy", lambda: raw(demo, "GET", f"/clusters/{uuid}")[1]["health_status"], "HEALTHY", 90)
+    wait("healthy", lambda: raw(demo, "GET", f"/clusters/{uuid}")[1]["health_status"], "HEALTHY", 180)
 
     wait("settled", status(demo, uuid), "UPDATE_COMPLETE")
     newer = make_template(demo, "kubernetes-newer", "v1.33.5")

@@ -87,7 +87,7 @@ def test_with_dns01_the_wildcard_certificate_comes_before_the_ingress(platform: 
 
 def test_a_cluster_and_nothing_on_it(platform: Platform) -> None:
     created = made(platform, "bare", cluster=SMALL, **NOTHING)
-    assert set(created.states) == {"prerequisites", "cluster", "nodes", "storage", "storage ready"}
+    assert set(created.states) == {"prerequisites", "cluster", "nodes", "access", "storage", "storage ready"}
     again_and_away(platform, "bare")
 
 

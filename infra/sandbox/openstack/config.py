@@ -11,6 +11,8 @@ from pathlib import Path
 
 SERVICES = ("keystone", "nova", "glance", "magnum", "designate")
 REGION = "RegionOne"
+TYPES = {"nova": "compute", "glance": "image", "magnum": "container-infra", "designate": "dns"}
+"""What the catalogue calls the services."""
 USERS = ("admin", "demo", "nova", "glance", "magnum", "designate")
 
 Sections = dict[str, dict[str, object]]
@@ -116,6 +118,8 @@ def _authtoken(cloud: Cloud, service: str) -> dict[str, object]:
         "www_authenticate_uri": cloud.url("keystone", "/v3"),
         "interface": "internal",
         "service_token_roles_required": "true",
+        # Without it keystonemiddleware refuses every application credential that has access rules.
+        "service_type": TYPES[service],
     }
 
 
@@ -260,13 +264,12 @@ def pools(cloud: Cloud) -> list[dict[str, object]]:
 
 def bootstrap(cloud: Cloud) -> dict[str, object]:
     """What Keystone has to know before anybody can log in."""
-    types = {"nova": "compute", "glance": "image", "magnum": "container-infra", "designate": "dns"}
     paths = {"nova": "/v2.1", "magnum": "/v1"}
     return {
         "region": REGION,
         "identity_url": cloud.url("keystone", "/v3"),
         "passwords": dict(cloud.passwords),
-        "catalog": {name: {"type": kind, "url": cloud.url(name, paths.get(name, ""))} for name, kind in types.items()},
+        "catalog": {name: {"type": kind, "url": cloud.url(name, paths.get(name, ""))} for name, kind in TYPES.items()},
     }
 
 

@@ -77,7 +77,7 @@ def test_a_right_chain_has_no_problems(trust: Trust) -> None:
 )
 def test_each_problem_is_a_sentence(trust: Trust, chain: Any, host: str, options: Any, said: str) -> None:
     problems = judge(served(*chain), host=host, trust=trust, **options)
-    assert any(said in problem for problem in problems), problems
+    assert any(said in problem.sentence for problem in problems), problems
 
 
 def test_the_default_certificate_is_wrong_twice(trust: Trust) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
-from deployments import deploy, down, up
+from deployments import automations, deploy, down, up
 from deployments.daemon import Daemon
 from deployments.prefect_server import LocalPrefect
 from deployments.settings import PrefectSettings, get_prefect_settings
@@ -111,12 +112,14 @@ def test_deploying_makes_the_pool_then_the_deployments_then_closes_them(
     home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer
 ) -> None:
     monkeypatch.setattr(deploy, "close_parameters", lambda _api: programs.ran.append(["close"]))
+    monkeypatch.setattr(automations, "add_missing", lambda _api: programs.ran.append(["automations"]))
     httpserver.expect_oneshot_request("/api/work_pools/p").respond_with_data("", status=404)
     local(home, work_pool="p", port=httpserver.port).deploy()
     assert programs.ran == [
         ["work-pool", "create", "p", "--type", "process"],
         ["--no-prompt", "deploy", "--all"],
         ["close"],
+        ["automations"],
     ]
 
 
@@ -124,9 +127,36 @@ def test_a_pool_that_is_there_is_left_as_it_is(
     home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer
 ) -> None:
     monkeypatch.setattr(deploy, "close_parameters", lambda _api: None)
+    monkeypatch.setattr(automations, "add_missing", lambda _api: None)
     httpserver.expect_oneshot_request("/api/work_pools/plumbline").respond_with_json({"type": "kubernetes"})
     local(home, port=httpserver.port).deploy()
     assert programs.ran == [["--no-prompt", "deploy", "--all"]]
+
+
+def test_an_automation_is_made_once_switched_off_and_never_touched_again(httpserver: HTTPServer) -> None:
+    made: list[dict[str, Any]] = []
+
+    def create(request: Request) -> Response:
+        made.append(request.get_json())
+        return Response(status=201)
+
+    httpserver.expect_request("/deployments/name/reconcile/reconcile").respond_with_json({"id": "d1"})
+    httpserver.expect_request("/automations/", method="POST").respond_with_handler(create)
+    for known in ([], [{"name": automations.RECONCILE_ON_DRIFT, "enabled": True}]):
+        httpserver.expect_oneshot_request("/automations/filter").respond_with_json(known)
+        with httpx.Client(base_url=httpserver.url_for("/")) as api:
+            automations.add_missing(api)
+    assert [one["enabled"] for one in made] == [False]
+    assert made[0]["actions"][0]["deployment_id"] == "d1"
+
+
+def test_an_automation_that_prefect_refuses_is_quoted(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/automations/filter").respond_with_json([])
+    httpserver.expect_request("/deployments/name/reconcile/reconcile").respond_with_json({"id": "d1"})
+    httpserver.expect_request("/automations/", method="POST").respond_with_data("no such field", status=422)
+    with httpx.Client(base_url=httpserver.url_for("/")) as api, pytest.raises(Failed, match="refused") as caught:
+        automations.add_missing(api)
+    assert "no such field" in str(caught.value)
 
 
 def test_deploying_needs_a_server() -> None:
@@ -160,6 +190,9 @@ def test_healthy_is_an_api_that_answers_us(home: Path, httpserver: HTTPServer) -
 # -- make up ----------------------------------------------------------------------------------------------------------
 
 
+started: list[str] = []
+
+
 class FakeRuns:
     """The API as `make up` uses it."""
 
@@ -168,7 +201,8 @@ class FakeRuns:
     def __init__(self, _api: httpx.Client) -> None: ...
 
     def start(self, flow: str, parameters: dict[str, Any]) -> str:
-        assert (flow, parameters) == ("create-environment", {"name": "dev"})
+        assert (flow, parameters) in (("create-environment", {"name": "dev"}), ("check-fleet", {}))
+        started.append(flow)
         return "r1"
 
     def follow(self, run_id: str, _console: Any, timeout: float) -> str:
@@ -188,6 +222,7 @@ def machine(home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(up, "check_prerequisites", lambda _terraform: programs.ran.append(["prerequisites"]))
     monkeypatch.setattr(up, "ensure_helm", lambda: tmp_path / "tools/bin/helm")
     monkeypatch.setattr(up, "FlowRuns", FakeRuns)
+    started.clear()
     monkeypatch.setattr(LocalPrefect, "deploy", lambda _self: programs.ran.append(["deploy"]))
     monkeypatch.setattr(LocalPrefect, "check_port", lambda _self: programs.ran.append(["port"]))
     monkeypatch.setattr(LocalPrefect, "wait_server", lambda _self: programs.ran.append(["wait"]))
@@ -219,6 +254,7 @@ def test_up_checks_first_and_starts_what_takes_long_side_by_side(
     for part in ("Environment dev", "recordset/x", "http://127.0.0.1:4200/runs/flow-run/r1", "make down", "shown once"):
         assert part in said
     assert local(home).auth_string() in said
+    assert started == ["create-environment", "check-fleet"]
 
 
 def test_the_auth_string_is_shown_once(machine: Programs, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,6 +275,7 @@ def test_an_environment_that_is_not_ready_is_no_success(
     said = capsys.readouterr()
     assert "Environment dev is not ready: the flow run ended as FAILED." in said.err
     assert "run `make up` again" in said.err
+    assert started == ["create-environment"]
     assert "recordset/x" in said.out, "the table is there all the same"
 
 

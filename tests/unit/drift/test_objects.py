@@ -13,7 +13,7 @@ from infra.drift.findings import PlaneName, Severity
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, compare_objects, findings_of, key_of, placed, suspects
 from infra.drift.ownership import MANAGERS
-from infra.drift.reporting import HIDDEN
+from infra.drift.wording import HIDDEN
 from tests.unit.drift.comparing import BORN, LATER, Object, book, compare, paths, written
 
 CONFIG: Object = {
@@ -254,13 +254,25 @@ def test_tools_keep_books_in_annotations() -> None:
     assert compare(DEPLOYMENT, bare) == []
 
 
-def test_a_restart_by_hand_is_cosmetic() -> None:
-    key = "kubectl.kubernetes.io/restartedAt"
-    live = changed(DEPLOYMENT, "spec", "template", "metadata", "annotations", to={key: LATER})
-    fields = {"f:spec": {"f:template": {"f:metadata": {"f:annotations": {".": {}, f"f:{key}": {}}}}}}
+def test_annotations_by_hand_are_cosmetic_and_a_restart_is_nothing() -> None:
+    marks = {"kubectl.kubernetes.io/restartedAt": LATER, "example.org/a": "b"}
+    live = changed(DEPLOYMENT, "spec", "template", "metadata", "annotations", to=marks)
+    fields = {
+        "f:spec": {"f:template": {"f:metadata": {"f:annotations": {".": {}, **{f"f:{key}": {} for key in marks}}}}}
+    }
     (finding,) = compare(DEPLOYMENT, written(live, book("kubectl-rollout", fields)))
-    assert finding.path == f'.spec.template.metadata.annotations["{key}"]'
+    assert finding.path == '.spec.template.metadata.annotations["example.org/a"]'
     assert finding.severity == Severity.COSMETIC
+
+
+def test_finalizers_and_owners_are_compared_where_they_are_declared() -> None:
+    live = changed(CONFIG, "metadata", "finalizers", to=["example.org/wait"])
+    live = written(live, book("operator", {"f:metadata": {"f:finalizers": {".": {}, 'v:"example.org/wait"': {}}}}))
+    assert compare(CONFIG, live) == []
+    assert paths(compare(changed(CONFIG, "metadata", "finalizers", to=["example.org/ours"]), live)) == [
+        ".metadata.finalizers[=example.org/ours]",
+        ".metadata.finalizers[=example.org/wait]",
+    ]
 
 
 def test_deleted_objects_are_destructive() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from flows import command
 from flows.create_environment import create_environment
 from flows.destroy_environment import destroy_environment
+from flows.drift_report import drift_report
 from infra.clients.errors import Failed
 
 
@@ -37,14 +39,14 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
             raise Failed("It broke [a-z] [/red].", detail="stdout: [Errno 1] [type=x]", hint="Mend it.")
         return Result()
 
-    for flow in (create_environment, destroy_environment):
+    for flow in (create_environment, destroy_environment, drift_report):
         monkeypatch.setattr(type(flow), "__call__", lambda _self, **given: body(**given))
     yield calls
 
 
-def status(flow: Any, *arguments: str) -> int:
+def status(flow: Any, *arguments: str, **how: Any) -> int:
     with pytest.raises(SystemExit) as caught:
-        command.main(flow, arguments)
+        command.main(flow, arguments, **how)
     return int(caught.value.code or 0)
 
 
@@ -107,7 +109,7 @@ def test_help_explains_parameters_and_exit_status(capsys: pytest.CaptureFixture[
         "usage: python -m flows.destroy_environment [-h] --confirm CONFIRM [--json] name",
         "Delete an environment",
         "everything in it will be deleted",
-        "Exit status: 0 done or in step, 2 drift found or approval needed, 1 failed.",
+        "Exit status: 0 done or in step, 2 drift found",
     ):
         assert part in " ".join(said.split())
 
@@ -118,4 +120,58 @@ def test_a_wrong_command_line_is_a_usage_error(
 ) -> None:
     assert status(destroy_environment, *arguments) == 2
     assert "usage: python -m flows.destroy_environment" in capsys.readouterr().err
+    assert called == []
+
+
+FORMATS = {"words": lambda result: f"state\r\n{result.state}", "json": Result.model_dump_json}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "out"),
+    [
+        ((), "state\r\nready\n"),
+        (("--format", "words"), "state\r\nready\n"),
+        (("--format", "json"), '{"state":"ready"}\n'),
+        (("--json",), '{"state":"ready"}\n'),
+        (("--json", "--format", "words"), '{"state":"ready"}\n'),
+    ],
+)
+def test_a_document_is_printed_in_the_format_asked_for(
+    called: list[Any], capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], out: str
+) -> None:
+    assert status(drift_report, "--name", "dev", "--days", "7", *arguments, formats=FORMATS) == 0
+    assert capsys.readouterr().out == out
+    assert called == [{"name": "dev", "days": 7}]
+
+
+def test_a_document_is_written_as_it_is_and_the_sentence_is_said(
+    called: list[Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert status(drift_report, "--output", str(tmp_path / "out"), formats=FORMATS) == 0
+    assert (tmp_path / "out").read_bytes() == b"state\r\nready"
+    said = capsys.readouterr()
+    assert said.out == "" and "[bold]more[/bold]" in said.err
+    assert called == [{"name": None, "days": 30}], "a name that may be left out is an option"
+
+
+@pytest.mark.usefixtures("called")
+def test_a_document_that_cannot_be_written_is_a_failure_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert status(drift_report, "--output", str(tmp_path / "none/out"), formats=FORMATS) == 1
+    assert f"{tmp_path}/none/out cannot be written: No such file or directory." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("called")
+def test_a_failure_is_a_document_in_the_format_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(drift_report, "--name", "broken", "--format", "json", formats=FORMATS) == 1
+    assert json.loads(capsys.readouterr().out)["category"] == "Failed"
+    assert status(drift_report, "--name", "broken", formats=FORMATS) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_format_nobody_knows_is_a_usage_error(called: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(drift_report, "--format", "xml", formats=FORMATS) == 2
+    assert status(create_environment, "dev", "--format", "json") == 2
+    assert "unrecognized arguments: --format" in capsys.readouterr().err
     assert called == []

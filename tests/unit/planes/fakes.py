@@ -25,6 +25,7 @@ from infra.spec.models import Environment
 Object = dict[str, Any]
 Objects = list[Object]
 Key = tuple[str, str | None, str]
+CLUSTER_WIDE = {"StorageClass", "ClusterIssuer", "Namespace", "CustomResourceDefinition", "Node"}
 
 
 class FakeJournal:
@@ -84,6 +85,9 @@ class FakeKubernetes:
         live = copy.deepcopy(item)
         live["metadata"].setdefault("uid", f"uid-{len(self.objects)}")
         live["metadata"].setdefault("generation", 1)
+        live["metadata"].setdefault("resourceVersion", "1")
+        # As a server that keeps books: what nobody is noted for is a default.
+        live["metadata"].setdefault("managedFields", [{"manager": "helm", "operation": "Update", "fieldsV1": {}}])
         self.objects[self._key(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])] = live
         return live
 
@@ -119,6 +123,9 @@ class FakeKubernetes:
                     continue
             found.append(copy.deepcopy(item))
         return found
+
+    async def resource(self, version: str, kind: str) -> Any:
+        return SimpleNamespace(namespaced=kind not in CLUSTER_WIDE)
 
     async def nodes(self) -> Objects:
         return await self.list("v1", "Node")
@@ -196,6 +203,9 @@ class FakeHelm:
 
     async def release(self, name: str, namespace: str) -> HelmRelease | None:
         return self.records.get((namespace, name))
+
+    async def releases(self) -> tuple[HelmRelease, ...]:
+        return tuple(self.records.values())
 
     async def ensure(
         self, name: str, namespace: str, chart: Path, values: Mapping[str, Any], *, wait: bool = True

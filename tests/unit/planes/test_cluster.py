@@ -93,7 +93,7 @@ class FakeTerraform:
 
 def prepared(clients: Clients, *changes: Change, outputs: bool = False) -> FakeTerraform:
     terraform = FakeTerraform(*changes, outputs=outputs)
-    clients.terraform = terraform  # type: ignore[assignment]
+    clients._terraform = terraform  # type: ignore[assignment]
     keypairs: set[str] = set()
 
     async def keypair(name: str) -> object | None:

@@ -9,7 +9,7 @@ import pytest
 from infra.clients.dns import Answer
 from infra.clients.errors import DeadlineExceeded, InvalidInput, NotYet, Refused
 from infra.clients.openstack_models import Recordset, Zone
-from infra.drift.findings import PlaneName
+from infra.drift.findings import PlaneName, Severity
 from infra.planes import dns
 from infra.planes.bring import bring_into_step
 from infra.planes.clients import Clients
@@ -132,6 +132,22 @@ async def test_records_are_made_and_the_second_run_changes_nothing(clients: Clie
     second = await bring_into_step(dns, WANTED_HERE, clients, name=PlaneName.DNS, step="names")
     assert second.made == ()
     assert len(zone_of(clients).calls) == 2
+
+
+async def test_a_name_that_is_not_declared_any_more_is_found_and_deleted(
+    clients: Clients, journal: FakeJournal
+) -> None:
+    zone = zone_of(clients)
+    for name in WANTED_HERE.names:
+        zone.put(name, ADDRESS, description=WANTED_HERE.mark)
+    zone.put("old.sandbox.example.", ADDRESS, description=WANTED_HERE.mark)
+    zone.put(f"{dns.CANARY_LABEL}.dev.sandbox.example.", "192.0.2.1", description=WANTED_HERE.mark)
+    zone.put("strange.sandbox.example.", ADDRESS, description="by hand")
+    zone.put("other.sandbox.example.", ADDRESS, description=dns.mark("staging"))
+    (found,) = dns.compare(WANTED_HERE, await dns.observe(WANTED_HERE, clients))
+    assert (found.address, found.severity) == ("recordset/old.sandbox.example.", Severity.SECURITY)
+    await bring_into_step(dns, WANTED_HERE, clients, name=PlaneName.DNS, step="names")
+    assert journal.actions == ["delete recordset/old.sandbox.example."]
 
 
 async def test_a_record_that_was_bent_is_put_right_alone(clients: Clients, journal: FakeJournal) -> None:

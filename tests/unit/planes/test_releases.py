@@ -364,9 +364,9 @@ def pod(of: str, phase: str) -> dict[str, Any]:
     ("objects", "why"),
     [
         ((), "There is no AutoscalingRunnerSet build"),
-        ((scale_set(),), "is not registered with GitHub yet"),
-        ((scale_set(**{runners.REGISTERED: "7"}),), "has no running listener yet"),
-        ((scale_set(**{runners.REGISTERED: "7"}), listener("build")), "has no running listener yet"),
+        ((scale_set(),), "is not registered with GitHub"),
+        ((scale_set(**{runners.REGISTERED: "7"}),), "has no running listener"),
+        ((scale_set(**{runners.REGISTERED: "7"}), listener("build")), "has no running listener"),
         ((scale_set(**{runners.REGISTERED: "7"}), listener("build"), pod("build", "Pending")), "no running listener"),
         ((scale_set(**{runners.REGISTERED: "7"}), listener("other"), pod("other", "Running")), "no running listener"),
     ],

@@ -118,7 +118,7 @@ async def test_connecting_opens_the_clusters_clients_once(clients: Clients, monk
     opened: list[str] = []
 
     class Opened:
-        def __init__(self, *arguments: object) -> None:
+        def __init__(self, *arguments: object, **_: object) -> None:
             opened.append(f"{type(self).__name__} {arguments[0]}")
 
         async def __aenter__(self) -> Opened:
@@ -128,8 +128,8 @@ async def test_connecting_opens_the_clusters_clients_once(clients: Clients, monk
             opened.append(f"close {type(self).__name__}")
 
     class Configs(Opened):
-        def __init__(self, _openstack: object) -> None:
-            super().__init__("for the project")
+        def __init__(self, _openstack: object, *, group: str) -> None:
+            super().__init__(f"for {group}")
 
         async def of(self, cluster: Cluster) -> str:
             return f"kubeconfig of {cluster.uuid}"
@@ -142,9 +142,9 @@ async def test_connecting_opens_the_clusters_clients_once(clients: Clients, monk
     clients.openstack.magnum = FakeMagnum(cluster)  # type: ignore[assignment]
     for _ in range(2):
         await clients.connect("dev")
-    assert opened == ["Configs for the project", "Helm kubeconfig of c1", "Kubernetes kubeconfig of c1"]
+    assert opened == ["Configs for system:masters", "Kubernetes kubeconfig of c1", "Helm kubeconfig of c1"]
     await clients._stack.aclose()
-    assert opened[3:] == ["close Kubernetes", "close Helm", "close Configs"]
+    assert opened[3:] == ["close Helm", "close Kubernetes", "close Configs"]
 
 
 # -- the sweep ------------------------------------------------------------------------------------------------------

@@ -23,6 +23,17 @@ RUNNER = {"name": "build", "url": "https://github.com/example/app", "credentials
 TOKEN = "ghp_0123456789abcdefghijklmnopqrstuvwxyz"
 PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
 GONE = object()
+WAIVER = {
+    "address": "ConfigMap/argocd/argocd-cm",
+    "owner": "platform-team",
+    "reason": "Until the chart takes it.",
+    "expires": "2027-01-31",
+}
+
+
+def waived(**change: Any) -> dict[str, Any]:
+    return {"spec.policy.drift.waivers": [WAIVER | change]}
+
 
 # change: path in the document -> value (GONE removes it); then the problem's path, a part of its reason, of its right
 CASES: list[tuple[dict[str, Any], str, str, str]] = [
@@ -233,6 +244,17 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"spec.policy.drift.every": "1m30"}, "spec.policy.drift.every", "is not a duration", "such as 15m"),
     ({"spec.policy.drift.every": "30s"}, "spec.policy.drift.every", "30s is out of bounds", "use 1m to 1d"),
     ({"spec.policy.drift.every": "25h"}, "spec.policy.drift.every", "1d1h is out of bounds", "use 1m to 1d"),
+    ({"spec.policy.drift.waivers": {}}, "spec.policy.drift.waivers", "is not a list", ""),
+    ({"spec.policy.drift.waivers": [WAIVER, WAIVER]}, "spec.policy.drift.waivers[1].address", "already", "keep one"),
+    ({"spec.policy.drift.waivers": [{"address": "A/b"}]}, "spec.policy.drift.waivers[0].owner", "is missing", "owner"),
+    (waived(expires="soon"), "spec.policy.drift.waivers[0].expires", "“soon” is not a day", "such as 2027-01-31"),
+    (waived(expires="2027-02-30"), "spec.policy.drift.waivers[0].expires", "not a day of the calendar", "2027-01-31"),
+    (waived(expires=20270131), "spec.policy.drift.waivers[0].expires", "20270131 is not a day", "2027-01-31"),
+    (waived(address="ConfigMap/*"), "spec.policy.drift.waivers[0].address", "has a `*`", "one exact address"),
+    (waived(address=" A/b"), "spec.policy.drift.waivers[0].address", "begins or ends with a space", "copy it"),
+    (waived(reason="because"), "spec.policy.drift.waivers[0].reason", "is no reason", "in a sentence"),
+    (waived(owner="The Team"), "spec.policy.drift.waivers[0].owner", "not a valid name", "lower-case"),
+    (waived(until="x"), "spec.policy.drift.waivers[0].until", "unknown field", "known"),
     ({"spec.policy.drfit": {}}, "spec.policy.drfit", "unknown field", "did you mean drift?"),
 ]
 

@@ -107,8 +107,11 @@ def test_every_task_is_a_step(name: str) -> None:
     """Bounded, retried by type, never cached nor kept; a coroutine, so that timeouts reach what it waits for."""
     task = TASKS[name]
     assert task.retry_condition_fn is worth_retrying
-    assert task.retries == steps.RETRIES
-    assert task.retry_delay_seconds == pauses(steps.RETRIES)
+    # A look that fails is a blind spot of its verdict, and made again when the next check is due.
+    looks = {"drift.look_at_plane", "drift.reach_for_looking", "drift.look_for_strays"}
+    retries = 0 if name in looks else steps.RETRIES
+    assert task.retries == retries
+    assert task.retry_delay_seconds == pauses(retries)
     assert task.cache_policy is NO_CACHE
     assert task.persist_result is False
     assert task.timeout_seconds is not None
@@ -122,7 +125,10 @@ def test_every_task_is_a_step(name: str) -> None:
         assert field in parameters, "a name in the UI is filled in from the parameters"
 
 
-@pytest.mark.parametrize("name", sorted(name for name in TASKS if not name.startswith(("report.", "declaration."))))
+BESIDE_GRAPHS = ("report.", "declaration.", "drift.", "scheduling.", "history.")
+
+
+@pytest.mark.parametrize("name", sorted(name for name in TASKS if not name.startswith(BESIDE_GRAPHS)))
 def test_every_step_of_a_graph_takes_what_the_graph_gives(name: str) -> None:
     parameters = inspect.signature(inspect.unwrap(TASKS[name].fn)).parameters
     assert {"environment", "clients", "after"} <= set(parameters)

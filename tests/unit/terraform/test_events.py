@@ -66,7 +66,7 @@ def test_an_error_is_kept_with_its_address_and_said() -> None:
 
 
 def test_warnings_about_what_we_do_on_purpose_are_not_said() -> None:
-    found = {"severity": "warning", "summary": "Deprecated flag: -state"}
+    found = {"severity": "warning", "summary": "Incomplete lock file information for providers"}
     event = events.parse(line(type="diagnostic", diagnostic=found))
     assert event is not None
     assert events.sentence(event) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import stat
@@ -43,7 +42,6 @@ async def test_plan_apply_and_nothing_left_to_do(make: Any) -> None:
     again = await terraform.plan()
     assert again.empty and again.file is None
     assert await terraform.apply(again) == outputs
-    assert (await terraform.drift()).empty
     assert (terraform.folder / "terraform.tfstate").read_bytes() == before
     assert list((terraform.folder / "runs").iterdir()) == []
     assert set(modes(terraform.folder).values()) == {0o600}
@@ -76,11 +74,12 @@ async def test_only_the_plan_that_was_judged_is_applied(make: Any) -> None:
 
 async def test_a_plan_to_look_at_cannot_be_applied(make: Any) -> None:
     terraform = make()
-    found = await terraform.drift()
-    assert [change.verb for change in found.changes] == ["create"]
+    plan = await terraform.plan()
+    found = plan.model_copy(update={"file": None})
     with pytest.raises(InvalidInput, match="only to look"):
         await terraform.apply(found)
     assert await terraform.objects() == ()
+    await terraform.discard(plan)
 
 
 async def test_a_refused_plan_is_not_applied_and_not_kept(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,18 +166,6 @@ async def test_a_state_that_could_not_be_written_is_written_next(make: Any) -> N
     assert [item.address for item in await terraform.objects()] == [CLUSTER]
     assert not kept.exists()
     assert "Wrote the state that an earlier run could not write." in said
-
-
-async def test_a_state_that_is_half_written_is_read_again(make: Any) -> None:
-    terraform = make()
-    await terraform.apply(await terraform.plan())
-    state = terraform.folder / "terraform.tfstate"
-    whole = state.read_text()
-    state.write_text(whole[: len(whole) // 2])
-    looking = asyncio.create_task(terraform.drift())
-    await asyncio.sleep(0.3)
-    state.write_text(whole)
-    assert (await looking).empty
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,212 @@
+"""`make bench-drift`: what checking objects for drift costs, beside `kubectl diff --server-side` on the same manifests.
+
+On a real API server (KUBEBUILDER_ASSETS): once on loopback, once with 20 ms added to each request by a proxy, which is
+how far away an API server usually is. Both are measured as whole processes, in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from deployments.bench_objects import NAMESPACE, objects
+from infra.clients.errors import Failed, Misconfigured, PlumblineError
+from infra.clients.helm import HelmClient
+from infra.clients.kubernetes import KubernetesClient
+from infra.drift.findings import PlaneName
+from infra.planes.live import LiveObjects
+from infra.sandbox.envtest import ControlPlane, available
+from infra.settings import ROOT, Settings
+
+PORT = 31800
+DELAY = 0.020
+"""Seconds a request takes longer through the proxy."""
+SIDE_BY_SIDE = 16
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process that compared everything."""
+
+    wall: float
+    look: float | None
+    """Seconds of the look itself; of kubectl, the process is the look."""
+    requests: int
+    peak_mib: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the bench, or (--look) one look of ours as a process of its own."""
+    options = _options(arguments)
+    if options.look is not None:
+        declared = list(yaml.load_all(options.look.read_text(), Loader=yaml.CSafeLoader))
+        return asyncio.run(_look(declared, options.kubeconfig))
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if available() is None:
+        console.print("KUBEBUILDER_ASSETS names no control plane: drift is not measured.", style="yellow")
+        return 0
+    try:
+        rows = list(_measure(options, console))
+    except PlumblineError as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table(rows))
+    return 0
+
+
+def _measure(options: argparse.Namespace, console: Console) -> Iterator[tuple[int, str, list[Run], list[Run]]]:
+    for count in options.objects:
+        with tempfile.TemporaryDirectory() as folder:
+            home, log = Path(folder) / "home", Path(folder) / "requests.jsonl"
+            with ControlPlane(home, port=PORT, request_log=log, name="bench", manager=False) as plane:
+                declared = list(objects(count))
+                manifests = Path(folder) / "manifests.yaml"
+                manifests.write_text(yaml.dump_all(declared, Dumper=yaml.CSafeDumper))
+                console.print(f"{count} objects: creating …")
+                asyncio.run(_create(plane.kubeconfig, declared))
+                for where, kubeconfig in (("loopback", plane.kubeconfig), ("20 ms away", _far(plane.kubeconfig))):
+                    with _proxy() if where != "loopback" else contextlib.nullcontext():
+                        ours, theirs = [], []
+                        for _ in range(options.n):
+                            ours.append(_ours(manifests, kubeconfig, log))
+                            theirs.append(_theirs(manifests, kubeconfig, log))
+                        console.print(f"  {where}: ours {ours[-1].wall:.2f} s, kubectl diff {theirs[-1].wall:.2f} s")
+                        yield count, where, ours, theirs
+
+
+def _ours(manifests: Path, kubeconfig: Path, log: Path) -> Run:
+    argv = [sys.executable, "-m", "deployments.bench_drift", "--look", str(manifests), "--kubeconfig", str(kubeconfig)]
+    before, began = _requests(log, "plumbline/"), time.monotonic()
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+    wall = time.monotonic() - began
+    if done.returncode:
+        raise Failed("Our look did not work.", detail=done.stderr[-400:])
+    said = json.loads(done.stdout)
+    if said["findings"] or said["blind_spots"]:
+        raise Failed("Our look found drift where there is none.", detail=str(said))
+    return Run(wall, said["seconds"], _requests(log, "plumbline/") - before, said["peak_mib"])
+
+
+def _theirs(manifests: Path, kubeconfig: Path, log: Path) -> Run:
+    argv = ["kubectl", f"--kubeconfig={kubeconfig}", "diff", "--server-side", "--force-conflicts", "-f", str(manifests)]
+    command = ["/usr/bin/time", "-f", "%M", *argv]
+    environment = {**os.environ, "KUBECTL_EXTERNAL_DIFF": "diff -u -N"}
+    before, began = _requests(log, "kubectl/"), time.monotonic()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1800)
+    wall = time.monotonic() - began
+    if done.returncode:
+        raise Failed("kubectl diff found drift where there is none, or failed.", detail=done.stderr[-400:])
+    return Run(wall, None, _requests(log, "kubectl/") - before, int(done.stderr.split()[-1]) / 1024)
+
+
+def _requests(log: Path, agent: str) -> int:
+    # The audit log is written a moment later.
+    time.sleep(0.3)
+    lines = log.read_text().splitlines() if log.exists() else []
+    return sum(json.loads(line)["ua"].startswith(agent) for line in lines)
+
+
+async def _look(declared: Sequence[dict[str, Any]], kubeconfig: Path) -> int:
+    """One look, as a check makes it; prints what it took."""
+    with tempfile.TemporaryDirectory() as state:
+        settings = Settings(state_dir=Path(state))
+        async with KubernetesClient(kubeconfig, settings, read_only=True) as kubernetes:
+            began = time.monotonic()
+            live = LiveObjects(kubernetes, HelmClient(kubeconfig, settings, kubernetes=kubernetes))
+            seen = await live.look(PlaneName.ADDONS, declared)
+            seconds = time.monotonic() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found = {"findings": len(seen.findings), "blind_spots": len(seen.blind_spots)}
+    print(json.dumps({"seconds": seconds, "peak_mib": peak, **found}))
+    return 0
+
+
+async def _create(kubeconfig: Path, declared: Sequence[dict[str, Any]]) -> None:
+    turns = asyncio.Semaphore(SIDE_BY_SIDE)
+    with tempfile.TemporaryDirectory() as state:
+        async with KubernetesClient(kubeconfig, Settings(state_dir=Path(state)), user_agent="bench") as kubernetes:
+            await kubernetes.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+
+            async def one(item: dict[str, Any]) -> None:
+                async with turns:
+                    await kubernetes.apply(item, field_manager="kubectl")
+
+            await asyncio.gather(*map(one, declared))
+
+
+def _far(kubeconfig: Path) -> Path:
+    """The same kubeconfig, through the proxy."""
+    far = kubeconfig.with_name("far.kubeconfig")
+    far.touch(mode=0o600)
+    far.write_text(re.sub(rf":{PORT}\b", f":{PORT + 1}", kubeconfig.read_text()))
+    return far
+
+
+@contextlib.contextmanager
+def _proxy() -> Iterator[None]:
+    """A proxy in a process of its own that keeps whatever a client sends for DELAY before it goes on."""
+    argv = [sys.executable, "-m", "deployments.delay", "--listen", str(PORT + 1), "--to", str(PORT)]
+    with subprocess.Popen([*argv, "--seconds", str(DELAY)], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def table(rows: Sequence[tuple[int, str, list[Run], list[Run]]]) -> Table:
+    """Medians, the ratio first."""
+    shown = Table(title="Objects compared, in step: ours / kubectl diff --server-side", title_justify="left")
+    for column in ("objects", "API server", "faster by", "ours, s", "the look, s", "kubectl, s"):
+        shown.add_column(column, justify="right")
+    shown.add_column("requests", justify="right")
+    shown.add_column("peak, MiB", justify="right")
+    for count, where, ours, theirs in rows:
+        wall, look = median(one.wall for one in ours), median(one.look or 0 for one in ours)
+        kubectl = median(one.wall for one in theirs)
+        shown.add_row(
+            str(count),
+            where,
+            f"{kubectl / wall:.1f} ({kubectl / look:.0f} the look)",
+            f"{wall:.2f}",
+            f"{look:.2f}",
+            f"{kubectl:.2f}",
+            f"{ours[-1].requests} / {theirs[-1].requests}",
+            f"{max(one.peak_mib for one in ours):.0f} / {max(one.peak_mib for one in theirs):.0f}",
+        )
+    return shown
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m deployments.bench_drift", description=__doc__)
+    parser.add_argument("--objects", type=int, nargs="+", default=[1000, 5000], help="how many (default: 1000 5000)")
+    parser.add_argument("-n", type=int, default=3, help="rounds (default 3)")
+    parser.add_argument("--look", type=Path, metavar="FILE", help="one look of ours at these manifests")
+    parser.add_argument("--kubeconfig", type=Path, help="for --look")
+    options = parser.parse_args(arguments)
+    if options.look is not None and options.kubeconfig is None:
+        raise Misconfigured("--look needs --kubeconfig.")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

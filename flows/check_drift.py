@@ -1,0 +1,64 @@
+"""Look for drift in an environment: what git declares against what is really there. Nothing is changed.
+
+python -m flows.check_drift dev
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from prefect import flow, runtime
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from flows import logs
+from flows.cancelling import cancelled_by_sigterm
+from flows.checking import check, failing_loudly
+from flows.parameters import Commit, EnvironmentName
+from infra.catalog import Catalog
+from infra.clients.errors import explained
+from infra.drift.verdict import Verdict
+from infra.ledger import Ledger
+from infra.settings import get_settings
+from tasks.declaration import load_environment
+from tasks.scheduling import superseded
+
+LONGEST = timedelta(minutes=20)
+
+
+@flow(name="check-drift", flow_run_name="check {name}", timeout_seconds=LONGEST.total_seconds())
+async def check_drift(name: EnvironmentName, commit: Commit = None, canary: bool = False) -> Verdict | State[None]:
+    """Look for drift in an environment, over cloud, Helm releases, live objects, DNS and TLS, and change nothing.
+
+    The verdict says of each plane whether it is in step, has drifted, or could not be looked at.
+
+    Args:
+        name: Name of the environment: the file environments/NAME.yaml in the repository of environments.
+        commit: The exact commit to compare with, 7 to 40 hexadecimal digits; when empty, the newest of the branch.
+        canary: First make a known difference in a ConfigMap and a recordset of Plumbline's own, see whether the look
+            finds both, and set them back. If it does not, this and later verdicts are marked stale.
+    """
+    logs.set_up()
+    with cancelled_by_sigterm(), explained():
+        needless = await _needless(name)
+        if needless is not None:
+            return Completed(name="Skipped", message=needless)
+        settings, catalog = get_settings(), Catalog.load()
+        async with Ledger.open(settings) as ledger, failing_loudly(name, ledger, settings):
+            loaded = await load_environment(name, commit, settings, frozenset(catalog))
+            return await check(loaded, settings, catalog, ledger, canary=canary)
+
+
+async def _needless(name: str) -> str | None:
+    """Why this run, which a deployment has started, is not needed; one started by hand always is."""
+    deployment, run = runtime.deployment.id, runtime.flow_run.id
+    if deployment is None or run is None:
+        return None
+    return await superseded(name, UUID(run), UUID(deployment), LONGEST)
+
+
+if __name__ == "__main__":
+    from flows.command import main
+
+    main(check_drift)

@@ -1,0 +1,60 @@
+"""What somebody has added to an object, taken away again (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from infra.drift.objects import key_of, suspects
+from infra.drift.paths import Item, Member, Path
+
+Pointer = tuple[str | int, ...]
+
+
+def removals(declared: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """JSON Patch operations (RFC 6902) that take away what nobody declares, unless the object has changed meanwhile.
+
+    Server-side apply sets back what is declared, and leaves alone what others have added.
+    """
+    found = suspects([declared], {key_of(live): live})
+    extra = [one for each in found for one in each.differences if one.sort == "extra" and not one.doubtful]
+    pointers = [pointer for one in extra if (pointer := pointer_to(live, one.path)) is not None]
+    if not pointers:
+        return []
+    unchanged = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
+    # The last items of a list first: removing one moves those behind it.
+    last_first = sorted(pointers, key=lambda pointer: [(isinstance(one, int), str(one).zfill(9)) for one in pointer])
+    return [unchanged, *({"op": "remove", "path": text_of(pointer)} for pointer in reversed(last_first))]
+
+
+def pointer_to(value: Any, path: Path) -> Pointer | None:
+    """Where a path leads in an object, list items by their index; None where there is nothing."""
+    pointer: list[str | int] = []
+    for step in path:
+        here = _index(value, step)
+        if here is None:
+            return None
+        pointer.append(here)
+        value = value[here]
+    return tuple(pointer)
+
+
+def text_of(pointer: Pointer) -> str:
+    """A JSON pointer as text (RFC 6901)."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in pointer)
+
+
+def _index(value: Any, step: str | int | Item | Member) -> str | int | None:
+    if isinstance(step, str):
+        return step if isinstance(value, Mapping) and step in value else None
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return None
+    if isinstance(step, int):
+        return step if step < len(value) else None
+    return next((number for number, item in enumerate(value) if _is(item, step)), None)
+
+
+def _is(item: Any, step: Item | Member) -> bool:
+    if isinstance(step, Member):
+        return bool(item == step.value)
+    return isinstance(item, Mapping) and all(item.get(name, value) == value for name, value in step.keys)

@@ -1,0 +1,77 @@
+"""Differences as findings: the sentence, the severity, and nothing that is secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from infra.drift.difference import Difference
+from infra.drift.findings import Finding, PlaneName, Severity
+from infra.drift.paths import ABSENT, Path, render
+from infra.drift.severity import severity
+
+HIDDEN: Final = "(not shown)"
+"""Stands for the values of a Secret, which are nobody's business here."""
+
+_SHORT: Final = 60
+"""Characters of a value that a sentence quotes; the finding has the whole of it."""
+
+
+def address(item: Mapping[str, Any]) -> str:
+    """`Kind/namespace/name`, or `Kind/name` for what has no namespace."""
+    metadata = item["metadata"]
+    return "/".join(part for part in (item["kind"], metadata.get("namespace"), metadata["name"]) if part)
+
+
+def object_gone(plane: PlaneName, declared: Mapping[str, Any], live: Mapping[str, Any] | None) -> Finding:
+    """The finding about an object that is not there, or not for long."""
+    where = address(declared)
+    how = "is not there" if live is None else "is being deleted"
+    return Finding(plane=plane, address=where, sentence=f"{where} {how}.", severity=Severity.DESTRUCTIVE)
+
+
+def difference_found(plane: PlaneName, item: Mapping[str, Any], difference: Difference) -> Finding:
+    """The finding about one difference."""
+    kind, path = item["kind"], difference.path
+    hidden = _is_secret(kind, path)
+    declared, observed = (_shown(each, hidden) for each in (difference.declared, difference.observed))
+    where, text = address(item), render(path)
+    return Finding(
+        plane=plane,
+        address=where,
+        path=text,
+        declared=declared,
+        observed=observed,
+        severity=severity(kind, path, difference.declared, difference.observed),
+        changed=difference.changed,
+        sentence=f"{where}{text} {_said(difference, declared, observed, hidden)}.",
+    )
+
+
+def _said(difference: Difference, declared: Any, observed: Any, hidden: bool) -> str:
+    if difference.sort == "extra":
+        return "is not declared"
+    if difference.sort == "removed":
+        return "is missing"
+    if hidden:
+        return "is not what is declared (values of Secrets are not shown)"
+    left, right = _quoted(declared), _quoted(observed)
+    return f"is {right} instead of {left}" if left and right else "is not as declared"
+
+
+def _is_secret(kind: str, path: Path) -> bool:
+    return kind == "Secret" and path[0] in ("data", "stringData")
+
+
+def _shown(value: Any, hidden: bool) -> Any:
+    if value is ABSENT:
+        return None
+    return HIDDEN if hidden else value
+
+
+def _quoted(value: Any) -> str:
+    """A value as a sentence has it; empty where it is too long for one."""
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= _SHORT else ""

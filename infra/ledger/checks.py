@@ -1,0 +1,195 @@
+"""Recording a check: what it newly found, what it cleared, and what it could not say, in one transaction."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Row, func, select, text, update
+from sqlalchemy.orm import Session
+
+from infra.drift.findings import Finding
+from infra.ledger import looks
+from infra.ledger.looks import Check, Look
+from infra.ledger.store import LOCK_KEY
+from infra.ledger.tables import CheckRow, FindingRow, JournalRow, RunRow
+
+CLOCKS = timedelta(seconds=60)
+"""How far the clocks of two systems may be apart."""
+REMEMBERED = 20
+"""Checks that are searched for the last one that looked at all of a plane."""
+
+
+def record(session: Session, check: Check) -> CheckRow:
+    """Record a check once; one that is recorded again changes nothing."""
+    if session.get_bind().dialect.name == "postgresql":
+        # SQLite has one writer; here checks of one environment take turns, so that each sees what the other found.
+        turn = {"key": LOCK_KEY, "environment": zlib.crc32(check.environment.encode()) & 0x7FFFFFFF}
+        session.execute(text("SELECT pg_advisory_xact_lock(:key, :environment)"), turn)
+    known = session.get(CheckRow, check.id)
+    if known is not None:
+        return known
+    row = _row(session, check)
+    session.add(row)
+    session.flush()
+    row.changes = _Recording(session, check).run()
+    return row
+
+
+def close_removed(session: Session, environment: str, run_id: str, now: datetime) -> None:
+    """Clear what was open in an environment that a run has removed: it went with all the rest."""
+    left = update(FindingRow).where(FindingRow.environment == environment, FindingRow.cleared_at.is_(None))
+    session.execute(left.values(cleared_at=now, cleared_run=run_id))
+
+
+def _row(session: Session, check: Check) -> CheckRow:
+    before = select(func.max(CheckRow.began)).where(
+        CheckRow.environment == check.environment, CheckRow.began < check.began
+    )
+    previous = session.scalar(before)
+    due = check.due or (previous + check.declared if previous and check.declared else None)
+    planes = {str(look.plane): look.as_json() for look in check.looks}
+    return CheckRow(
+        id=check.id,
+        environment=check.environment,
+        commit=check.commit,
+        state=str(check.state),
+        began=check.began,
+        ended=check.ended,
+        interval_seconds=(check.began - previous).total_seconds() if previous else None,
+        declared_seconds=check.declared.total_seconds() if check.declared else None,
+        latency_seconds=max(0.0, (check.began - due).total_seconds()) if due else None,
+        duration_seconds=(check.ended - check.began).total_seconds(),
+        findings=sum(plane["findings"] for plane in planes.values()),
+        waived=sum(plane["waived"] for plane in planes.values()),
+        blind_spots=sum(plane["blind"] for plane in planes.values()),
+        stale=looks.text(check.stale),
+        flow_run_id=check.flow_run_id,
+        planes=planes,
+        changes={},
+    )
+
+
+class _Recording:
+    """The recording of one check's findings."""
+
+    def __init__(self, session: Session, check: Check) -> None:
+        self.session, self.check = session, check
+        query = select(FindingRow).where(FindingRow.environment == check.environment, FindingRow.cleared_at.is_(None))
+        self.open = {row.place: row for row in session.scalars(query.order_by(FindingRow.id))}
+        self.changes: dict[str, list[FindingRow]] = defaultdict(list)
+
+    def run(self) -> dict[str, list[int]]:
+        """Take every look that still says something; what it changed, as ids."""
+        before = list(self.open.values())
+        telling = self._telling()
+        onsets = self._earlier_onsets(place for look in telling for place in look.seen if place not in self.open)
+        complete = self._complete_before()
+        touched: set[str] = set()
+        for look in telling:
+            for place, (finding, waived) in look.seen.items():
+                row = self.open.get(place) or self._begin(look, place, finding, onsets, complete.get(look.plane))
+                self._see(row, look, finding, waived=waived)
+                touched.add(place)
+        touched |= self._clear(before, {str(look.plane): look for look in telling if look.complete}, touched)
+        self.changes["unconfirmed"] = [row for row in before if row.place not in touched and not row.waived]
+        self.session.flush()
+        return {what: [row.id for row in rows] for what, rows in self.changes.items()}
+
+    def _telling(self) -> list[Look]:
+        """The looks that no later look, and no removal of the environment, has overtaken."""
+        if not self.check.looks:
+            return []
+        earliest = min(look.looked_at for look in self.check.looks)
+        environment = self.check.environment
+        removed = select(func.max(RunRow.ended)).where(RunRow.environment == environment, RunRow.state == "removed")
+        gone = self.session.scalar(removed)
+        query = select(CheckRow.planes).where(
+            CheckRow.environment == environment, CheckRow.ended > earliest, CheckRow.id != self.check.id
+        )
+        newest: dict[str, datetime] = {}
+        for planes in self.session.scalars(query):
+            for plane, said in planes.items():
+                looked_at = datetime.fromisoformat(said["looked_at"])
+                if said["complete"] or said["findings"]:
+                    newest[plane] = max(looked_at, newest.get(plane, looked_at))
+        return [
+            look
+            for look in self.check.looks
+            if not (gone and gone > look.looked_at) and newest.get(look.plane, look.looked_at) <= look.looked_at
+        ]
+
+    def _complete_before(self) -> dict[str, datetime]:
+        """By plane, when the last look before this check began that saw all of it."""
+        query = select(CheckRow.planes).where(
+            CheckRow.environment == self.check.environment, CheckRow.began < self.check.began
+        )
+        found: dict[str, datetime] = {}
+        for planes in self.session.scalars(query.order_by(CheckRow.began.desc()).limit(REMEMBERED)):
+            for plane, said in planes.items():
+                if said["complete"]:
+                    found.setdefault(plane, datetime.fromisoformat(said["looked_at"]))
+        return found
+
+    def _earlier_onsets(self, places: Iterable[str]) -> dict[str, int]:
+        query = select(FindingRow.place, func.count()).where(
+            FindingRow.environment == self.check.environment, FindingRow.place.in_(list(places))
+        )
+        return {row.place: row[1] for row in self.session.execute(query.group_by(FindingRow.place))}
+
+    def _begin(
+        self, look: Look, place: str, finding: Finding, onsets: dict[str, int], complete: datetime | None
+    ) -> FindingRow:
+        """A new onset."""
+        row = FindingRow(environment=self.check.environment, place=place, recurrence=onsets.get(place, 0))
+        row.plane, row.first_check, row.first_seen = str(finding.plane), self.check.id, look.ended
+        row.address, row.path = looks.text(finding.address) or "", looks.text(finding.path) or ""
+        if finding.changed is not None:
+            row.changed_who, row.changed_how = (
+                looks.text(finding.changed.who, 200),
+                looks.text(finding.changed.how, 200),
+            )
+            row.changed_when = looks.utc(finding.changed.when) if finding.changed.when else None
+            # A change from before a look that found nothing is not what made this a finding: a commit was, or time.
+            before = complete is not None and row.changed_when is not None and row.changed_when < complete - CLOCKS
+            row.arose = None if before else row.changed_when
+        self.session.add(row)
+        return row
+
+    def _see(self, row: FindingRow, look: Look, finding: Finding, *, waived: bool) -> None:
+        """Bring an onset up to date."""
+        new, was_waived = row.place not in self.open, bool(row.waived)
+        row.severity, row.sentence = str(finding.severity), looks.text(finding.sentence) or ""
+        row.declared, row.observed = looks.value_text(finding.declared), looks.value_text(finding.observed)
+        row.last_seen, row.looked_at, row.waived = look.ended, look.looked_at, waived
+        what = "waived" if waived else "found" if new or was_waived else "stayed"
+        self.changes[what].append(row)
+
+    def _clear(self, before: list[FindingRow], complete: dict[str, Look], seen: set[str]) -> set[str]:
+        """Clear what was looked for and not seen; the places of it."""
+        cleared = [row for row in before if row.plane in complete and row.place not in seen]
+        writes = self._writes(min(row.looked_at for row in cleared)) if cleared else []
+        for row in cleared:
+            row.cleared_at, row.cleared_check = complete[row.plane].ended, self.check.id
+            row.cleared_run = _writer(row, writes, row.cleared_at)
+        self.changes["cleared"] = [row for row in cleared if not row.waived]
+        return {row.place for row in cleared}
+
+    def _writes(self, since: datetime) -> list[Row[tuple[str, str, str, datetime | None]]]:
+        """What runs over this environment wrote since then, the newest first."""
+        columns = (JournalRow.run_id, JournalRow.plane, JournalRow.address, JournalRow.ended)
+        query = select(*columns).join(RunRow, JournalRow.run_id == RunRow.id)
+        query = query.where(RunRow.environment == self.check.environment, JournalRow.outcome == "done")
+        return list(self.session.execute(query.where(JournalRow.ended > since).order_by(JournalRow.ended.desc())))
+
+
+def _writer(row: FindingRow, writes: list[Row[tuple[str, str, str, datetime | None]]], until: datetime) -> str | None:
+    """The run that wrote between the last look that saw a finding and the one that did not.
+
+    Best to its very address; else anywhere in its plane: one apply or one release holds many objects.
+    """
+    between = [write for write in writes if write.ended and row.looked_at < write.ended <= until]
+    exact = [write.run_id for write in between if write.address == row.address]
+    return next(iter([*exact, *(write.run_id for write in between if write.plane == row.plane)]), None)

@@ -1,0 +1,66 @@
+"""Who may look: the role of the group that drift checks sign in as, which can read everything and write nothing.
+
+Reading everything includes Secrets: Helm keeps its release records in them, and RBAC cannot tell those from others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.clients.kubeconfig import READERS
+from infra.drift.findings import Finding, PlaneName
+from infra.planes import manifests
+from infra.planes.clients import Clients
+from infra.planes.looking import Looked
+
+PLANE = PlaneName.CLUSTER
+NAME = "plumbline-reader"
+RBAC = "rbac.authorization.k8s.io"
+
+Wanted = tuple[dict[str, Any], ...]
+
+
+def desired() -> Wanted:
+    """The role and its binding (pure)."""
+    metadata = {"name": NAME, "labels": dict(manifests.MANAGED_BY)}
+    api = {"apiVersion": f"{RBAC}/v1"}
+    role = {
+        **api,
+        "kind": "ClusterRole",
+        "metadata": metadata,
+        "rules": [
+            {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]},
+            {"nonResourceURLs": ["*"], "verbs": ["get"]},
+        ],
+    }
+    binding = {
+        **api,
+        "kind": "ClusterRoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": NAME},
+        "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": READERS}],
+    }
+    return role, binding
+
+
+async def observe(wanted: Wanted, clients: Clients) -> dict[str, dict[str, Any] | None]:
+    """Read both."""
+    return await manifests.read(clients.kubernetes, wanted)
+
+
+def compare(wanted: Wanted, observed: dict[str, dict[str, Any] | None]) -> list[Finding]:
+    """Each there, and as declared."""
+    return manifests.compare(PLANE, wanted, observed)
+
+
+async def converge(
+    wanted: Wanted, observed: dict[str, dict[str, Any] | None], findings: list[Finding], clients: Clients
+) -> list[str]:
+    """Apply what a finding names."""
+    del observed
+    return await manifests.apply(clients.kubernetes, clients.journal, PLANE, wanted, findings)
+
+
+async def look(clients: Clients) -> Looked:
+    """Role and binding as declared, down to what others have added to them."""
+    return await clients.live.look(PLANE, desired())

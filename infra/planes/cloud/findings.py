@@ -1,0 +1,109 @@
+"""The cluster plane's findings: under which addresses they stand, whoever found them, and how they are made. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from pydantic import JsonValue
+
+from infra.clients.openstack_models import Cluster, ClusterTemplate, NodeGroup
+from infra.drift.findings import Changed, Finding, PlaneName, Severity
+from infra.spec.names import keypair_name
+
+PLANE = PlaneName.CLUSTER
+
+Dated = Cluster | ClusterTemplate | NodeGroup
+
+
+def cluster_at(name: str) -> str:
+    """A Magnum cluster's."""
+    return f"cluster/{name}"
+
+
+def template_at(name: str) -> str:
+    """A cluster template's."""
+    return f"template/{name}"
+
+
+def group_at(environment: str, name: str) -> str:
+    """A node group's."""
+    return f"nodegroup/{environment}/{name}"
+
+
+def keypair_at(environment: str) -> str:
+    """The keypair's of an environment."""
+    return f"keypair/{keypair_name(environment)}"
+
+
+def state_at(environment: str) -> str:
+    """The Terraform state's of an environment."""
+    return f"terraform-state/{environment}"
+
+
+def changed(item: Dated) -> Changed | None:
+    """When Magnum last wrote a record. It keeps no author, and its own status polls move the time."""
+    when = moment(item.updated_at)
+    how = "updated_at, which Magnum's own polls move, too"
+    return Changed(who="unknown (Magnum records no author)", when=when, how=how) if when else None
+
+
+def made(item: Dated) -> Changed | None:
+    """Who made an object, and when."""
+    when, who = moment(item.created_at), getattr(item, "user_id", None)
+    if when is None and who is None:
+        return None
+    return Changed(who=f"user {who}" if who else "unknown (Magnum records no author)", when=when, how="creation")
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time as OpenStack writes it, in UTC; None for none, or what is not one."""
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found and found.tzinfo else found and found.replace(tzinfo=UTC)
+
+
+def differs(  # noqa: PLR0917
+    where: str,
+    what: str,
+    path: str,
+    declared: JsonValue,
+    observed: JsonValue,
+    dated: Dated,
+    severity: Severity = Severity.CONFIG,
+) -> Iterator[Finding]:
+    """The finding of one field, where it is not as declared."""
+    if declared != observed:
+        there = "none" if observed is None else observed
+        instead = "none" if declared is None else declared
+        sentence = f"{what} has {path} {there} instead of {instead}."
+        yield field(where, path, declared, observed, sentence, severity, changed(dated))
+
+
+def whole(where: str, declared: JsonValue, observed: JsonValue, sentence: str) -> Finding:
+    """The finding that a declared object is gone."""
+    return field(where, "", declared, observed, sentence, Severity.DESTRUCTIVE)
+
+
+def field(  # noqa: PLR0917
+    where: str,
+    path: str,
+    declared: JsonValue,
+    observed: JsonValue,
+    sentence: str,
+    severity: Severity,
+    changed: Changed | None = None,
+) -> Finding:
+    """A finding of this plane."""
+    return Finding(
+        plane=PLANE,
+        address=where,
+        path=path,
+        declared=declared,
+        observed=observed,
+        sentence=sentence,
+        severity=severity,
+        changed=changed,
+    )

@@ -1,0 +1,214 @@
+"""Looks at planes: what differs, what could not be looked at, and that neither is taken for the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.clients.dns import Answer
+from infra.clients.errors import Denied, InvalidInput, NotYet, Refused, Unavailable
+from infra.clients.helm_records import HelmRelease
+from infra.clients.kubernetes import UnknownKind
+from infra.drift.findings import Finding, PlaneName, Severity
+from infra.planes import addons, delivery, dns, storage
+from infra.planes.clients import Clients
+from infra.planes.live import LiveObjects
+from infra.planes.looking import Looked, holds, look_at
+from tests.unit.planes.fakes import FakeDesignate, FakeHelm, FakeKubernetes, declared
+
+WEB = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "web", "namespace": "shop"},
+    "spec": {"replicas": 2},
+}
+FOUND = Finding(plane=PlaneName.ADDONS, address="a", sentence="s")
+
+
+async def raising(error: Exception) -> Any:
+    raise error
+
+
+async def seeing(value: Any) -> Any:
+    return value
+
+
+async def test_an_error_that_keeps_from_looking_is_a_blind_spot_with_its_reason() -> None:
+    seen = await look_at(PlaneName.DNS, "the zone", raising(Unavailable("Designate is silent.", detail="timeout")))
+    assert seen.findings == ()
+    (spot,) = seen.blind_spots
+    assert (spot.what, spot.why, spot.category) == ("the zone", "Designate is silent. (timeout)", "Unavailable")
+    assert (await look_at(PlaneName.ADDONS, "x", seeing([FOUND]))).findings == (FOUND,)
+
+
+async def test_a_probe_that_does_not_hold_is_a_finding_one_that_cannot_be_asked_a_blind_spot() -> None:
+    assert await holds(PlaneName.RUNNERS, "runners/build", seeing("fine"), Severity.CONFIG) == Looked()
+    no = await holds(PlaneName.RUNNERS, "runners/build", raising(NotYet("No listener.")), Severity.CONFIG)
+    assert [finding.sentence for finding in no.findings] == ["No listener."]
+    blind = await holds(PlaneName.RUNNERS, "runners/build", raising(Denied("403")), Severity.CONFIG)
+    assert (len(blind.findings), len(blind.blind_spots)) == (0, 1)
+
+
+def test_what_two_parts_see_alike_counts_once() -> None:
+    assert Looked.together([Looked((FOUND,)), Looked((FOUND,))]).findings == (FOUND,)
+
+
+async def test_each_kind_is_listed_once_and_missing_and_changed_objects_are_found(kubernetes: FakeKubernetes) -> None:
+    kubernetes.put({**WEB, "spec": {"replicas": 5}})
+    asked: list[str] = []
+    listing = kubernetes.list
+
+    async def counted(version: str, kind: str, *rest: Any, **more: Any) -> Any:
+        asked.append(kind)
+        return await listing(version, kind, *rest, **more)
+
+    kubernetes.list = counted  # type: ignore[method-assign]
+    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    gone = {**WEB, "metadata": {"name": "gone", "namespace": "shop"}}
+    for _ in range(3):
+        seen = await live.look(PlaneName.ADDONS, [WEB, gone])
+    assert sorted(asked) == ["Deployment", "HorizontalPodAutoscaler"]
+    assert [(one.address, one.path, one.severity) for one in seen.findings] == [
+        ("Deployment/shop/web", ".spec.replicas", Severity.CONFIG),
+        ("Deployment/shop/gone", "", Severity.DESTRUCTIVE),
+    ]
+
+
+@pytest.mark.parametrize("error", [Denied("403"), Unavailable("503"), UnknownKind("no such kind")])
+async def test_a_kind_that_cannot_be_listed_blinds_for_its_objects_alone(
+    kubernetes: FakeKubernetes, error: Exception
+) -> None:
+    kubernetes.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "shop"}})
+    listing = kubernetes.list
+
+    async def refused(version: str, kind: str, *rest: Any, **more: Any) -> Any:
+        if kind == "Deployment":
+            raise error
+        return await listing(version, kind, *rest, **more)
+
+    kubernetes.list = refused  # type: ignore[method-assign]
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "shop"}}
+    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, [WEB, config])  # type: ignore[arg-type]
+    assert seen.findings == ()
+    assert [spot.what for spot in seen.blind_spots] == ["Deployment/shop/web"]
+
+
+async def test_an_object_without_a_namespace_is_looked_for_in_its_releases(kubernetes: FakeKubernetes) -> None:
+    kubernetes.put(WEB)
+    bare = {**WEB, "metadata": {"name": "web"}}
+    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    assert (await live.look(PlaneName.ADDONS, [bare], namespace="shop")).findings == ()
+    assert [one.address for one in (await live.look(PlaneName.ADDONS, [bare])).findings] == ["Deployment/default/web"]
+
+
+async def test_a_second_default_class_is_found(clients: Clients, kubernetes: FakeKubernetes) -> None:
+    kubernetes.put(storage.desired(declared()).manifest)
+    assert await storage.look(declared(), clients) == Looked()
+    other = {"name": "fast", "annotations": {storage.DEFAULT_MARK: "true"}}
+    kubernetes.put({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": other})
+    clients.look_again()
+    seen = await storage.look(declared(), clients)
+    assert [one.address for one in seen.findings] == ["StorageClass/fast"]
+    assert kubernetes.writes == []
+
+
+def names(clients: Clients, monkeypatch: pytest.MonkeyPatch, *answers: Answer) -> FakeDesignate:
+    async def address(*_: Any) -> str:
+        return "192.0.2.7"
+
+    async def asked(_servers: Any, name: str, _type: str) -> tuple[Answer, ...]:
+        return answers
+
+    monkeypatch.setattr(addons, "ingress_address", address)
+    monkeypatch.setattr(clients.dns, "ask_all", asked)
+    designate: Any = clients.openstack.designate
+    designate.put("*.dev.sandbox.example.", "192.0.2.7", description=dns.mark("dev"))
+    return designate  # type: ignore[no-any-return]
+
+
+def answer(server: str, *records: str, outcome: str = "answer") -> Answer:
+    return Answer(server=server, address="192.0.2.53", outcome=outcome, records=records)  # type: ignore[arg-type]
+
+
+async def test_one_name_server_that_lags_is_found(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    names(clients, monkeypatch, answer("ns1", "192.0.2.7"), answer("ns2", "192.0.2.8"))
+    seen = await dns.look(declared(), clients)
+    assert [(one.path, one.observed) for one in seen.findings] == [("@ns2", "192.0.2.8")]
+
+
+async def test_a_silent_name_server_is_a_blind_spot(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    names(clients, monkeypatch, answer("ns1", "192.0.2.7"), answer("ns2", outcome="silent"))
+    seen = await dns.look(declared(), clients)
+    assert seen.findings == ()
+    assert [spot.what for spot in seen.blind_spots] == ["recordset/*.dev.sandbox.example.@ns2"]
+
+
+async def test_an_edited_record_is_said_once_though_every_server_answers_it(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    designate = names(clients, monkeypatch, answer("ns1", "192.0.2.9"), answer("ns2", "192.0.2.9"))
+    designate.put("*.dev.sandbox.example.", "192.0.2.9", description=dns.mark("dev"))
+    seen = await dns.look(declared(), clients)
+    assert [(one.path, one.severity) for one in seen.findings] == [("records", Severity.SECURITY)]
+
+
+async def test_a_zone_that_is_gone_is_a_finding_an_unknown_address_a_blind_spot(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names(clients, monkeypatch)
+    clients.openstack.designate = FakeDesignate(zone=None)  # type: ignore[assignment]
+    seen = await dns.look(declared(), clients)
+    assert [one.address for one in seen.findings] == ["zone/sandbox.example."]
+
+    async def pending(*_: Any) -> str:
+        raise NotYet("The Service has no address.")
+
+    monkeypatch.setattr(addons, "ingress_address", pending)
+    seen = await dns.look(declared(), clients)
+    assert (len(seen.findings), len(seen.blind_spots)) == (0, 1)
+
+
+async def test_an_add_on_that_nobody_declares_is_found(clients: Clients, helm: FakeHelm) -> None:
+    spec = clients.catalog.addon("external-dns").spec.releases[0]
+    helm.records[spec.namespace, spec.name] = HelmRelease(
+        name=spec.name,
+        namespace=spec.namespace,
+        revision=1,
+        status="deployed",
+        chart=spec.chart.name,
+        chart_version=spec.chart.version,
+    )
+    found = await addons._undeclared(declared(), clients)
+    assert [one.address for one in found] == [f"release/{spec.namespace}/{spec.name}"]
+
+
+async def test_argo_cd_behind_the_repository_is_found(
+    clients: Clients, kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wanted = delivery.desired(declared())
+    assert wanted is not None
+    status = {"sync": {"status": "Synced", "revision": "a" * 40}, "health": {"status": "Healthy"}}
+    kubernetes.put({**wanted.application, "status": status})
+
+    async def head(*_: Any) -> str:
+        return "b" * 40
+
+    monkeypatch.setattr(clients.git, "head", head)
+    seen = await delivery.look(declared(), clients)
+    assert [one.sentence for one in seen.findings] == ["Argo CD is at aaaaaaaaaa, the repository at bbbbbbbbbb."]
+
+    async def unreachable(*_: Any) -> str:
+        raise InvalidInput("The repository does not exist.")
+
+    monkeypatch.setattr(clients.git, "head", unreachable)
+    seen = await delivery.look(declared(), clients)
+    assert (seen.findings, len(seen.blind_spots)) == ((), 1)
+
+
+def test_those_who_only_look_have_no_terraform_that_writes(clients: Clients) -> None:
+    assert clients.terraform is not None
+    clients._read_only = True
+    with pytest.raises(Refused, match="only looks"):
+        _ = clients.terraform
