@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from infra.drift.ignoring import IgnoreRule
 from infra.drift.objects import key_of, suspects
 from infra.drift.paths import Item, Member, Path
 
 Pointer = tuple[str | int, ...]
 
 
-def removals(declared: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[str, Any]]:
+def removals(
+    declared: Mapping[str, Any], live: Mapping[str, Any], ignores: Iterable[IgnoreRule] = ()
+) -> list[dict[str, Any]]:
     """JSON Patch operations (RFC 6902) that take away what nobody declares, unless the object has changed meanwhile.
 
     Server-side apply sets back what is declared, and leaves alone what others have added.
+
+    Args:
+        ignores: fields that others write by design.
     """
-    found = suspects([declared], {key_of(live): live})
+    found = suspects([declared], {key_of(live): live}, ignores=ignores)
     extra = [one for each in found for one in each.differences if one.sort == "extra" and not one.doubtful]
     pointers = [pointer for one in extra if (pointer := pointer_to(live, one.path)) is not None]
     if not pointers:

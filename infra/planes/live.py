@@ -19,7 +19,8 @@ from infra.planes.looking import Looked, blind_spot
 T = TypeVar("T")
 Kind = tuple[str, str]
 """apiVersion and kind."""
-SCALER: Kind = ("autoscaling/v2", "HorizontalPodAutoscaler")
+SCALERS: tuple[Kind, ...] = tuple((f"autoscaling/{one}", "HorizontalPodAutoscaler") for one in ("v2", "v1"))
+"""Version 1 is served everywhere and says enough; version 2 is what most of them are listed as already."""
 SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 Place = tuple[str, str]
 """Namespace, empty for cluster-wide kinds, and name."""
@@ -110,9 +111,10 @@ class LiveObjects:
 
     async def _scalers(self) -> dict[Key, Object]:
         """The autoscalers: what one scales has the replicas that it wants."""
-        if await self._kubernetes.resource(*SCALER) is None:
-            return {}
-        return {key_of(item): item for item in (await self.of(*SCALER)).values()}
+        for kind in SCALERS:
+            if await self._kubernetes.resource(*kind) is not None:
+                return {key_of(item): item for item in (await self.of(*kind)).values()}
+        return {}
 
     async def _list(self, api_version: str, kind: str) -> dict[Place, Object]:
         if await self._kubernetes.resource(api_version, kind) is None:

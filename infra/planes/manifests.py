@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from infra.catalog.models import Ignore
 from infra.clients.kubernetes import KubernetesClient
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.healing import removals
@@ -47,8 +48,14 @@ async def apply(
     plane: PlaneName,
     manifests: Sequence[Manifest],
     findings: Iterable[Finding],
+    *,
+    ignores: Sequence[Ignore] = (),
 ) -> list[str]:
-    """Apply those of `manifests` that `findings` name, in their order; return their addresses."""
+    """Apply those of `manifests` that `findings` name, in their order; return their addresses.
+
+    Args:
+        ignores: fields that others write by design, and that are not taken away.
+    """
     named = {finding.address for finding in findings}
     applied = []
     for manifest in manifests:
@@ -58,7 +65,7 @@ async def apply(
         async with journal.write(plane, "apply", where):
             there = await kubernetes.apply(dict(manifest))
             # Server-side apply leaves alone what others have added.
-            added = removals(manifest, there)
+            added = removals(manifest, there, ignores)
             if added:
                 metadata = there["metadata"]
                 key = (manifest["apiVersion"], manifest["kind"], metadata["name"])

@@ -172,7 +172,8 @@ async def _repair(plane: PlaneName, item: Observed, findings: list[Finding], cli
         return []
     namespace = item.deployed.namespace
     objects = [await clients.live.placed(one, namespace) for one in item.deployed.objects()]
-    return await manifests.apply(clients.kubernetes, clients.journal, plane, objects, findings)
+    ignores = clients.catalog.addon(item.wanted.addon).ignore
+    return await manifests.apply(clients.kubernetes, clients.journal, plane, objects, findings, ignores=ignores)
 
 
 async def _upgrade_crds(plane: PlaneName, item: Observed, clients: Clients) -> None:
