@@ -59,10 +59,13 @@ class PlumblineError(Exception):
         # The summary alone: errors are pickled between processes, and everything else is keyword-only.
         super().__init__(self.summary)
 
+    @property
+    def sentence(self) -> str:
+        """What happened, without what to do about it."""
+        return f"{self.summary} ({self.detail})" if self.detail else self.summary
+
     def __str__(self) -> str:
-        parts = [self.summary]
-        if self.detail:
-            parts.append(f"({self.detail})")
+        parts = [self.sentence]
         if self.hint:
             parts.append(self.hint)
         return " ".join(parts)

@@ -53,8 +53,8 @@ class PrivateFolder:
             self._descriptor = None
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file of ours alone (0600) as a whole: whoever reads it meanwhile sees the old one or the new."""
+def write_private(path: Path, text: str) -> Path:
+    """Write a file of ours alone (0600) as a whole, and return it: readers see the old one or the new."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -64,6 +64,7 @@ def write_private(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    return path
 
 
 def sweep(base: Path) -> int:

@@ -51,7 +51,7 @@ class Memory:
         """Remember that `live` is in step with the declaration of this hash."""
         metadata = live["metadata"]
         uid = metadata.get("uid")
-        if not uid:
+        if not uid or not self._limit:
             return
         self._known.pop(uid, None)
         self._known[uid] = (metadata.get("resourceVersion", ""), declaration, content_hash(live))

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from infra.drift.findings import BlindSpot, Finding, Frozen, PlaneState, PlaneVerdict, Severity
+from infra.drift.report import counted
 from infra.drift.waiving import waive
 from infra.spec.waivers import Waiver
 
@@ -85,12 +86,12 @@ class Verdict(Frozen):
             parts.append(f"This verdict is stale: {self.stale}")
         if self.findings:
             by = {kind: sum(finding.severity is kind for finding in self.findings) for kind in reversed(Severity)}
-            counted = ", ".join(f"{count} {kind}" for kind, count in by.items() if count)
+            severities = ", ".join(f"{count} {kind}" for kind, count in by.items() if count)
             drifted = ", ".join(plane.plane for plane in self.planes if plane.state is PlaneState.DRIFTED)
-            parts.append(f"Environment {self.environment} has drifted in {drifted}: {counted}.")
+            parts.append(f"Environment {self.environment} has drifted in {drifted}: {severities}.")
         if self.blind_spots:
             blind = ", ".join(dict.fromkeys(spot.plane for spot in self.blind_spots))
-            parts.append(f"{_count(len(self.blind_spots), 'thing')} could not be looked at, in {blind}.")
+            parts.append(f"{counted(len(self.blind_spots), 'thing')} could not be looked at, in {blind}.")
         if not self.findings and not self.blind_spots:
             parts.append(f"Environment {self.environment} is in step with {self.commit[:10]}.")
         return " ".join(parts)
@@ -108,7 +109,3 @@ def _without(plane: PlaneVerdict, covered: set[int]) -> PlaneVerdict:
         waived=[finding for finding in plane.findings if id(finding) in covered],
         notes=plane.notes,
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

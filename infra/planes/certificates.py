@@ -131,8 +131,10 @@ async def probe_served(wanted: Wanted, address: str, clients: Clients) -> str:
     and expiry are judged, not the answer.
     """
 
+    trust = Trust(clients.settings.tls_ca_file)
+
     async def served() -> str:
-        leaf, problems = await _served(wanted, address, clients)
+        leaf, problems = await _served(wanted, address, trust, clients)
         if problems:
             raise NotYet(
                 f"{wanted.host} does not serve its certificate yet.", detail=" ".join(one.sentence for one in problems)
@@ -142,14 +144,14 @@ async def probe_served(wanted: Wanted, address: str, clients: Clients) -> str:
     return await clients.until(served, describe=f"{wanted.host} to serve its certificate")
 
 
-async def _served(wanted: Wanted, address: str, clients: Clients) -> tuple[Certificate, list[Problem]]:
+async def _served(wanted: Wanted, address: str, trust: Trust, clients: Clients) -> tuple[Certificate, list[Problem]]:
     """The certificate that is served for the canary host, and what is wrong with it."""
     port = clients.settings.ingress_https_port
     chain = await clients.tls.served(wanted.host, port, address=address)
     problems = judge(
         chain,
         host=wanted.host,
-        trust=Trust(clients.settings.tls_ca_file),
+        trust=trust,
         issuer_pattern=ISSUED_BY[wanted.issuer],
         min_days=MIN_DAYS_LEFT.get(wanted.issuer, 14),
     )
@@ -176,8 +178,9 @@ async def look(environment: Environment, clients: Clients) -> Looked:
 
 
 async def _judged(environment: Environment, wanted: Wanted, clients: Clients) -> list[Finding]:
+    trust = Trust(clients.settings.tls_ca_file)
     try:
-        leaf, problems = await _served(wanted, await addons.ingress_address(environment, clients), clients)
+        leaf, problems = await _served(wanted, await addons.ingress_address(environment, clients), trust, clients)
     except TlsRefused as error:
         return [_not_served(wanted.host, "", str(error), None)]
     seen = f"{leaf.issuer}, for {', '.join(leaf.sans)}, valid until {leaf.not_after:%Y-%m-%d %H:%M} UTC"

@@ -11,8 +11,8 @@ from infra.clients.errors import PlumblineError
 from infra.clients.helm import HelmClient
 from infra.clients.helm_records import HelmRelease
 from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
-from infra.drift.findings import BlindSpot, PlaneName
-from infra.drift.objects import Key, compare_objects, key_of
+from infra.drift.findings import PlaneName
+from infra.drift.objects import Key, compare_objects, key_of, placed
 from infra.drift.wording import address
 from infra.planes.looking import Looked, blind_spot
 
@@ -23,7 +23,7 @@ SCALERS: tuple[Kind, ...] = tuple((f"autoscaling/{one}", "HorizontalPodAutoscale
 """Version 1 is served everywhere and says enough; version 2 is what most of them are listed as already."""
 SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 Place = tuple[str, str]
-"""Namespace, empty for cluster-wide kinds, and name."""
+"""Namespace and name of a release."""
 
 
 class LiveObjects:
@@ -36,10 +36,10 @@ class LiveObjects:
 
     def __init__(self, kubernetes: KubernetesClient, helm: HelmClient) -> None:
         self._kubernetes, self._helm = kubernetes, helm
-        self._lists: dict[Kind, asyncio.Future[dict[Place, Object]]] = {}
+        self._lists: dict[Kind, asyncio.Future[dict[Key, Object]]] = {}
         self._releases: asyncio.Future[dict[Place, HelmRelease]] | None = None
 
-    async def of(self, api_version: str, kind: str) -> dict[Place, Object]:
+    async def of(self, api_version: str, kind: str) -> dict[Key, Object]:
         """Every object of a kind.
 
         Raises:
@@ -53,7 +53,7 @@ class LiveObjects:
 
     async def named(self, api_version: str, kind: str) -> dict[str, Object]:
         """Every object of a cluster-wide kind, by name; errors as for `of`."""
-        return {name: item for (_, name), item in (await self.of(api_version, kind)).items()}
+        return {key.name: item for key, item in (await self.of(api_version, kind)).items()}
 
     async def release(self, name: str, namespace: str) -> HelmRelease | None:
         """The latest revision of a release; None when there is none."""
@@ -81,15 +81,18 @@ class LiveObjects:
         looks = (self._look(plane, kind, items, namespace, tuple(ignores)) for kind, items in by_kind.items())
         return Looked.together(await asyncio.gather(*looks))
 
-    async def placed(self, item: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-        """An object with the namespace it lands in: its own, the given one, or none for a cluster-wide kind."""
-        resource = await self._kubernetes.resource(item["apiVersion"], item["kind"])
-        metadata = dict(item["metadata"])
-        if resource is not None and not resource.namespaced:
-            metadata.pop("namespace", None)
-        else:
-            metadata["namespace"] = metadata.get("namespace") or namespace or "default"
-        return {**item, "metadata": metadata}
+    async def placed(self, items: Iterable[Mapping[str, Any]], namespace: str) -> list[dict[str, Any]]:
+        """Objects as the API server files them, under the given namespace where they name none."""
+        items = list(items)
+        kinds = {(item["apiVersion"], item["kind"]) for item in items}
+        resources = {kind: await self._kubernetes.resource(*kind) for kind in kinds}
+
+        def is_namespaced(api_version: str, kind: str) -> bool:
+            # A kind that is not served has a namespace, as most have.
+            resource = resources.get((api_version, kind))
+            return resource is None or resource.namespaced
+
+        return placed(items, namespace or "default", is_namespaced)
 
     async def _look(
         self,
@@ -101,33 +104,28 @@ class LiveObjects:
     ) -> Looked:
         try:
             live = await self.of(*kind)
-            placed = [await self.placed(item, namespace) for item in declared]
-            scalers = await self._scalers() if kind[1] in SCALED else {}
+            filed = await self.placed(declared, namespace)
+            if kind[1] in SCALED:
+                live = {**await self._scalers(), **live}
         except PlumblineError as error:
-            spots = [_blind(plane, item, error) for item in declared]
-            return Looked(blind_spots=tuple(spots))
-        there = {key_of(item): item for item in live.values()}
-        return Looked(tuple(compare_objects(placed, {**scalers, **there}, plane=plane, ignores=ignores)))
+            return Looked(blind_spots=tuple(blind_spot(plane, address(item), error) for item in declared))
+        return Looked(tuple(compare_objects(filed, live, plane=plane, ignores=ignores)))
 
     async def _scalers(self) -> dict[Key, Object]:
         """The autoscalers: what one scales has the replicas that it wants."""
         for kind in SCALERS:
             if await self._kubernetes.resource(*kind) is not None:
-                return {key_of(item): item for item in (await self.of(*kind)).values()}
+                return await self.of(*kind)
         return {}
 
-    async def _list(self, api_version: str, kind: str) -> dict[Place, Object]:
+    async def _list(self, api_version: str, kind: str) -> dict[Key, Object]:
         if await self._kubernetes.resource(api_version, kind) is None:
             raise UnknownKind(
                 f"The API server does not know {kind} of {api_version}.",
                 hint="Its CustomResourceDefinition is not there.",
             )
         items = await self._kubernetes.list(api_version, kind)
-        return {(item["metadata"].get("namespace") or "", item["metadata"]["name"]): item for item in items}
+        return {key_of(item): item for item in items}
 
     async def _list_releases(self) -> dict[Place, HelmRelease]:
         return {(item.namespace, item.name): item for item in await self._helm.releases()}
-
-
-def _blind(plane: PlaneName, item: Mapping[str, Any], error: PlumblineError) -> BlindSpot:
-    return blind_spot(plane, address(item), error)

@@ -73,8 +73,7 @@ async def holds(plane: PlaneName, address: str, probe: Awaitable[object], severi
     try:
         await probe
     except (NotYet, TlsRefused) as error:
-        sentence = error.summary if error.detail is None else f"{error.summary} ({error.detail})"
-        return Looked((Finding(plane=plane, address=address, sentence=sentence, severity=severity),))
+        return Looked((Finding(plane=plane, address=address, sentence=error.sentence, severity=severity),))
     except PlumblineError as error:
         return Looked(blind_spots=(blind_spot(plane, address, error),))
     return Looked()
@@ -82,5 +81,4 @@ async def holds(plane: PlaneName, address: str, probe: Awaitable[object], severi
 
 def blind_spot(plane: PlaneName, what: str, error: PlumblineError) -> BlindSpot:
     """The blind spot an error leaves."""
-    why = error.summary if error.detail is None else f"{error.summary} ({error.detail})"
-    return BlindSpot(plane=plane, what=what, why=why, category=error.category)
+    return BlindSpot(plane=plane, what=what, why=error.sentence, category=error.category)

@@ -10,15 +10,13 @@ from infra.clients.kubernetes import KubernetesClient
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.healing import removals
 from infra.drift.objects import compare_objects, key_of
-from infra.drift.wording import address
+from infra.drift.wording import address as address  # noqa: PLC0414 - part of this module's public names
 from infra.ledger import Journal
 
 Manifest = Mapping[str, Any]
 
 SYSTEM_NAMESPACE = "plumbline-system"
 """Where our own objects live: the certificate canary, the storage probe's claim."""
-
-__all__ = ["address"]
 
 MANAGED_BY = {"app.kubernetes.io/managed-by": "plumbline"}
 

@@ -171,7 +171,7 @@ async def _repair(plane: PlaneName, item: Observed, findings: list[Finding], cli
     if item.deployed is None or not item.drift:
         return []
     namespace = item.deployed.namespace
-    objects = [await clients.live.placed(one, namespace) for one in item.deployed.objects()]
+    objects = await clients.live.placed(item.deployed.objects(), namespace)
     ignores = clients.catalog.addon(item.wanted.addon).ignore
     return await manifests.apply(clients.kubernetes, clients.journal, plane, objects, findings, ignores=ignores)
 

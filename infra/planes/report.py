@@ -130,13 +130,12 @@ def step_report(plane: str, name: str, seconds: float, result: object) -> StepRe
             plane=plane, name=name, state=state, seconds=seconds, made=result.made, sentence=result.sentence
         )
     if isinstance(result, PlumblineError):
-        sentence = result.summary if result.detail is None else f"{result.summary} ({result.detail})"
         return StepReport(
             plane=plane,
             name=name,
             state=StepState.FAILED,
             seconds=seconds,
-            sentence=sentence,
+            sentence=result.sentence,
             category=result.category,
             hint=result.hint,
         )

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.clients.errors import Conflict
+from infra.clients.private import write_private
 
 MODULE = Path(__file__).parent / "environment"
 """The HCL module."""
@@ -103,7 +104,7 @@ class Folder:
 
     def mark_initialised(self, fingerprint: str) -> None:
         """Remember a successful init."""
-        _write(self.path / ".initialised", fingerprint)
+        write_private(self.path / ".initialised", fingerprint)
 
     def forget_providers(self, source: str) -> None:
         """Drop the providers' lock file when they now come from elsewhere; the caller holds the exclusive lock.
@@ -114,7 +115,7 @@ class Folder:
         marker, now = self.path / ".providers-from", hashlib.sha256(source.encode()).hexdigest()
         if marker.is_file() and marker.read_text() != now:
             (self.path / ".terraform.lock.hcl").unlink(missing_ok=True)
-        _write(marker, now)
+        write_private(marker, now)
 
     def make(self) -> None:
         """Make the folders, all of them ours alone."""
@@ -134,7 +135,7 @@ class Folder:
             ):
                 path.unlink()
         for name, text in wanted.items():
-            _write(self.path / name, text)
+            write_private(self.path / name, text)
 
     def _files(self) -> dict[str, str]:
         return {path.name: path.read_text() for path in sorted(self._module.glob("*.tf"))} | {
@@ -196,17 +197,3 @@ async def _acquire(file: int, *, exclusive: bool, timeout: float, environment: s
             await asyncio.sleep(_LOCK_POLL)
         else:
             return
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file at once, readable by us alone."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    fresh.rename(path)
-
-
-def write_private(path: Path, text: str) -> Path:
-    """Write a file that only we can read, and return it."""
-    _write(path, text)
-    return path

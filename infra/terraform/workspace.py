@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from infra.clients.private import write_private
 from infra.settings import Settings
 from infra.terraform import backend, events
 from infra.terraform.command import FLAG, Command, check_version, configuration_text
 from infra.terraform.events import Event
-from infra.terraform.folder import MODULE, Folder, write_private
+from infra.terraform.folder import MODULE, Folder
 from infra.terraform.variables import Variables
 
 

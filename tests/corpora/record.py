@@ -39,6 +39,7 @@ from infra.settings import Settings
 from infra.spec.models import Environment
 from tests.corpora import corpus
 from tests.corpora.editing import record_edits
+from tests.corpora.everything import ENVIRONMENT
 from tests.corpora.sanitising import sanitised
 
 Object = dict[str, Any]
@@ -60,25 +61,6 @@ OLD_SERVER = asyncio.Event()
 
 CRDS: dict[str, Object] = {}
 """Those that charts carry in their crds/ folder: applied by us."""
-
-ENVIRONMENT = """
-apiVersion: plumbline.dev/v1
-kind: Environment
-metadata: {name: dev, owner: platform-team}
-spec:
-  cloud: sandbox
-  cluster:
-    kubernetes: v1.33.4
-    image: fedora-coreos
-    masters: {count: 1, flavor: m1.medium}
-    nodes: {count: 3, flavor: m1.large}
-    sshPublicKey: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl dev
-  dns: {zone: sandbox.example., domain: dev.sandbox.example.}
-  certificates: {email: ops@example.org, issuer: sandbox, challenge: dns01}
-  addons: {actions-runner-controller: {}, argo-cd: {}, cert-manager: {}, external-dns: {}, kubernetes-dashboard: {},
-           nginx-ingress: {}, rook-ceph: {}}
-  runners: [{name: build, url: https://github.com/example/app, min: 1, max: 4, credentials: github-app}]
-"""
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from infra.sandbox.settings import NAME_SERVERS
 from tests.platform import Finished, Platform, writes
-from tests.sandbox.cloud import ask
+from tests.sandbox.cloud import ask, wait
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600), pytest.mark.usefixtures("dev")]
 
@@ -120,14 +120,10 @@ def test_six_kinds_of_sabotage_are_found_and_healed_in_one_go(platform: Platform
 
 
 def wait_for_name(platform: Platform, address: str) -> None:
-    deadline = time.monotonic() + 60
-    expected = {("NOERROR", (address,))}
-    while True:
-        answers = (ask(host, platform.port("dns"), "x.dev.sandbox.example.") for host in NAME_SERVERS.values())
-        if {(code, tuple(records)) for code, records in answers} == expected:
-            return
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    def answers() -> list[tuple[str, list[str]]]:
+        return [ask(host, platform.port("dns"), "x.dev.sandbox.example.") for host in NAME_SERVERS.values()]
+
+    wait("the name", answers, [("NOERROR", [address])] * len(NAME_SERVERS))
 
 
 @pytest.mark.parametrize("seed", ["1", "2", "3"])
