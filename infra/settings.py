@@ -73,6 +73,12 @@ class Settings(BaseSettings):
         description="Prefect notification blocks that are told of new and cleared drift, as type/name "
         "(slack-webhook/ops, email-server-credentials/ops), comma-separated.",
     )
+    drift_dry_run: bool = Field(
+        default=False,
+        description="Let checks ask dry runs where an object differs: for clusters whose admission webhooks rewrite "
+        "what is declared. The group plumbline:readers then needs the verb patch, which is the right to write; the "
+        "client still refuses whatever is no dry run.",
+    )
     ingress_https_port: Port = Field(default=443, description="Port on which the ingress serves TLS.")
     tls_ca_file: Path | None = Field(
         default=None, description="CA bundle that served certificates must chain to; the system's when unset."

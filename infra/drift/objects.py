@@ -3,16 +3,16 @@
 ```
 declared ──┐                 in step: nothing more to do (by memory, by hash, by subset: the most)
            ├─► suspects ──►  suspicious: the caller asks the API server, on a dry run, what applying the declaration
-live ──────┘                 would change, where `needs_dry_run` says so
+live ──────┘                 would change, where `needs_dry_run` says so and it may
                                   │
                              findings_of ──► findings, with who changed what
 ```
 
-Pure. A caller that only reads lists each kind once, makes its suspects, dry-runs those few side by side, and concludes:
+Pure. A caller lists each kind once, makes its suspects, dry-runs those few side by side, and concludes:
 
     found = suspects(declared, {key_of(each): each for each in listed}, ignores=addon.ignore, memory=memory)
     answers = {each.key: await dry_run(each.declared) for each in found if each.needs_dry_run}
-    findings = findings_of(found, plane=PlaneName.ADDONS, answers=answers, memory=memory)
+    findings = findings_of(found, plane=PlaneName.ADDONS, answers=answers)
 
 An answer may be missing or None, for a dry run can be refused: then managedFields and the tables decide alone.
 """
@@ -30,7 +30,7 @@ from infra.drift.difference import Difference, confirmed
 from infra.drift.differences import differences
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.ignoring import IgnoreRule, Ignores, Pointer, without
-from infra.drift.memory import Memory, declaration_hash
+from infra.drift.memory import Memory, pair_hash
 from infra.drift.ownership import MANAGERS, Managers, Owners, suspicious
 from infra.drift.subset import covers
 from infra.drift.values import builtin
@@ -68,11 +68,8 @@ def placed(
         is_namespaced: whether a kind (apiVersion, kind) has namespaces; None where nobody knows.
     """
     found: list[dict[str, Any]] = []
-    for item in items:
+    for item in unpacked(items):
         kind = item.get("kind", "")
-        if kind.endswith("List") and isinstance(item.get("items"), list):
-            found += placed(item["items"], namespace, is_namespaced)
-            continue
         metadata = dict(item.get("metadata") or {})
         scoped = is_namespaced(item.get("apiVersion", ""), kind)
         if scoped:
@@ -81,6 +78,17 @@ def placed(
             metadata.pop("namespace", None)
         found.append({**item, "metadata": metadata})
     return found
+
+
+def unpacked(items: Iterable[Object]) -> Iterator[Object]:
+    """The objects of a manifest, those in its lists one by one: a ConfigMapList's need not say what they are."""
+    for item in items:
+        kind = item.get("kind", "")
+        if kind.endswith("List") and isinstance(item.get("items"), list):
+            known = {"apiVersion": item["apiVersion"], "kind": kind.removesuffix("List")}
+            yield from unpacked({**known, **each} for each in item["items"])
+        else:
+            yield item
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,6 @@ class Suspect:
     live: Object | None = field(repr=False)
     differences: tuple[Difference, ...] = ()
     _pointers: tuple[Pointer, ...] = ()
-    _hash: str = ""
 
     @property
     def needs_dry_run(self) -> bool:
@@ -125,7 +132,7 @@ def suspects(
         managers: whom to trust with what is not declared.
         memory: what was in step before; learns.
     """
-    look = _Look(Ignores(ignores), managers, memory if memory is not None else Memory(0), autoscaled(live.values()))
+    look = _Look(Ignores(ignores), managers, memory, autoscaled(live.values()))
     examined = (look.examine(item, live.get(key_of(item))) for item in declared)
     return [suspect for suspect in examined if suspect is not None]
 
@@ -136,7 +143,7 @@ class _Look:
 
     rules: Ignores
     managers: Managers
-    memory: Memory
+    memory: Memory | None
     scaled: frozenset[Key]
 
     def examine(self, item: Object, there: Object | None) -> Suspect | None:
@@ -145,15 +152,17 @@ class _Look:
         if there is None or there["metadata"].get("deletionTimestamp"):
             return Suspect(key, orjson.loads(encoded), there)
         pointers = self.rules.of(item)
-        hashed = declaration_hash(encoded, pointers)
-        if self.memory.knows(there, hashed):
+        # Not even a hash of a Secret is kept.
+        memory = self.memory if key.kind != "Secret" else None
+        digest = pair_hash(encoded, there, pointers, autoscaled=key in self.scaled) if memory is not None else ""
+        if memory is not None and memory.knows(there, digest):
             return None
         wanted = orjson.loads(encoded)
-        left, right = _compared(wanted, pointers), _compared(there, pointers)
-        found = self._differences(left, right, key)
+        found = self._differences(_compared(wanted, pointers), _compared(there, pointers), key)
         if found:
-            return Suspect(key, wanted, there, tuple(found), pointers, hashed)
-        self.memory.learn(there, hashed)
+            return Suspect(key, wanted, there, tuple(found), pointers)
+        if memory is not None:
+            memory.learn(there, digest)
         return None
 
     def _differences(self, declared: Object, live: Object, key: Key) -> list[Difference]:
@@ -167,14 +176,12 @@ def findings_of(
     *,
     plane: PlaneName,
     answers: Mapping[Key, Object | None] | None = None,
-    memory: Memory | None = None,
 ) -> list[Finding]:
     """What is to be said about suspects.
 
     Args:
         plane: whose objects they are.
-        answers: what the dry runs returned.
-        memory: learns those that the dry run cleared.
+        answers: what the dry runs returned. Nothing is remembered of them: they are admission's word of today.
     """
     findings: list[Finding] = []
     for suspect in found:
@@ -183,8 +190,6 @@ def findings_of(
             continue
         answer = (answers or {}).get(suspect.key)
         real = confirmed(suspect.differences, None if answer is None else _compared(answer, suspect._pointers))
-        if not real and memory is not None:
-            memory.learn(suspect.live, suspect._hash)
         findings += [difference_found(plane, suspect.declared, each) for each in real]
     return findings
 
@@ -201,7 +206,7 @@ def compare_objects(
 ) -> list[Finding]:
     """`suspects` and `findings_of` in one, for callers that have the dry runs' answers, or can do without."""
     found = suspects(declared, live, ignores=ignores, managers=managers, memory=memory)
-    return findings_of(found, plane=plane, answers=answers, memory=memory)
+    return findings_of(found, plane=plane, answers=answers)
 
 
 def autoscaled(live: Iterable[Object]) -> frozenset[Key]:

@@ -11,9 +11,7 @@ from infra.drift.difference import Difference
 from infra.drift.findings import Finding, PlaneName, Severity
 from infra.drift.paths import ABSENT, Path, render
 from infra.drift.severity import severity
-
-HIDDEN: Final = "(not shown)"
-"""Stands for the values of a Secret, which are nobody's business here."""
+from infra.drift.veiling import veiled
 
 _SHORT: Final = 60
 """Characters of a value that a sentence quotes; the finding has the whole of it."""
@@ -35,8 +33,7 @@ def object_gone(plane: PlaneName, declared: Mapping[str, Any], live: Mapping[str
 def difference_found(plane: PlaneName, item: Mapping[str, Any], difference: Difference) -> Finding:
     """The finding about one difference."""
     kind, path = item["kind"], difference.path
-    hidden = _is_secret(kind, path)
-    declared, observed = (_shown(each, hidden) for each in (difference.declared, difference.observed))
+    declared, observed = (_shown(kind, path, each) for each in (difference.declared, difference.observed))
     where, text = address(item), render(path)
     return Finding(
         plane=plane,
@@ -46,29 +43,23 @@ def difference_found(plane: PlaneName, item: Mapping[str, Any], difference: Diff
         observed=observed,
         severity=severity(kind, path, difference.declared, difference.observed),
         changed=difference.changed,
-        sentence=f"{where}{text} {_said(difference, declared, observed, hidden)}.",
+        sentence=f"{where}{text} {_said(difference, declared, observed)}.",
     )
 
 
-def _said(difference: Difference, declared: Any, observed: Any, hidden: bool) -> str:
+def _said(difference: Difference, declared: Any, observed: Any) -> str:
     if difference.sort == "extra":
         return "is not declared"
     if difference.sort == "removed":
         return "is missing"
-    if hidden:
-        return "is not what is declared (values of Secrets are not shown)"
+    if declared == observed:
+        return "is not what is declared (neither value is shown)"
     left, right = _quoted(declared), _quoted(observed)
     return f"is {right} instead of {left}" if left and right else "is not as declared"
 
 
-def _is_secret(kind: str, path: Path) -> bool:
-    return kind == "Secret" and path[0] in ("data", "stringData")
-
-
-def _shown(value: Any, hidden: bool) -> Any:
-    if value is ABSENT:
-        return None
-    return HIDDEN if hidden else value
+def _shown(kind: str, path: Path, value: Any) -> Any:
+    return None if value is ABSENT else veiled(kind, path, value)
 
 
 def _quoted(value: Any) -> str:

@@ -14,7 +14,6 @@ from infra.clients.errors import NotYet
 from infra.drift.findings import Finding, PlaneName
 from infra.planes import dns, manifests
 from infra.planes.clients import Clients
-from infra.planes.live import LiveObjects
 from infra.planes.looking import Looked
 from infra.planes.manifests import SYSTEM_NAMESPACE
 from infra.spec.models import Environment
@@ -67,7 +66,8 @@ async def _config(clients: Clients) -> AsyncIterator[str]:
 
 
 async def _look_at_config(clients: Clients) -> Looked:
-    return await LiveObjects(clients.kubernetes, clients.helm).look(PLANE, [CONFIG])
+    clients.look_again()
+    return await clients.live.look(PLANE, [CONFIG])
 
 
 def _names(environment: Environment) -> dns.Wanted | None:

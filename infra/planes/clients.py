@@ -20,15 +20,19 @@ from infra.clients.secrets import SecretStore
 from infra.clients.tls import TlsClient
 from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding
+from infra.drift.memory import Memory
 from infra.drift.waiving import waive
 from infra.ledger import Journal
 from infra.planes.live import LiveObjects
+from infra.planes.remembering import remembered
 from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.terraform.runner import Terraform
 from infra.terraform.variables import Variables
 
 T = TypeVar("T")
+KNOWN = "known"
+"""Folder in state_dir with what was in step at the last look, a file per environment; it may be removed at any time."""
 
 
 class Clients:
@@ -43,6 +47,7 @@ class Clients:
         journal: Journal,
         openstack: OpenStackClient,
         stack: AsyncExitStack,
+        memory: Memory | None = None,
         read_only: bool = False,
     ) -> None:
         self._waivers = environment.spec.policy.drift.waivers
@@ -60,6 +65,7 @@ class Clients:
         self.git = GitClient(settings)
         self.secrets = SecretStore(settings.secrets_dir)
         self._stack = stack
+        self._memory = memory
         self._read_only = read_only
         self._kubeconfigs: Kubeconfigs | None = None
         self._kubernetes: KubernetesClient | None = None
@@ -122,7 +128,8 @@ class Clients:
     def live(self) -> LiveObjects:
         """What is in the cluster, read once per look; only after `connect`."""
         if self._live is None:
-            self._live = LiveObjects(self.kubernetes, self.helm)
+            dry_runs = self.settings.drift_dry_run or not self._read_only
+            self._live = LiveObjects(self.kubernetes, self.helm, memory=self._memory, dry_runs=dry_runs)
         return self._live
 
     async def until(self, probe: Callable[[], Awaitable[T]], *, describe: str) -> T:
@@ -157,6 +164,7 @@ async def open_clients(
     async with AsyncExitStack() as stack:
         cloud = OpenStackClient(environment.spec.cloud, settings, read_only=read_only)
         openstack = await stack.enter_async_context(cloud)
+        memory = stack.enter_context(remembered(settings.state_dir / KNOWN / f"{environment.name}.json"))
         yield Clients(
             environment,
             settings=settings,
@@ -164,5 +172,6 @@ async def open_clients(
             journal=journal,
             openstack=openstack,
             stack=stack,
+            memory=memory,
             read_only=read_only,
         )

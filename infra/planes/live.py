@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from infra.catalog.models import Ignore
-from infra.clients.errors import PlumblineError
+from infra.clients.errors import Denied, PlumblineError
 from infra.clients.helm import HelmClient
 from infra.clients.helm_records import HelmRelease
 from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
 from infra.drift.findings import PlaneName
-from infra.drift.objects import Key, compare_objects, key_of, placed
+from infra.drift.memory import Memory
+from infra.drift.objects import Key, Suspect, findings_of, key_of, placed, suspects, unpacked
 from infra.drift.wording import address
 from infra.planes.looking import Looked, blind_spot
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 Kind = tuple[str, str]
 """apiVersion and kind."""
 SCALERS: tuple[Kind, ...] = tuple((f"autoscaling/{one}", "HorizontalPodAutoscaler") for one in ("v2", "v1"))
 """Version 1 is served everywhere and says enough; version 2 is what most of them are listed as already."""
 SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
+SIDE_BY_SIDE = 8
+"""Dry runs at a time."""
 Place = tuple[str, str]
 """Namespace and name of a release."""
 
@@ -32,10 +37,16 @@ class LiveObjects:
     Args:
         kubernetes: reads only.
         helm: of the same cluster.
+        memory: what was in step at earlier looks; learns.
+        dry_runs: where an object differs, ask the API server what applying its declaration would change. What would
+            stay as it is, admission has made so: it is no drift.
     """
 
-    def __init__(self, kubernetes: KubernetesClient, helm: HelmClient) -> None:
-        self._kubernetes, self._helm = kubernetes, helm
+    def __init__(
+        self, kubernetes: KubernetesClient, helm: HelmClient, *, memory: Memory | None = None, dry_runs: bool = False
+    ) -> None:
+        self._kubernetes, self._helm, self._memory, self._dry_runs = kubernetes, helm, memory, dry_runs
+        self._turns = asyncio.Semaphore(SIDE_BY_SIDE)
         self._lists: dict[Kind, asyncio.Future[dict[Key, Object]]] = {}
         self._releases: asyncio.Future[dict[Place, HelmRelease]] | None = None
 
@@ -76,7 +87,7 @@ class LiveObjects:
             ignores: fields that others write by design.
         """
         by_kind: dict[Kind, list[Mapping[str, Any]]] = {}
-        for item in declared:
+        for item in unpacked(declared):
             by_kind.setdefault((item["apiVersion"], item["kind"]), []).append(item)
         looks = (self._look(plane, kind, items, namespace, tuple(ignores)) for kind, items in by_kind.items())
         return Looked.together(await asyncio.gather(*looks))
@@ -109,7 +120,28 @@ class LiveObjects:
                 live = {**await self._scalers(), **live}
         except PlumblineError as error:
             return Looked(blind_spots=tuple(blind_spot(plane, address(item), error) for item in declared))
-        return Looked(tuple(compare_objects(filed, live, plane=plane, ignores=ignores)))
+        found = suspects(filed, live, ignores=ignores, memory=self._memory)
+        return Looked(tuple(findings_of(found, plane=plane, answers=await self._answers(found))))
+
+    async def _answers(self, found: Iterable[Suspect]) -> dict[Key, Object | None]:
+        """What applying would make of those objects that differ."""
+        asked = [suspect for suspect in found if suspect.needs_dry_run]
+        answers = await asyncio.gather(*map(self._answer, asked))
+        return {suspect.key: answer for suspect, answer in zip(asked, answers, strict=True)}
+
+    async def _answer(self, suspect: Suspect) -> Object | None:
+        async with self._turns:
+            if not self._dry_runs:
+                return None
+            try:
+                return await self._kubernetes.apply(suspect.declared, dry_run=True)
+            except Denied as error:
+                if self._dry_runs:  # nor would the next one be let through
+                    log.warning("Dry runs are not allowed, so that the comparison decides alone. %s", error)
+                self._dry_runs = False
+            except PlumblineError as error:
+                log.info("What applying %s would change is not known. %s", address(suspect.declared), error)
+            return None
 
     async def _scalers(self) -> dict[Key, Object]:
         """The autoscalers: what one scales has the replicas that it wants."""

@@ -13,7 +13,7 @@ from infra.drift.findings import PlaneName, Severity
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, compare_objects, findings_of, key_of, placed, suspects
 from infra.drift.ownership import MANAGERS
-from infra.drift.wording import HIDDEN
+from infra.drift.veiling import HIDDEN
 from tests.unit.drift.comparing import BORN, LATER, Object, book, compare, paths, written
 
 CONFIG: Object = {
@@ -381,10 +381,7 @@ def test_a_dry_run_says_what_is_none() -> None:
     (suspect,) = suspects([item], {key_of(item): live})
     assert suspect.needs_dry_run
     assert suspect.declared == item
-    memory = Memory()
-    cleared = findings_of([suspect], plane=PlaneName.ADDONS, answers={suspect.key: live}, memory=memory)
-    assert (cleared, len(memory)) == ([], 1)
-    assert suspects([item], {key_of(item): live}, memory=memory) == []
+    assert findings_of([suspect], plane=PlaneName.ADDONS, answers={suspect.key: live}) == []
     for answer in (None, item):
         findings = findings_of([suspect], plane=PlaneName.ADDONS, answers={suspect.key: answer})
         assert paths(findings) == [".spec.template.spec.containers[name=web].image"]
@@ -409,14 +406,47 @@ def test_a_memory_forgets_what_changed() -> None:
     live["metadata"]["resourceVersion"] = "2"
     live["status"] = {"busy": True}
     assert suspects([CONFIG], there, memory=memory) == []
-    edited = {**live, "data": {"a": "2"}, "metadata": {**live["metadata"], "resourceVersion": "3"}}
+    assert len(memory) == 1
+    # The same version of another content: etcd was restored from a backup.
+    edited = {**live, "data": {"a": "2"}}
     assert suspects([CONFIG], {key_of(CONFIG): edited}, memory=memory)
     assert suspects([changed(CONFIG, "data", "a", to="2")], there, memory=memory)
+
+
+def test_a_memory_knows_what_else_decides() -> None:
+    memory = Memory()
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": "dev"},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}},
+    }
+    more = written(changed(DEPLOYMENT, "spec", "replicas", to=7))
+    there = {key_of(DEPLOYMENT): more, key_of(scaler): scaler}
+    assert suspects([DEPLOYMENT], there, memory=memory) == []
+    # Without the autoscaler, nobody is in charge of seven replicas.
+    assert suspects([DEPLOYMENT], {key_of(DEPLOYMENT): more}, memory=memory)
+    rules = [Ignore(kind="Deployment", paths=("/spec/replicas",), why="others scale it")]
+    assert suspects([DEPLOYMENT], {key_of(DEPLOYMENT): more}, memory=memory, ignores=rules) == []
+    assert suspects([DEPLOYMENT], {key_of(DEPLOYMENT): more}, memory=memory)
+
+
+def test_a_memory_keeps_nothing_of_secrets_and_believes_nothing_damaged() -> None:
+    memory = Memory()
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "s", "namespace": "dev"},
+        "data": {"a": "YQ=="},
+    }
+    assert suspects([secret], {key_of(secret): written(secret)}, memory=memory) == []
+    assert len(memory) == 0
     small = Memory(limit=1)
-    small.learn(live, "x")
-    small.learn({**live, "metadata": {**live["metadata"], "uid": "v"}}, "x")
-    assert len(small) == 1
-    for damaged in (b"", b"{}", b"[]", b'{"rules": 0, "known": {}}', b'{"rules": 1, "known": {"u": []}}'):
+    small.learn({"metadata": {"uid": "u"}}, "x")
+    small.learn({"metadata": {"uid": "v"}}, "x")
+    assert (len(small), small.knows({"metadata": {"uid": "v"}}, "x")) == (1, True)
+    assert len(Memory.load(small.dump())) == 1
+    for damaged in (b"", b"{}", b"[]", b'{"rules": "other", "known": {"u": "x"}}', b'{"known": {"u": "x"}}'):
         assert len(Memory.load(damaged)) == 0
 
 
@@ -427,13 +457,15 @@ def test_objects_are_filed_as_the_server_files_them() -> None:
         "kind": "ClusterRole",
         "metadata": {"name": "r", "namespace": "x"},
     }
-    many = {"apiVersion": "v1", "kind": "List", "items": [bare, role, {**bare, "kind": "Widget"}]}
+    typed = {"apiVersion": "v1", "kind": "ConfigMapList", "items": [{"metadata": {"name": "b"}}]}
+    many = {"apiVersion": "v1", "kind": "List", "items": [bare, role, {**bare, "kind": "Widget"}, typed]}
     scopes = {"ConfigMap": True, "ClusterRole": False}
     found = placed([many], "dev", lambda _, kind: scopes.get(kind))
     assert [key_of(each) for each in found] == [
         Key("", "ConfigMap", "dev", "a"),
         Key("rbac.authorization.k8s.io", "ClusterRole", "", "r"),
         Key("", "Widget", "", "a"),
+        Key("", "ConfigMap", "dev", "b"),
     ]
     assert "namespace" not in bare["metadata"]
 

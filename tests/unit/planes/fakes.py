@@ -67,15 +67,17 @@ def merged(live: Any, patch: Any) -> Any:
 class FakeKubernetes:
     """Objects in memory; every write is kept.
 
-    `react` is called after each write with the object, and plays the controllers.
+    `react` is called after each write with the object, and plays the controllers; `admit` before, and plays admission.
     """
 
     def __init__(self, *objects: Object) -> None:
         self.objects: dict[Key, Object] = {}
         self.writes: list[str] = []
+        self.asked: list[str] = []
         self.applied: list[Object] = []
         self.refuse: Callable[[Object], None] = lambda _item: None
         self.react: Callable[[Object], None] = lambda _item: None
+        self.admit: Callable[[Object], None] = lambda _item: None
         self.held: set[str] = set()
         for item in objects:
             self.put(item)
@@ -142,12 +144,17 @@ class FakeKubernetes:
         self.react(live)
         return copy.deepcopy(live)
 
-    async def apply(self, item: Object) -> Object:
+    async def apply(self, item: Object, *, dry_run: bool = False) -> Object:
         self.refuse(item)
+        there = await self.get_like(item)
+        wanted = merged(there or {}, item)
+        self.admit(wanted)
+        if dry_run:
+            self.asked.append(item["metadata"]["name"])
+            return wanted
         self._wrote("apply", item)
         self.applied.append(copy.deepcopy(item))
-        there = await self.get_like(item)
-        live = self.put(merged(there or {}, item))
+        live = self.put(wanted)
         live["metadata"]["generation"] = (there or {}).get("metadata", {}).get("generation", 0) + 1
         self.react(live)
         return copy.deepcopy(live)

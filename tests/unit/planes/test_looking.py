@@ -16,6 +16,7 @@ from infra.planes import addons, delivery, dns, storage
 from infra.planes.clients import Clients
 from infra.planes.live import LiveObjects
 from infra.planes.looking import Looked, holds, look_at
+from infra.planes.remembering import remembered
 from tests.unit.planes.fakes import FakeDesignate, FakeHelm, FakeKubernetes, declared
 
 WEB = {
@@ -101,6 +102,83 @@ async def test_an_object_without_a_namespace_is_looked_for_in_its_releases(kuber
     live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
     assert (await live.look(PlaneName.ADDONS, [bare], namespace="shop")).findings == ()
     assert [one.address for one in (await live.look(PlaneName.ADDONS, [bare])).findings] == ["Deployment/default/web"]
+
+
+async def test_objects_in_a_list_are_looked_at_one_by_one(kubernetes: FakeKubernetes) -> None:
+    kubernetes.put({**WEB, "spec": {"replicas": 5}})
+    many = {"apiVersion": "v1", "kind": "List", "items": [WEB]}
+    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, [many])  # type: ignore[arg-type]
+    assert [one.address + one.path for one in seen.findings] == ["Deployment/shop/web.spec.replicas"]
+    assert seen.blind_spots == ()
+
+
+def pulled_through_a_mirror(item: Any) -> None:
+    """An admission webhook at work."""
+    item["spec"]["image"] = f"mirror.example/{item['spec']['image'].rpartition('/')[2]}"
+
+
+IMAGE = {**WEB, "spec": {"replicas": 2, "image": "web"}}
+
+
+async def test_what_admission_makes_of_a_declaration_is_no_drift_where_it_may_be_asked(
+    kubernetes: FakeKubernetes,
+) -> None:
+    kubernetes.admit = pulled_through_a_mirror
+    kubernetes.put({**WEB, "spec": {"replicas": 5, "image": "mirror.example/web"}})
+    silent = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    seen = await silent.look(PlaneName.ADDONS, [IMAGE])
+    assert {one.path for one in seen.findings} == {".spec.image", ".spec.replicas"}
+    assert kubernetes.asked == []
+
+    asking = LiveObjects(kubernetes, FakeHelm(), dry_runs=True)  # type: ignore[arg-type]
+    assert {one.path for one in (await asking.look(PlaneName.ADDONS, [IMAGE])).findings} == {".spec.replicas"}
+    assert (kubernetes.asked, kubernetes.writes) == (["web"], [])
+
+
+async def test_where_dry_runs_are_denied_the_comparison_decides_and_they_are_asked_once(
+    kubernetes: FakeKubernetes,
+) -> None:
+    declared = [{**IMAGE, "metadata": {"name": name, "namespace": "shop"}} for name in ("a", "b", "c")]
+    for item in declared:
+        kubernetes.put({**item, "spec": {"replicas": 2, "image": "other"}})
+    asked: list[str] = []
+
+    def deny(item: Any) -> None:
+        asked.append(item["metadata"]["name"])
+        raise Denied("403")
+
+    kubernetes.refuse = deny
+    live = LiveObjects(kubernetes, FakeHelm(), dry_runs=True)  # type: ignore[arg-type]
+    for _ in range(2):
+        assert len((await live.look(PlaneName.ADDONS, declared)).findings) == 3
+    assert asked == ["a"]
+
+
+async def test_an_answer_that_does_not_come_leaves_the_finding(kubernetes: FakeKubernetes) -> None:
+    kubernetes.put({**WEB, "spec": {"replicas": 5}})
+
+    def late(_item: Any) -> None:
+        raise Unavailable("504")
+
+    kubernetes.refuse = late
+    live = LiveObjects(kubernetes, FakeHelm(), dry_runs=True)  # type: ignore[arg-type]
+    assert len((await live.look(PlaneName.ADDONS, [WEB])).findings) == 1
+
+
+async def test_what_was_in_step_is_kept_from_one_look_to_the_next(kubernetes: FakeKubernetes, tmp_path: Path) -> None:
+    kubernetes.put(WEB)
+    file = tmp_path / "known" / "dev.json"
+    for _ in range(2):
+        with remembered(file) as memory:
+            live = LiveObjects(kubernetes, FakeHelm(), memory=memory)  # type: ignore[arg-type]
+            assert (await live.look(PlaneName.ADDONS, [WEB])).findings == ()
+            assert len(memory) == 1
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.unlink()
+    file.mkdir()
+    with remembered(file) as memory:
+        memory.learn({"metadata": {"uid": "u"}}, "x")
+    assert file.is_dir()
 
 
 async def test_a_second_default_class_is_found(clients: Clients, kubernetes: FakeKubernetes) -> None:
