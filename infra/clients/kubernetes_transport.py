@@ -7,13 +7,13 @@ the time on long lists and lose fields they do not know.
 from __future__ import annotations
 
 import base64
-import json as jsonlib
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 import urllib3
 import yaml
 from kubernetes import client as kube
@@ -141,7 +141,7 @@ class Transport:
         if "json" not in (response.headers.get("Content-Type") or ""):
             return data.decode(errors="replace")
         try:
-            return jsonlib.loads(data)
+            return orjson.loads(data)
         except ValueError as error:
             raise Unavailable(
                 f"The API server's answer to {method} {path} broke off.", detail=data[:200].decode(errors="replace")
@@ -188,7 +188,7 @@ def refusal(status: int, data: bytes, headers: Mapping[str, str], doing: str) ->
     """The error an unsuccessful answer stands for, by its Status body."""
     text = data.decode(errors="replace")
     try:
-        body = jsonlib.loads(data)
+        body = orjson.loads(data)
     except ValueError:
         body = {}
     body = body if isinstance(body, dict) else {}
