@@ -7,12 +7,12 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from infra.catalog.models import Ignore
 from infra.clients.errors import Denied, PlumblineError
 from infra.clients.helm import HelmClient
 from infra.clients.helm_records import HelmRelease
 from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
 from infra.drift.findings import PlaneName
+from infra.drift.ignoring import IgnoreRule
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, Suspect, findings_of, key_of, placed, suspects, unpacked
 from infra.drift.wording import address
@@ -78,7 +78,7 @@ class LiveObjects:
         declared: Iterable[Mapping[str, Any]],
         *,
         namespace: str = "",
-        ignores: Iterable[Ignore] = (),
+        ignores: Iterable[IgnoreRule] = (),
     ) -> Looked:
         """Compare objects with what is there; a kind that cannot be listed is a blind spot for each of its objects.
 
@@ -111,7 +111,7 @@ class LiveObjects:
         kind: Kind,
         declared: list[Mapping[str, Any]],
         namespace: str,
-        ignores: tuple[Ignore, ...],
+        ignores: tuple[IgnoreRule, ...],
     ) -> Looked:
         try:
             live = await self.of(*kind)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from infra.catalog.models import Ignore
 from infra.clients.kubernetes import KubernetesClient
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.healing import removals
+from infra.drift.ignoring import IgnoreRule
 from infra.drift.objects import compare_objects, key_of
 from infra.drift.wording import address as address  # noqa: PLC0414 - part of this module's public names
 from infra.ledger import Journal
@@ -47,7 +47,7 @@ async def apply(
     manifests: Sequence[Manifest],
     findings: Iterable[Finding],
     *,
-    ignores: Sequence[Ignore] = (),
+    ignores: Sequence[IgnoreRule] = (),
 ) -> list[str]:
     """Apply those of `manifests` that `findings` name, in their order; return their addresses.
 

@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
+from deployments.automations import RECONCILE_ON_DRIFT
 from infra.sandbox.settings import NAME_SERVERS
 from tests.platform import Finished, Platform, writes
 from tests.sandbox.cloud import ask, wait
@@ -160,9 +162,38 @@ def test_an_invalid_declaration_fails_its_own_check_alone_and_says_so_once(platf
                 time.sleep(0.5)
             mine = [one for one in events if one["resource"]["prefect.resource.id"] == "plumbline.environment.hurt"]
             assert len(mine) == 1
-            schedules = api.get("deployments/name/check-drift/check-drift").json()["schedules"]
+            schedules = deployment(api, "check-drift")["schedules"]
+            healing = deployment(api, "reconcile")["schedules"]
+        assert {one["parameters"]["name"]: one["active"] for one in healing} == {"dev": False, "staging": False}
         plain = [one for one in schedules if len(one["parameters"]) == 1]
         every = {one["parameters"]["name"]: one["schedule"]["interval"] for one in plain}
         assert every == {"dev": 900.0, "staging": 1800.0}
     finally:
         platform.withdraw("hurt")
+
+
+def test_switched_on_the_automation_heals_what_a_check_through_the_api_finds(platform: Platform) -> None:
+    with platform.api() as api:
+        wanted = {"automations": {"name": {"any_": [RECONCILE_ON_DRIFT]}}}
+        (automation,) = api.post("automations/filter", json=wanted).json()
+        assert automation["enabled"] is False
+        check, reconcile = (deployment(api, name)["id"] for name in ("check-drift", "reconcile"))
+
+        api.patch(f"automations/{automation['id']}", json={"enabled": True}).raise_for_status()
+        try:
+            kubectl(platform, "delete", "clusterissuer", "sandbox")
+            api.post(f"deployments/{check}/create_flow_run", json={"parameters": {"name": NAME}}).raise_for_status()
+            healing = {"deployments": {"id": {"any_": [reconcile]}}, "sort": "START_TIME_DESC"}
+            wait("a reconcile that is done", lambda: ends(api, healing), [({"name": NAME}, "Completed")], seconds=120)
+        finally:
+            api.patch(f"automations/{automation['id']}", json={"enabled": False}).raise_for_status()
+    assert "sandbox" in kubectl(platform, "get", "clusterissuer", "-o", "name")
+
+
+def deployment(api: httpx.Client, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = api.get(f"deployments/name/{name}/{name}").json()
+    return found
+
+
+def ends(api: httpx.Client, wanted: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    return [(one["parameters"], one["state_name"]) for one in api.post("flow_runs/filter", json=wanted).json()]
