@@ -60,39 +60,47 @@ def rows(verdict: Verdict) -> list[dict[str, Any]]:
 def _head(verdict: Verdict) -> Iterator[str]:
     stale = " (stale)" if verdict.stale else ""
     yield f"# {LIGHTS[verdict.state]} {verdict.environment}: {verdict.state}{stale}"
-    yield f"\n{cell(verdict.sentence())}\n"
+    yield f"\n{line(verdict.sentence())}\n"
     when = f"{verdict.looked_at:%Y-%m-%d %H:%M:%S} UTC"
     yield f"Commit `{verdict.commit[:10]}` · looked at {when} · {verdict.seconds:.1f} s\n"
-    yield from (f"- {cell(note)}" for note in verdict.notes)
+    yield from (f"- {line(note)}" for note in verdict.notes)
     yield "\n| | plane | |\n|---|---|---|"
     yield from (f"| {LIGHTS[plane.state]} | **{plane.plane}** | {_plane(plane)} |" for plane in verdict.planes)
 
 
 def _differences(verdict: Verdict) -> Iterator[str]:
+    """A list and no table: paths and values are long, and what is beyond a page's edge nobody reads."""
     found = worst_first(verdict.findings)
     if found:
         yield "\n## Differences\n"
-        yield "| severity | where | declared | observed | changed by |\n|---|---|---|---|---|"
     for one in found[:SHOWN]:
-        where = f"`{cell(one.address)}`" + (f"<br>`{cell(one.path)}`" if one.path else "")
-        # Of a whole object there are no two values to put side by side: the sentence says it.
-        values = [quoted(one.declared), quoted(one.observed)] if one.path else [one.sentence, ""]
-        yield f"| {one.severity} | {where} | {' | '.join(map(cell, values))} | {cell(str(one.changed or ''))} |"
+        yield f"- **{one.severity}** {_place(one)}<br>{_difference(one)}"
     if len(found) > SHOWN:
         yield f"\n… and {len(found) - SHOWN} more; the table and the JSON document have them all."
+
+
+def _place(one: Finding) -> str:
+    """Address and path apart, as a waiver has them."""
+    return " ".join(f"`{line(part)}`" for part in one.place if part)
+
+
+def _difference(one: Finding) -> str:
+    # Of a whole object there are no two values to put side by side: the sentence says it.
+    values = f"declared {code(one.declared)}, observed {code(one.observed)}" if one.path else line(one.sentence)
+    return f"{values}<br>changed by {line(str(one.changed))}" if one.changed else values
 
 
 def _unseen(verdict: Verdict) -> Iterator[str]:
     if verdict.blind_spots:
         yield "\n## Not looked at\n"
-    yield from (f"- **{spot.plane}** `{cell(spot.what)}`: {cell(spot.why)}" for spot in verdict.blind_spots)
+    yield from (f"- **{spot.plane}** `{line(spot.what)}`: {line(spot.why)}" for spot in verdict.blind_spots)
 
 
 def _waived(verdict: Verdict) -> Iterator[str]:
     waived = [finding for plane in verdict.planes for finding in plane.waived]
     if waived:
         yield "\n## Waived\n"
-    yield from (f"- `{cell(one.address)}{cell(one.path)}`: {cell(one.sentence)}" for one in waived)
+    yield from (f"- {_place(one)}: {line(one.sentence)}" for one in waived)
 
 
 def _plane(plane: PlaneVerdict) -> str:
@@ -119,6 +127,18 @@ def quoted(value: object) -> str:
     return text if len(text) <= QUOTED else f"{text[:QUOTED]}… ({len(text) - QUOTED} more characters)"
 
 
+def code(value: object) -> str:
+    """A value as code: nothing in it is taken for Markdown."""
+    if value is None:
+        return "nothing"
+    return "`{}`".format(line(quoted(value)) or '""')
+
+
 def cell(text: str) -> str:
-    """A text that breaks no table of Markdown: every kind of line end ends a row."""
-    return " ".join(text.splitlines()).replace("|", "\\|").replace("`", "'")
+    """A text that breaks no table of Markdown."""
+    return line(text).replace("|", "\\|")
+
+
+def line(text: str) -> str:
+    """A text that breaks no line of Markdown, and no code in it: every kind of line end ends one."""
+    return " ".join(text.splitlines()).replace("`", "'")

@@ -105,8 +105,9 @@ def test_a_person_reads_lights_first_then_fields_the_worst_first() -> None:
     lines = text.splitlines()
     assert lines[0] == "# \N{LARGE RED CIRCLE} dev: drifted"
     assert text.index("**addons**") < text.index("## Differences") < text.index("## Not looked at")
-    assert text.index("| destructive |") < text.index("| config |")
-    assert "https://b\\|c" in text
+    assert text.index("**destructive**") < text.index("**config**")
+    assert f"`{EDITED.address}` `{EDITED.path}`<br>declared `https://a`, observed `https://b|c`<br>changed by" in text
+    assert f"`{GONE.address}`<br>{GONE.sentence}" in text
     assert "kubectl-edit at 2026-11-25 16:30:00 UTC (Update)" in text
     assert verdict_report.rows(verdict(plane(PlaneName.ADDONS, EDITED)))[0]["path"] == ".data.url"
 
