@@ -106,7 +106,7 @@ def _marks(axes: Axes, report: DriftReport) -> None:
     axes.set_facecolor(PAPER)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    begin, end = _padded(report.since, report.until)
+    begin, end = _padded(_begin(report), report.until)
     axes.set_xlim(begin, end)
     locator = AutoDateLocator(tz=UTC, minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
@@ -114,6 +114,14 @@ def _marks(axes: Axes, report: DriftReport) -> None:
         ConciseDateFormatter(locator, tz=UTC, formats=FORMATS, zero_formats=ZEROS, show_offset=False)  # type: ignore[no-untyped-call]
     )
     axes.set_xlabel("time (UTC)")
+
+
+def _begin(report: DriftReport) -> datetime:
+    """Where the picture begins: before the first check nobody knows what was open."""
+    if not report.marks or any(report.history[0].open.values()):
+        return report.since
+    first = min(mark.at for mark in report.marks)
+    return max(report.since, min(first, report.until - timedelta(hours=1)))
 
 
 def _padded(since: datetime, until: datetime) -> tuple[Any, Any]:

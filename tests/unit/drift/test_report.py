@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -334,6 +335,15 @@ def test_the_chart_is_labelled_and_the_same_for_the_same_report(drawn: str) -> N
 @pytest.mark.parametrize(("checks", "said"), [((), "nobody looked"), ([check(1)], "no open findings")])
 def test_a_chart_of_nothing_says_so(checks: Any, said: str) -> None:
     assert said in chart.svg(report(checks))
+
+
+def test_the_chart_begins_with_the_first_check() -> None:
+    days, hours = re.compile(r">\d\d Mar<"), re.compile(r">\d\d:\d\d<")
+    young, old = (chart.svg(report([check(4), check(1), check(far)])) for far in (5, 600))
+    assert hours.search(young) and not hours.search(old)
+    assert days.search(old)
+    # What was open at the report's beginning was open all along.
+    assert days.search(chart.svg(report([check(1)], [onset(9999)])))
 
 
 def test_only_who_draws_waits_for_the_drawing_library() -> None:
