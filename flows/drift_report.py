@@ -30,7 +30,7 @@ async def drift_report(name: EnvironmentName | None = None, days: Days = 30) -> 
 
     Args:
         name: Name of the environment; when empty, all of them.
-        days: How many days back, 1 to 366.
+        days: How many days back, 1 to 366; never further than the ledger remembers (PLUMBLINE_LEDGER_KEEP).
     """
     logs.set_up()
     with cancelled_by_sigterm(), explained():
