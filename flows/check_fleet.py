@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 from prefect import flow
-from prefect.utilities.annotations import quote
 
 from flows import logs
 from flows.cancelling import cancelled_by_sigterm
 from flows.checking import check, failing_loudly
 from flows.parameters import Commit
+from flows.quoting import unsearched
 from infra.catalog import Catalog
 from infra.clients.errors import PlumblineError, explained
 from infra.drift.findings import Finding
@@ -61,7 +60,7 @@ async def check_fleet(commit: Commit = None) -> FleetVerdict:
             scheduled=tuple(scheduled),
             notes=(*notes, *unseen, *unforgotten),
         )
-        await publish_fleet(cast(FleetVerdict, quote(verdict)))
+        await publish_fleet(unsearched(verdict))
         return verdict
 
 
