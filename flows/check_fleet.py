@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
-from typing import cast
+from datetime import UTC, datetime, timedelta
 
 from prefect import flow
-from prefect.utilities.annotations import quote
 
 from flows import logs
 from flows.cancelling import cancelled_by_sigterm
 from flows.checking import check, failing_loudly
 from flows.parameters import Commit
+from flows.quoting import unsearched
 from infra.catalog import Catalog
 from infra.clients.errors import PlumblineError, explained
 from infra.drift.findings import Finding
@@ -48,6 +47,7 @@ async def check_fleet(commit: Commit = None) -> FleetVerdict:
             fleet = await load_fleet(commit, settings, frozenset(catalog))
             loaded, failed = await _declared(fleet, ledger, settings)
             results = await _sweep(loaded, settings, catalog, ledger)
+            unforgotten = await _forget(ledger, settings)
         strays, unseen = await _strays(fleet, loaded, settings)
         scheduled, notes = await _schedule(loaded)
         verdict = FleetVerdict(
@@ -58,9 +58,9 @@ async def check_fleet(commit: Commit = None) -> FleetVerdict:
             failed=(*failed, *(one for one in results if isinstance(one, FailedCheck))),
             strays=tuple(strays),
             scheduled=tuple(scheduled),
-            notes=(*notes, *unseen),
+            notes=(*notes, *unseen, *unforgotten),
         )
-        await publish_fleet(cast(FleetVerdict, quote(verdict)))
+        await publish_fleet(unsearched(verdict))
         return verdict
 
 
@@ -112,6 +112,15 @@ async def _strays(
         found += seen.findings
         unseen += [f"Not looked at in cloud {cloud}: {spot.what}: {spot.why}" for spot in seen.blind_spots]
     return found, unseen
+
+
+async def _forget(ledger: Ledger, settings: Settings) -> list[str]:
+    """Let the ledger forget what is too old; where it cannot, the sweep still counts, and says so."""
+    try:
+        await ledger.prune(keep=timedelta(days=settings.ledger_keep))
+    except PlumblineError as error:
+        return [f"The ledger was not pruned. {error}"]
+    return []
 
 
 async def _schedule(loaded: list[LoadedEnvironment]) -> tuple[list[str], list[str]]:

@@ -8,15 +8,13 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import cast
 
 from prefect.runtime import flow_run
-from prefect.utilities.annotations import quote
 
+from flows.quoting import unsearched
 from infra.catalog import Catalog
 from infra.clients.errors import NotFound, PlumblineError
 from infra.drift.findings import PlaneName, PlaneVerdict
-from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
 from infra.ledger import Ledger, ReadOnlyJournal
 from infra.planes.clients import Clients, open_clients
@@ -77,7 +75,7 @@ async def check(
         flow_run_id=flow_run.id,
         stale=verdict.stale,
     )
-    await publish_verdict(cast(Verdict, quote(verdict)), cast(Changes, quote(changes)), settings)
+    await publish_verdict(unsearched(verdict), unsearched(changes), settings)
     return verdict
 
 
@@ -100,8 +98,7 @@ async def failing_loudly(name: str, ledger: Ledger, settings: Settings) -> Async
 
 async def _look(environment: Environment, clients: Clients) -> list[PlaneVerdict]:
     """Look at the planes side by side; those in the cluster after it has been reached."""
-    # Quoted: Prefect would look through both for results of earlier steps, and find edges that mean nothing.
-    wanted, by = cast(Environment, quote(environment)), cast(Clients, quote(clients))
+    wanted, by = unsearched(environment), unsearched(clients)
     unreachable = await reach_for_looking(wanted, by)
     looks = (look_at_plane(plane, wanted, by, unreachable) for plane in PlaneName)
     return list(await asyncio.gather(*looks))
@@ -113,7 +110,7 @@ async def _exercise(loaded: LoadedEnvironment, settings: Settings, catalog: Cata
     run = await ledger.begin(CANARY, name, loaded.commit, flow_run.id)
     try:
         async with open_clients(loaded.environment, settings=settings, catalog=catalog, journal=run.journal) as clients:
-            wanted, by = cast(Environment, quote(loaded.environment)), cast(Clients, quote(clients))
+            wanted, by = unsearched(loaded.environment), unsearched(clients)
             unreachable = await reach_for_looking(wanted, by)
             if unreachable is not None:
                 raise NotFound("The cluster cannot be reached.", detail=unreachable)

@@ -5,14 +5,12 @@ python -m flows.drift_report --format csv --output drift.csv
 
 from __future__ import annotations
 
-from typing import cast
-
 from prefect import flow
-from prefect.utilities.annotations import quote
 
 from flows import logs
 from flows.cancelling import cancelled_by_sigterm
 from flows.parameters import Days, EnvironmentName
+from flows.quoting import unsearched
 from infra.clients.errors import explained
 from infra.drift.report import DriftReport
 from infra.settings import get_settings
@@ -30,13 +28,13 @@ async def drift_report(name: EnvironmentName | None = None, days: Days = 30) -> 
 
     Args:
         name: Name of the environment; when empty, all of them.
-        days: How many days back, 1 to 366.
+        days: How many days back, 1 to 366; never further than the ledger remembers (PLUMBLINE_LEDGER_KEEP).
     """
     logs.set_up()
     with cancelled_by_sigterm(), explained():
         settings = get_settings()
         report = await read_drift_history(name, days, settings)
-        await publish_drift_report(cast(DriftReport, quote(report)), settings.state_dir / REPORTS)
+        await publish_drift_report(unsearched(report), settings.state_dir / REPORTS)
         return report
 
 

@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prefect.utilities.annotations import quote
-
+from flows.quoting import unsearched
 from infra.drift.findings import PlaneName
 from infra.planes.bring import Outcome
 from infra.planes.clients import Clients
@@ -38,8 +37,7 @@ class Graph:
     """
 
     def __init__(self, environment: Environment, clients: Clients) -> None:
-        # Quoted: Prefect would look through both for results of earlier steps, and find edges that mean nothing.
-        self._subject = {"environment": quote(environment), "clients": quote(clients)}
+        self._subject = {"environment": unsearched(environment), "clients": unsearched(clients)}
         self._nodes: dict[str, _Node] = {}
 
     def __contains__(self, name: str) -> bool:

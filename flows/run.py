@@ -6,13 +6,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
 
 from prefect.runtime import flow_run
-from prefect.utilities.annotations import quote
 
 from flows import logs
 from flows.cancelling import cancelled_by_sigterm
+from flows.quoting import unsearched
 from infra.catalog import Catalog
 from infra.clients.errors import explained
 from infra.clients.stopwatch import Stopwatch, measured
@@ -78,8 +77,7 @@ class Run:
             steps=steps,
         )
         await self.ledger.finish(report)
-        # Quoted: the report shares its commit with the declaration, which is no edge worth drawing.
-        await publish_report(cast(RunReport, quote(report)))
+        await publish_report(unsearched(report))
         return report
 
 

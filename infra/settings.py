@@ -39,6 +39,13 @@ class Settings(BaseSettings):
     ledger_url_file: Path | None = Field(
         default=None, description="File that holds the ledger's URL, for URLs with a password."
     )
+    ledger_keep: int = Field(
+        default=90,
+        ge=7,
+        le=3660,
+        description="Days for which the ledger remembers checks, cleared drift and ended runs; what is open, it always "
+        "does.",
+    )
     terraform_binary: str = Field(default="terraform", min_length=1, description="The terraform program.")
     terraform_backend: Literal["local", "pg", "s3", "http"] = Field(
         default="local", description="Where Terraform keeps its state, one per environment."

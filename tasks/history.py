@@ -22,14 +22,15 @@ from tasks.step import step
 
 @step("read the drift history", timeout=120)
 async def read_drift_history(name: str | None, days: int, settings: Settings) -> DriftReport:
-    """Add up what the ledger knows of the last days.
+    """Add up what the ledger knows of the last days, and of no more than it remembers.
 
     Raises:
         NotFound: the ledger knows nothing of that environment.
     """
     until = datetime.now(UTC)
+    since = until - timedelta(days=min(days, settings.ledger_keep))
     async with Ledger.open(settings) as ledger:
-        history = await ledger.drift_history(since=until - timedelta(days=days), environment=name)
+        history = await ledger.drift_history(since=since, environment=name)
         known = {one.name: one.state for one in await ledger.environments() if name in (None, one.name)}
         if name is not None and name not in known and not history.onsets and not await ledger.checks(name, limit=1):
             hint = "Look for its drift first: python -m flows.check_drift NAME."

@@ -42,7 +42,8 @@ class KubernetesClient:
     Args:
         kubeconfig: its current context is used.
         settings: `request_timeout` bounds every request.
-        read_only: a guard for looking: only reads and server-side dry runs leave this client.
+        read_only: a guard for looking: only reads and server-side dry runs leave this client; and it lists only, since
+            the right to `get` everything is more than a right to look (infra.planes.access).
         user_agent: stands in the audit log.
         clock: replaced in tests.
     """
@@ -68,8 +69,12 @@ class KubernetesClient:
         resource = await self._discovery.find(api_version, kind)
         if resource is None:
             return None
+        namespace = _needed(resource, namespace)
+        if self.read_only:
+            named = await self.list(api_version, kind, namespace, field_selector=f"metadata.name={name}")
+            return named[0] if named else None
         try:
-            found: Object = await self._transport.get(resource.path(name, _needed(resource, namespace)))
+            found: Object = await self._transport.get(resource.path(name, namespace))
         except NotFound:
             return None
         return found

@@ -84,6 +84,30 @@ class Finding(Frozen):
     severity: Severity = Severity.CONFIG
     changed: Changed | None = Field(default=None, description="Who changed it last, where that is known.")
 
+    @classmethod
+    def at(  # noqa: PLR0917 - a finding's fields, in their order
+        cls,
+        plane: PlaneName,
+        address: str,
+        path: str,
+        declared: JsonValue,
+        observed: JsonValue,
+        sentence: str,
+        severity: Severity = Severity.CONFIG,
+        changed: Changed | None = None,
+    ) -> Finding:
+        """A finding from its fields in their order: what a plane that makes many of them binds to its name."""
+        return cls(
+            plane=plane,
+            address=address,
+            path=path,
+            declared=declared,
+            observed=observed,
+            sentence=sentence,
+            severity=severity,
+            changed=changed,
+        )
+
     @property
     def place(self) -> tuple[str, str]:
         """Address and path: what makes two findings of one environment the same, whatever the values."""

@@ -69,7 +69,7 @@ class OnsetRecord:
     address: str
     path: str
     recurrence: int
-    """How many onsets the same place had before."""
+    """How many onsets the same place had before, as far as is remembered."""
     severity: Severity
     sentence: str
     declared: str | None

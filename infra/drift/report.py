@@ -36,7 +36,7 @@ class Onset(Frozen):
     sentence: str
     declared: str | None = Field(description="As JSON, masked and shortened.")
     observed: str | None = Field(description="As JSON, masked and shortened.")
-    recurrence: int = Field(description="How many onsets the same place had before, ever.")
+    recurrence: int = Field(description="How many onsets the same place had before, as far as is remembered.")
     waived: bool = Field(description="Whether a waiver in git covers it.")
     changed_who: str | None = Field(description="Field manager, user or service that changed it.")
     changed_how: str | None
@@ -77,7 +77,9 @@ class Offender(Frozen):
     environment: str
     plane: PlaneName
     address: str
-    came_back: int = Field(description="How often one of its fields drifted again after it had been repaired, ever.")
+    came_back: int = Field(
+        description="How often one of its fields drifted again after it had been repaired, as far as is remembered."
+    )
     onsets: int = Field(description="In the report's time.")
     open: int
     open_seconds: float = Field(description="For how long anything of it was open in the report's time.")

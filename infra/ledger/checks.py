@@ -134,7 +134,8 @@ class _Recording:
         return found
 
     def _earlier_onsets(self, places: Iterable[str]) -> dict[str, int]:
-        query = select(FindingRow.place, func.count()).where(
+        # Not their number: the oldest of them may be forgotten by now (infra.ledger.pruning).
+        query = select(FindingRow.place, func.max(FindingRow.recurrence) + 1).where(
             FindingRow.environment == self.check.environment, FindingRow.place.in_(list(places))
         )
         return {row.place: row[1] for row in self.session.execute(query.group_by(FindingRow.place))}

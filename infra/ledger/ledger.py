@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
@@ -14,6 +14,7 @@ from infra.clients.errors import PlumblineError
 from infra.ledger import records
 from infra.ledger.drift import DriftLedger
 from infra.ledger.journal import ended_by, finished
+from infra.ledger.pruning import TRANSACTIONS, prune
 from infra.ledger.run import RUNNING, LedgerRun, interrupt_dead, this_process
 from infra.ledger.store import Store, ledger_url
 from infra.ledger.tables import EnvironmentRow, JournalRow, RunRow, StepRow
@@ -151,6 +152,27 @@ class Ledger(DriftLedger):
                 return [_run_record(run, ()) for run in session.scalars(query.order_by(RunRow.started))]
 
         return await asyncio.to_thread(read)
+
+    async def prune(self, *, keep: timedelta) -> int:
+        """Remove what is older than that and need not be remembered (infra.ledger.pruning); returns how many rows.
+
+        Several may do so at once. The work of one call is bounded, and others can write in between: the next goes on.
+
+        Args:
+            keep: how long checks, cleared findings and ended runs are remembered.
+        """
+        before, removed = datetime.now(UTC) - keep, 0
+
+        def some() -> int:
+            with self._store.session(write=True) as session:
+                return prune(session, before)
+
+        for _ in range(TRANSACTIONS):
+            now = await finished(some)
+            removed += now
+            if not now:
+                break
+        return removed
 
     async def environments(self) -> list[records.EnvironmentRecord]:
         """What is known of every environment, by name."""

@@ -171,7 +171,7 @@ class FindingRow(Base):
     last_seen: Mapped[datetime] = mapped_column(UtcTime)
     looked_at: Mapped[datetime] = mapped_column(UtcTime)
     """When the look that saw it last began: a write that ended after that may have repaired it."""
-    first_check: Mapped[str] = mapped_column(ForeignKey("checks.id"))
+    first_check: Mapped[str] = mapped_column(ForeignKey("checks.id"), index=True)
     cleared_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    cleared_check: Mapped[str | None] = mapped_column(ForeignKey("checks.id"))
-    cleared_run: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"))
+    cleared_check: Mapped[str | None] = mapped_column(ForeignKey("checks.id"), index=True)
+    cleared_run: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"), index=True)

@@ -1,6 +1,11 @@
 """Who may look: the role of the group that drift checks sign in as, which can read everything and write nothing.
 
 Reading everything includes Secrets: Helm keeps its release records in them, and RBAC cannot tell those from others.
+
+It is `list` alone, and not `get`: whoever may `get` everything may also open a shell in every pod, since that is what a
+WebSocket to pods/exec asks for, and reach every kubelet and Service through nodes/proxy and services/proxy. Nothing of
+that can be listed; and what one object says, a list of that one name says, too (`KubernetesClient.get`).
+https://kubernetes.io/docs/concepts/security/rbac-good-practices/
 """
 
 from __future__ import annotations
@@ -29,8 +34,8 @@ def desired() -> Wanted:
         "kind": "ClusterRole",
         "metadata": metadata,
         "rules": [
-            {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]},
-            {"nonResourceURLs": ["*"], "verbs": ["get"]},
+            {"apiGroups": ["*"], "resources": ["*"], "verbs": ["list"]},
+            {"nonResourceURLs": ["/version", "/api", "/api/*", "/apis", "/apis/*"], "verbs": ["get"]},
         ],
     }
     binding = {

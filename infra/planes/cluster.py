@@ -9,30 +9,33 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from infra.clients.errors import Failed, InvalidInput, NotYet
+from infra.clients.errors import Failed, InvalidInput, NotYet, Refused
 from infra.clients.openstack_models import Cluster
 from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
 from infra.planes.clients import Clients
+from infra.planes.cloud.groups import autoscaled
+from infra.planes.cloud.terraform import CLUSTER, KEYPAIR, NODE_GROUP, TEMPLATE, address_of, terraform_findings
 from infra.spec.models import Environment
 from infra.spec.names import MARK, cluster_name, keypair_name
 from infra.terraform.plans import Change, Plan
 from infra.terraform.policy import agreed_by_destroy
+from infra.terraform.variables import Variables
 
 log = logging.getLogger(__name__)
-
-KEYPAIR = "openstack_compute_keypair_v2"
-TEMPLATE = "openstack_containerinfra_clustertemplate_v1"
-CLUSTER = "openstack_containerinfra_cluster_v1"
-NODE_GROUP = "openstack_containerinfra_nodegroup_v1"
 
 
 @dataclass(frozen=True)
 class Wanted:
     """One environment's cluster; what exactly is declared, Terraform's variables say."""
 
-    environment: str
     cluster: str
+    variables: Variables
+
+    @property
+    def environment(self) -> str:
+        """The environment's name."""
+        return self.variables.environment
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Observed:
 
 def desired(environment: Environment) -> Wanted:
     """The declared cluster (pure)."""
-    return Wanted(environment=environment.name, cluster=cluster_name(environment))
+    return Wanted(cluster=cluster_name(environment), variables=Variables.of(environment))
 
 
 async def observe(wanted: Wanted, clients: Clients) -> Observed:
@@ -54,27 +57,16 @@ async def observe(wanted: Wanted, clients: Clients) -> Observed:
 
 
 def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
-    """One finding for each object that Terraform would change, and one for an output that is not noted yet."""
-    findings = [
-        Finding(
-            plane=PlaneName.CLUSTER,
-            address=change.address,
-            path=", ".join(difference.path for difference in change.differences),
-            sentence=f"Terraform would {change.verb} {change.address}.",
-        )
-        for change in observed.plan.changes
-    ]
-    if not findings and observed.plan.outputs_changed:
-        sentence = "Terraform's state does not have all outputs."
-        findings.append(Finding(plane=PlaneName.CLUSTER, address=f"outputs/{wanted.environment}", sentence=sentence))
-    return findings
+    """What Terraform would change, named as a check names it, but for counts that are an autoscaler's to choose."""
+    return [one for one in terraform_findings(observed.plan) if not autoscaled(wanted.variables, one)]
 
 
 async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
-    """Take back what an earlier run made, then apply exactly the plan that was judged.
+    """Take back what an earlier run made, then apply exactly the plan that was judged; what is waived stays as it is.
 
     Raises:
-        Refused: the plan would destroy a cluster or a node group, and nobody agreed to lose it.
+        Refused: the plan would destroy a cluster or a node group, and nobody agreed to lose it; or what is to be
+            changed cannot be without something that is waived.
         Failed: Magnum could not make it, with every cause Magnum gives.
     """
     del findings
@@ -82,9 +74,11 @@ async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], 
     found = await _made_before(wanted, plan, clients)
     if found:
         await clients.terraform.discard(plan)
-        async with clients.journal.write(PlaneName.CLUSTER, "adopt", ", ".join(found)):
+        adopted = [address_of(change, wanted.environment) for change in plan.changes if change.address in found]
+        async with clients.journal.write(PlaneName.CLUSTER, "adopt", ", ".join(adopted)):
             await clients.terraform.adopt(found)
         plan = await clients.terraform.plan()
+    plan = await _without_waived(wanted, plan, clients)
     if plan.empty:
         await clients.terraform.discard(plan)
         return []
@@ -94,7 +88,39 @@ async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], 
             await clients.terraform.apply(plan, allow=await _never_lived(wanted, plan, clients))
         except Failed as error:
             raise await _with_cause(error, wanted, clients) from error
-    return [change.address for change in plan.changes] or [f"outputs/{wanted.environment}"]
+    return _names(plan) or [f"outputs/{wanted.environment}"]
+
+
+def _names(plan: Plan) -> list[str]:
+    """What a plan changes, as a check names it."""
+    return [address_of(change, plan.environment) for change in plan.changes]
+
+
+async def _without_waived(wanted: Wanted, plan: Plan, clients: Clients) -> Plan:
+    """The plan confined to the objects that are to be changed.
+
+    Raises:
+        Refused: Terraform cannot change them without something that is waived: another field of the same object, or
+            an object that they need.
+    """
+    every = compare(wanted, Observed(plan))
+    findings = clients.not_waived(every)
+    named, waived = {one.address for one in findings}, {one.place for one in every} - {one.place for one in findings}
+    targets = [change.address for change in plan.changes if address_of(change, plan.environment) in named]
+    if len(targets) < len(plan.changes):
+        await clients.terraform.discard(plan)
+        if not targets:
+            return Plan(environment=plan.environment)
+        plan = await clients.terraform.plan(targets=targets)
+    touched = [one for one in compare(wanted, Observed(plan)) if one.place in waived]
+    if touched:
+        await clients.terraform.discard(plan)
+        held = " and ".join(f"{one.address}{f' ({one.path})' if one.path else ''}" for one in touched)
+        raise Refused(
+            f"Terraform cannot change {', '.join(sorted(named))} without {held}, which is waived.",
+            hint="Take the waiver out of the declaration, or waive the rest, too.",
+        )
+    return plan
 
 
 async def probe(environment: Environment, clients: Clients) -> str:
@@ -139,7 +165,7 @@ async def remove(environment: Environment, clients: Clients) -> list[str]:
         return []
     async with clients.journal.write(PlaneName.CLUSTER, "terraform destroy", wanted.environment):
         await clients.terraform.apply(plan, allow=agreed_by_destroy(plan))
-    return [change.address for change in plan.changes]
+    return _names(plan)
 
 
 async def _take_back_all(wanted: Wanted, clients: Clients) -> None:

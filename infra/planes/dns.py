@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from infra.clients.dns import Answer
 from infra.clients.errors import InvalidInput, NotYet, PlumblineError, Refused
@@ -20,6 +21,7 @@ from infra.spec.models import Environment
 from infra.spec.names import record_names
 
 PLANE = PlaneName.DNS
+_finding = partial(Finding.at, PLANE)
 UNHEARD = frozenset({"silent", "servfail", "refused", "lame"})
 """Outcomes that say nothing about a name."""
 CANARY_LABEL = "plumbline-drift-canary"
@@ -118,7 +120,7 @@ def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
 def _undeclared(item: Recordset) -> Finding:
     where, pointed = f"recordset/{item.name}", ", ".join(item.records)
     sentence = f"{item.name} carries our mark, and nobody declares it."
-    return Finding(plane=PLANE, address=where, observed=pointed, sentence=sentence, severity=Severity.SECURITY)
+    return _finding(where, "", None, pointed, sentence, Severity.SECURITY)
 
 
 async def look(environment: Environment, clients: Clients) -> Looked:
@@ -160,14 +162,8 @@ async def _answers(wanted: Wanted, observed: Observed, clients: Clients) -> Look
 
 def _answered(name: str, address: str, answer: Answer) -> Finding:
     said = ", ".join(answer.records) or answer.outcome
-    return Finding(
-        plane=PLANE,
-        address=f"recordset/{name}",
-        path=f"@{answer.server}",
-        declared=address,
-        observed=said,
-        sentence=f"{answer.server} answers {said} for {name}, otherwise than Designate.",
-    )
+    sentence = f"{answer.server} answers {said} for {name}, otherwise than Designate."
+    return _finding(f"recordset/{name}", f"@{answer.server}", address, said, sentence)
 
 
 async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
@@ -250,22 +246,3 @@ async def _delete(zone: Zone, recordset: Recordset, clients: Clients) -> str:
 
 def _ours(recordsets: Iterable[Recordset], environment: str) -> list[Recordset]:
     return [recordset for recordset in recordsets if recordset.description == mark(environment)]
-
-
-def _finding(  # noqa: PLR0917 - a finding's fields, in their order
-    where: str,
-    path: str,
-    declared: str | int,
-    observed: str | int | None,
-    sentence: str,
-    severity: Severity = Severity.CONFIG,
-) -> Finding:
-    return Finding(
-        plane=PLANE,
-        address=where,
-        path=path,
-        declared=declared,
-        observed=observed,
-        sentence=sentence,
-        severity=severity,
-    )

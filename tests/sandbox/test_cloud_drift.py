@@ -203,6 +203,30 @@ async def test_a_resize_by_hand_is_seen_by_both(cloud: Cloud) -> None:
     assert verdict(await cloud.check()) is PlaneState.IN_STEP
 
 
+async def test_what_is_waived_from_the_report_is_named_alike_and_left_alone_by_reconcile(cloud: Cloud) -> None:
+    await asyncio.to_thread(cloud.resize, "default-worker", 2)
+    cloud.connection.compute.delete_keypair(f"plumbline-{NAME}")
+    about = {"owner": "platform-team", "reason": "Until the load test is over.", "expires": "2999-12-31"}
+    waivers = [
+        {"address": one.address, "path": one.path, **about}
+        for one in (await cloud.check()).findings
+        if one.path == "node_count"
+    ]
+    declared = BARE | {"cluster": CLUSTER}
+    cloud.platform.declare(NAME, **declared, policy={"drift": {"every": "15m", "waivers": waivers}})
+    try:
+        healed = await asyncio.to_thread(cloud.platform.flow, "reconcile", NAME)
+        assert healed.status == 0, healed.log[-4000:]
+        (found,) = [one for plane in healed.result["before"]["planes"] for one in plane["findings"]]
+        written = [where for step in healed.result["report"]["steps"] for where in step["made"]]
+        assert written == [found["address"]] == [f"keypair/plumbline-{NAME}"]
+        assert set(places(await cloud.check())) == {(f"cluster/{NAME}", "node_count")}
+    finally:
+        cloud.platform.declare(NAME, **declared)
+        await cloud.repair()
+    assert verdict(await cloud.check()) is PlaneState.IN_STEP
+
+
 async def test_a_node_group_nobody_declared(cloud: Cloud) -> None:
     uuid = cloud.cluster()["uuid"]
     body = {"name": "mine", "node_count": 1, "flavor_id": "m1.large"}

@@ -32,8 +32,8 @@ def test_everything_that_is_declared_is_made_and_proved_ready(dev: Finished) -> 
     assert set(dev.states.values()) == {"ready"}
     assert {step["plane"] for step in dev.result["steps"]} == PLANES
     made = " ".join(dev.made)
-    for expected in ("keypair_v2", "clustertemplate_v1", "cluster_v1.cluster", 'group["build"]', "StorageClass/default",
-                     "release/cert-manager", "release/argocd",
+    for expected in ("keypair/plumbline-dev", "template/dev-", "cluster/dev", "nodegroup/dev/build",
+                     "StorageClass/default", "release/cert-manager", "release/argocd",
                      "recordset/*.dev.", "ClusterIssuer/sandbox",
                      "Application/argocd/dev", "release/arc-runners/build"):  # fmt: skip
         assert expected in made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import JsonValue
 
@@ -12,6 +13,8 @@ from infra.drift.findings import Changed, Finding, PlaneName, Severity
 from infra.spec.names import keypair_name
 
 PLANE = PlaneName.CLUSTER
+field = partial(Finding.at, PLANE)
+"""A finding of this plane: address, path, declared, observed, sentence, severity, changed."""
 
 Dated = Cluster | ClusterTemplate | NodeGroup
 
@@ -85,25 +88,3 @@ def differs(  # noqa: PLR0917
 def whole(where: str, declared: JsonValue, observed: JsonValue, sentence: str) -> Finding:
     """The finding that a declared object is gone."""
     return field(where, "", declared, observed, sentence, Severity.DESTRUCTIVE)
-
-
-def field(  # noqa: PLR0917
-    where: str,
-    path: str,
-    declared: JsonValue,
-    observed: JsonValue,
-    sentence: str,
-    severity: Severity,
-    changed: Changed | None = None,
-) -> Finding:
-    """A finding of this plane."""
-    return Finding(
-        plane=PLANE,
-        address=where,
-        path=path,
-        declared=declared,
-        observed=observed,
-        sentence=sentence,
-        severity=severity,
-        changed=changed,
-    )

@@ -90,6 +90,14 @@ def within(count: int, limits: Bounds | None) -> bool:
     return limits is not None and limits[0] <= count and (limits[1] is None or count <= limits[1])
 
 
+def autoscaled(wanted: Variables, finding: Finding) -> bool:
+    """Whether a finding is about a number of nodes that is an autoscaler's to choose."""
+    if finding.path != "node_count" or not isinstance(finding.observed, int):
+        return False
+    name = "default-worker" if finding.address.startswith("cluster/") else finding.address.rsplit("/", 1)[1]
+    return within(finding.observed, bounds(wanted, name))
+
+
 def _count(  # noqa: PLR0917
     where: str, what: str, declared: int, limits: Bounds | None, group: NodeGroup, dated: Dated
 ) -> Iterator[Finding]:

@@ -15,10 +15,9 @@ from infra.clients.openstack_models import ClusterTemplate, Keypair
 from infra.drift.findings import BlindSpot, Finding, Severity
 from infra.planes.cloud.compare import compare_cloud
 from infra.planes.cloud.findings import PLANE, cluster_at, field, group_at, keypair_at, state_at, template_at
-from infra.planes.cloud.groups import bounds, within
+from infra.planes.cloud.groups import autoscaled
 from infra.planes.cloud.seen import Seen
-from infra.planes.cloud.terraform import PATHS, address_of, terraform_findings
-from infra.planes.cluster import CLUSTER, KEYPAIR, NODE_GROUP, TEMPLATE
+from infra.planes.cloud.terraform import CLUSTER, KEYPAIR, NODE_GROUP, PATHS, TEMPLATE, address_of, terraform_findings
 from infra.planes.looking import Looked, NotLooked
 from infra.spec.names import MARK
 from infra.terraform.looking import Look
@@ -153,15 +152,10 @@ def _believed(wanted: Variables, seen: Seen, plan: Plan) -> list[Finding]:
             continue
         if one.address == template_at(in_use or "") and one.declared is None and not one.path:
             continue  # it goes when the cluster has left it, which is the finding
-        if one.path == "node_count" and _autoscaled(wanted, one):
+        if autoscaled(wanted, one):
             continue
         found.append(one)
     return found
-
-
-def _autoscaled(wanted: Variables, finding: Finding) -> bool:
-    name = "default-worker" if finding.address.startswith("cluster/") else finding.address.rsplit("/", 1)[1]
-    return isinstance(finding.observed, int) and within(finding.observed, bounds(wanted, name))
 
 
 def _known_to_cloud(wanted: Variables, seen: Seen, plan: Plan) -> Iterator[Change]:

@@ -13,7 +13,7 @@ from infra.clients.openstack_session import ServiceAbsent
 from infra.drift.findings import Changed, Finding, PlaneName, Severity
 from infra.planes import dns
 from infra.planes.cloud.compare import owner
-from infra.planes.cloud.findings import PLANE, cluster_at, field, keypair_at, made, template_at
+from infra.planes.cloud.findings import PLANE, cluster_at, keypair_at, made, template_at
 from infra.planes.cloud.seen import ask
 from infra.planes.looking import Looked, NotLooked
 from infra.spec.names import MARK, keypair_name
@@ -79,8 +79,8 @@ def _stray(declared: Collection[str], item: Marked) -> Iterator[Finding]:
         return
     where, severity, who = _about(item, environment)
     sentence = f"{where} carries the mark of environment {environment}, which git does not declare."
-    found = field(where, "", None, item.name, sentence, severity, who)
-    yield found.model_copy(update={"plane": PlaneName.DNS}) if isinstance(item, Recordset) else found
+    plane = PlaneName.DNS if isinstance(item, Recordset) else PLANE
+    yield Finding.at(plane, where, "", None, item.name, sentence, severity, who)
 
 
 def _about(item: Marked, environment: str) -> tuple[str, Severity, Changed | None]:

@@ -1,4 +1,7 @@
-"""What Terraform would do, as findings under the addresses and paths that the look at Magnum uses. Pure."""
+"""What Terraform would do, as findings under the addresses and paths that the look at Magnum uses. Pure.
+
+Whoever says something about an object of the cluster plane, a check, a run's report or a waiver, names it like this.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,13 @@ from typing import Any
 
 from infra.drift.findings import Finding, Severity
 from infra.planes.cloud.findings import cluster_at, field, group_at, keypair_at, template_at
-from infra.planes.cluster import CLUSTER, KEYPAIR, NODE_GROUP, TEMPLATE
 from infra.terraform.plans import FLUCTUATING, SENSITIVE, UNKNOWN, Change, Difference, Plan
 from infra.terraform.policy import PROTECTED
+
+KEYPAIR = "openstack_compute_keypair_v2"
+TEMPLATE = "openstack_containerinfra_clustertemplate_v1"
+CLUSTER = "openstack_containerinfra_cluster_v1"
+NODE_GROUP = "openstack_containerinfra_nodegroup_v1"
 
 PATHS: Mapping[str, Mapping[str, str]] = {
     CLUSTER: {

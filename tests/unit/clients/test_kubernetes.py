@@ -156,6 +156,21 @@ async def test_a_guarded_client_lets_only_reads_and_dry_runs_through(
         assert len(httpserver.log) == before
 
 
+async def test_a_guarded_client_lists_what_another_gets(
+    httpserver: HTTPServer, kubeconfig: Path, settings: Any
+) -> None:
+    httpserver.expect_request("/api/v1").respond_with_json({"resources": CORE})
+    bare = {key: value for key, value in ITEM.items() if key not in ("apiVersion", "kind")}
+    path = "/api/v1/namespaces/ns/configmaps"
+    for name, items in (("c", [bare]), ("d", [])):
+        query = {"limit": "500", "fieldSelector": f"metadata.name={name}"}
+        httpserver.expect_request(path, query_string=query).respond_with_json({"items": items})
+    async with KubernetesClient(kubeconfig, settings, read_only=True) as client:
+        assert await client.get("v1", "ConfigMap", "c", "ns") == ITEM
+        assert await client.get("v1", "ConfigMap", "d", "ns") is None
+    assert not [call for call in calls(httpserver) if call.startswith(f"GET {path}/")]
+
+
 @pytest.mark.parametrize(
     ("code", "message", "kind"),
     [

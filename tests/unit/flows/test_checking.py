@@ -173,3 +173,22 @@ async def test_a_sweep_counts_also_where_nothing_can_be_scheduled(monkeypatch: p
     changed, notes = await check_fleet._schedule(loaded)
     assert (changed, asked) == ([], [{"dev": timedelta(minutes=15)}])
     assert "Prefect has no deployment." in notes[0]
+
+
+async def test_a_sweep_lets_the_ledger_forget_and_counts_also_where_it_cannot() -> None:
+    asked: list[timedelta] = []
+
+    class Forgetful:
+        async def prune(self, *, keep: timedelta) -> int:
+            asked.append(keep)
+            if len(asked) > 1:
+                raise Unavailable("The ledger's database does not answer.")
+            return 1
+
+    ledger: Any = Forgetful()
+    settings = Settings(ledger_keep=30)
+    assert await check_fleet._forget(ledger, settings) == []
+    assert await check_fleet._forget(ledger, settings) == [
+        "The ledger was not pruned. The ledger's database does not answer."
+    ]
+    assert asked == [timedelta(days=30)] * 2

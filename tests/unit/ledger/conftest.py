@@ -1,67 +1,82 @@
-"""Ledgers on SQLite and, where its programs are found, on a PostgreSQL of the tests' own."""
+"""Ledgers on SQLite, and on a PostgreSQL of the tests' own."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
+from infra.ledger import Ledger
 from infra.settings import Settings
 
 
-def _programs() -> Path | None:
-    """The folder of initdb and postgres: on PATH, else where Debian puts them."""
+def _programs(home: Path) -> Path | None:
+    """The folder of initdb and postgres: of the pinned package `pgserver`, where its wheel fits; else the machine's."""
+    package = importlib.util.find_spec("pgserver")
+    if package is not None and package.origin is not None:
+        # A copy: whoever runs it may not be let into the virtual environment. Beside the package lie its libraries.
+        for folder in Path(package.origin).parents[1].glob("pgserver*"):
+            shutil.copytree(folder, home / folder.name)
+        return home / "pgserver/pginstall/bin"
     found = shutil.which("initdb")
     candidates = [Path(found).resolve().parent] if found else []
     candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((path for path in candidates if (path / "initdb").exists() and (path / "postgres").exists()), None)
 
 
-def _unprivileged() -> dict[str, object]:
-    """PostgreSQL refuses to run as root: then it runs as nobody."""
+def _unprivileged(home: Path) -> dict[str, Any]:
+    """PostgreSQL refuses to run as root: then it runs as nobody, whose folder it is."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
+    for path in (home, *home.rglob("*")):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The URL of a server that listens on a Unix socket only, and is gone after the session."""
-    programs = _programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL programs (initdb, postgres) on this machine")
     # A socket's path has at most 107 characters, and `nobody` must be able to reach it.
     home = Path(f"/tmp/plumbline-pg-{os.getpid()}")
     home.mkdir(mode=0o700)
-    who = _unprivileged()
-    if who:
-        os.chown(home, who["user"], who["group"])  # type: ignore[arg-type]
+    try:
+        programs = _programs(home)
+        if programs is None:
+            pytest.skip("neither pgserver's wheel nor this machine has PostgreSQL's programs (initdb, postgres)")
+        with _serving(programs, home) as url:
+            yield url
+    finally:
+        shutil.rmtree(home)
+
+
+@contextmanager
+def _serving(programs: Path, home: Path) -> Iterator[str]:
     clean = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(home)}
-    options = {"env": clean, "cwd": home, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **who}
+    options: dict[str, Any] = {"env": clean, "cwd": home, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    options |= _unprivileged(home)
     setup = [programs / "initdb", "-D", home / "data", "-U", "plumbline", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(setup, check=True, timeout=60, **options)  # type: ignore[call-overload]
+    subprocess.run(setup, check=True, timeout=60, **options)
     settings = ["listen_addresses=", f"unix_socket_directories={home}", "fsync=off", "shared_buffers=16MB"]
     arguments = [part for setting in settings for part in ("-c", setting)]
-    log = (home / "log").open("wb")
-    server = subprocess.Popen(  # type: ignore[call-overload]
-        [programs / "postgres", "-D", home / "data", *arguments], **{**options, "stderr": log}
-    )
-    try:
-        url = f"postgresql://plumbline@/postgres?host={home}"
-        _wait(url, server)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-        log.close()
-        shutil.rmtree(home)
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen([programs / "postgres", "-D", home / "data", *arguments], **options, stderr=log)
+        try:
+            url = f"postgresql://plumbline@/postgres?host={home}"
+            _wait(url, server)
+            yield url
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
 
 
 def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
@@ -98,3 +113,17 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting
         admin.execute(f'CREATE DATABASE "{name}"')
         yield Settings(state_dir=tmp_path / "state", ledger_url=server.replace("/postgres?", f"/{name}?"))
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def ledger(settings: Settings) -> AsyncIterator[Ledger]:
+    """On each kind of database."""
+    async with Ledger.open(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def light(sqlite_settings: Settings) -> AsyncIterator[Ledger]:
+    """On SQLite alone: for what is decided in Python."""
+    async with Ledger.open(sqlite_settings) as opened:
+        yield opened

@@ -7,9 +7,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from alembic import command
@@ -17,69 +15,13 @@ from alembic.config import Config
 from sqlalchemy import create_engine, text, update
 
 from infra.clients.masking import MASKER
-from infra.drift.findings import BlindSpot, Changed, Finding, PlaneName, PlaneState, PlaneVerdict, Severity
-from infra.drift.history import Changes
+from infra.drift.findings import Changed, PlaneName, PlaneState, PlaneVerdict, Severity
 from infra.ledger import Ledger
 from infra.ledger.looks import looks_of, place_of
 from infra.ledger.store import MIGRATIONS, Store, ledger_url
 from infra.ledger.tables import JournalRow
 from infra.settings import ROOT, Settings
-
-START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-EVERY = timedelta(minutes=15)
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-def at(minutes: float) -> datetime:
-    return START + timedelta(minutes=minutes)
-
-
-def drift(
-    address: str = "ConfigMap/a", *, plane: PlaneName = PlaneName.ADDONS, path: str = "", **other: Any
-) -> Finding:
-    return Finding(plane=plane, address=address, path=path, sentence=f"{address} is otherwise.", **other)
-
-
-def look(
-    plane: PlaneName,
-    when: datetime,
-    *found: Finding,
-    blind: Iterable[str] = (),
-    waived: Iterable[Finding] = (),
-    seconds: float = 2.0,
-) -> PlaneVerdict:
-    spots = [BlindSpot(plane=plane, what=what, why="It does not answer.") for what in blind]
-    return PlaneVerdict.of(plane, found, spots, looked_at=when, seconds=seconds, waived=waived)
-
-
-async def check(ledger: Ledger, minutes: float, *found: Finding, **how: Any) -> Changes:
-    """A check of one plane, add-ons."""
-    name = how.pop("environment", "dev")
-    verdict = look(PlaneName.ADDONS, at(minutes), *found, **how)
-    return await record(ledger, minutes, verdict, environment=name)
-
-
-async def record(ledger: Ledger, minutes: float, *verdicts: PlaneVerdict, **other: Any) -> Changes:
-    given_anyway: dict[str, Any] = {"environment": "dev", "commit": COMMIT, "seconds": 5, "declared_interval": EVERY}
-    return await ledger.record_check(verdicts=verdicts, began=at(minutes), **given_anyway | other)
-
-
-def addresses(onsets: Iterable[Any]) -> list[str]:
-    return [onset.address for onset in onsets]
-
-
-@pytest.fixture
-async def ledger(settings: Settings) -> AsyncIterator[Ledger]:
-    """On each kind of database."""
-    async with Ledger.open(settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def light(sqlite_settings: Settings) -> AsyncIterator[Ledger]:
-    """On SQLite alone: for what is decided in Python."""
-    async with Ledger.open(sqlite_settings) as opened:
-        yield opened
+from tests.unit.ledger.drifting import COMMIT, EVERY, addresses, at, check, drift, look, record
 
 
 async def test_a_finding_is_found_stays_is_cleared_and_comes_back(ledger: Ledger) -> None:

@@ -15,9 +15,12 @@ from infra.drift.findings import PlaneName
 from infra.planes import cluster
 from infra.planes.bring import bring_into_step
 from infra.planes.clients import Clients
+from infra.planes.cloud.judge import judge
+from infra.terraform.looking import Look
 from infra.terraform.plans import Change, Difference, Plan
 from infra.terraform.policy import guard
-from tests.unit.planes.fakes import FakeJournal, FakeKubernetes, FakeMagnum, declared
+from tests.unit.planes import cloud_facts
+from tests.unit.planes.fakes import FakeJournal, FakeKubernetes, FakeMagnum, declared, make_clients
 
 KEYPAIR = Change(address="openstack_compute_keypair_v2.this", type=cluster.KEYPAIR, name="this", actions=("create",))
 TEMPLATE = Change(
@@ -38,7 +41,9 @@ GROUP = Change(
     actions=("create",),
 )
 EVERYTHING = (KEYPAIR, TEMPLATE, CLUSTER, GROUP)
-WANTED = cluster.Wanted(environment="dev", cluster="dev")
+NAMES = ("keypair/plumbline-dev", "template/t1", "cluster/dev", "nodegroup/dev/build")
+"""How checks, reports and waivers name EVERYTHING."""
+WANTED = cluster.desired(declared())
 
 
 def magnum_cluster(status: str = "CREATE_COMPLETE", **changes: Any) -> Cluster:
@@ -49,7 +54,8 @@ def magnum_cluster(status: str = "CREATE_COMPLETE", **changes: Any) -> Cluster:
 class FakeTerraform:
     """Knows what it would change; what is adopted or applied is no change any more.
 
-    The guard is Terraform's own, for it is what the plane agrees with.
+    The guard is Terraform's own, for it is what the plane agrees with. A plan that is confined to some objects has
+    those they need, too: everything needs the keypair, and node groups the cluster.
     """
 
     def __init__(self, *changes: Change, outputs: bool = False) -> None:
@@ -60,9 +66,12 @@ class FakeTerraform:
         self.allowed: Collection[str] = ()
         self.fails: Exception | None = None
 
-    async def plan(self, *, destroy: bool = False) -> Plan:
-        self.calls.append("plan destroy" if destroy else "plan")
+    async def plan(self, *, destroy: bool = False, targets: Collection[str] = ()) -> Plan:
+        self.calls.append("plan destroy" if destroy else "plan some" if targets else "plan")
         changes = self.changes
+        if targets:
+            needed = {KEYPAIR.address, *targets, *([CLUSTER.address] if GROUP.address in targets else [])}
+            changes = tuple(one for one in changes if one.address in needed)
         if destroy:
             changes = tuple(one.model_copy(update={"actions": ("delete",)}) for one in self.known())
         return Plan(environment="dev", changes=changes, outputs_changed=self.outputs_changed, destroy=destroy)
@@ -84,7 +93,8 @@ class FakeTerraform:
         self.calls.append("apply")
         if self.fails:
             raise self.fails
-        self.changes, self.outputs_changed = (), False
+        done = {one.address for one in plan.changes}
+        self.changes, self.outputs_changed = tuple(one for one in self.changes if one.address not in done), False
 
     @property
     def writes(self) -> list[str]:
@@ -115,7 +125,7 @@ async def step(clients: Clients) -> Any:
 async def test_a_cluster_is_made_and_the_second_run_changes_nothing(clients: Clients, journal: FakeJournal) -> None:
     terraform = prepared(clients, *EVERYTHING)
     first = await step(clients)
-    assert first.made == tuple(one.address for one in EVERYTHING)
+    assert first.made == NAMES
     assert terraform.writes == ["apply"]
     assert journal.actions == ["terraform apply dev"]
     second = await step(clients)
@@ -140,7 +150,7 @@ async def test_what_a_killed_run_made_is_taken_back_instead_of_made_twice(
         GROUP.address: "c1/g1",
     }
     assert "apply" not in terraform.calls
-    assert [action for _, action, _ in journal.began] == ["adopt"]
+    assert journal.actions == [f"adopt {', '.join(NAMES)}"]
 
 
 async def test_a_cluster_half_made_is_waited_for_before_it_is_taken_back(clients: Clients) -> None:
@@ -247,7 +257,10 @@ async def test_an_output_that_is_not_noted_is_noted(clients: Clients) -> None:
     terraform = prepared(clients, outputs=True)
     observed = await cluster.observe(WANTED, clients)
     (finding,) = cluster.compare(WANTED, observed)
-    assert (finding.address, finding.sentence) == ("outputs/dev", "Terraform's state does not have all outputs.")
+    assert (finding.address, finding.sentence) == (
+        "outputs/dev",
+        "Terraform's state does not have all outputs as they are now.",
+    )
     assert (await step(clients)).made == ("outputs/dev",)
     assert terraform.writes == ["apply"]
 
@@ -257,8 +270,88 @@ def test_a_finding_names_the_arguments() -> None:
         update={"actions": ("update",), "differences": (Difference(path="node_count", before=1, after=3),)}
     )
     (finding,) = cluster.compare(WANTED, cluster.Observed(Plan(environment="dev", changes=(change,))))
-    assert finding.path == "node_count"
-    assert finding.sentence == f"Terraform would update {CLUSTER.address}."
+    assert finding.place == ("cluster/dev", "node_count")
+    assert finding.sentence == "Terraform would change node_count of cluster/dev (from 1 to 3)."
+
+
+def resized(count: int) -> Change:
+    """What Terraform would undo once somebody has resized the cluster."""
+    different = Difference(path="node_count", before=count, after=3)
+    return CLUSTER.model_copy(update={"actions": ("update",), "differences": (different,)})
+
+
+def living_with(folder: Path, *places: tuple[str, str]) -> Clients:
+    """Clients of an environment that waives these places."""
+    about = {"owner": "platform-team", "reason": "Until the load test is over.", "expires": "2999-12-31"}
+    waivers = [{"address": address, **({"path": path} if path else {}), **about} for address, path in places]
+    return make_clients(folder, declared(policy={"drift": {"every": "15m", "waivers": waivers}}))
+
+
+def checked(*changes: Change) -> list[tuple[str, str]]:
+    """The places a check's report names, where somebody has resized the cluster and deleted the keypair."""
+    seen = cloud_facts.seen(
+        groups=(cloud_facts.DEFAULTS[0], cloud_facts.group("default-worker", 4), cloud_facts.build()), keypair=None
+    )
+    report = judge(cloud_facts.WANTED, seen, Look(Plan(environment="dev", changes=changes)))
+    return [one.place for one in report.looked.findings]
+
+
+async def test_what_is_waived_from_a_checks_report_is_not_touched(tmp_path: Path) -> None:
+    resize = resized(4)
+    assert checked(resize, KEYPAIR) == [("cluster/dev", "node_count"), ("keypair/plumbline-dev", "")]
+    clients = living_with(tmp_path, checked(resize, KEYPAIR)[0])
+    terraform = prepared(clients, resize, KEYPAIR)
+    assert (await step(clients)).made == ("keypair/plumbline-dev",)
+    assert terraform.changes == (resize,), "the cluster keeps its nodes"
+    assert terraform.calls == ["plan", "discard", "plan some", "apply", "plan"]
+    assert (await step(clients)).sentence == "in step"
+    assert terraform.writes == ["apply"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        resized(4).model_copy(
+            update={"differences": (*resized(4).differences, Difference(path="master_count", before=1, after=3))}
+        ),
+        GROUP,
+    ],
+    ids=["another field of the same object", "an object that needs it"],
+)
+async def test_what_cannot_be_changed_without_what_is_waived_is_refused(tmp_path: Path, other: Change) -> None:
+    clients = living_with(tmp_path, ("cluster/dev", "node_count"))
+    terraform = prepared(clients, *([resized(4)] if other is GROUP else []), other)
+    with pytest.raises(Refused, match=r"without cluster/dev \(node_count\), which is waived") as caught:
+        await step(clients)
+    assert "Take the waiver out" in (caught.value.hint or "")
+    assert terraform.writes == [] and terraform.calls[-1] == "discard"
+
+
+async def test_a_waiver_holds_also_for_what_had_to_be_taken_back_first(tmp_path: Path) -> None:
+    clients = living_with(tmp_path, ("nodegroup/dev/build", "node_count"))
+    terraform = prepared(clients, GROUP)
+    magnum(clients).found, magnum(clients).groups["build"] = magnum_cluster(), SimpleNamespace(uuid="g1")
+    different = Difference(path="node_count", before=2, after=1)
+
+    async def adopt(found: Mapping[str, str]) -> None:
+        terraform.changes = (GROUP.model_copy(update={"actions": ("update",), "differences": (different,)}),)
+
+    terraform.adopt = adopt  # type: ignore[method-assign]
+    await step(clients)
+    assert terraform.writes == []
+
+
+async def test_how_many_nodes_an_autoscaler_has_chosen_is_not_undone(tmp_path: Path) -> None:
+    environment = declared()
+    document = environment.document()
+    document["spec"]["cluster"]["labels"] |= {"auto_scaling_enabled": "true", "max_node_count": "5"}
+    wanted = cluster.desired(type(environment).model_validate(document))
+    clients = make_clients(tmp_path)
+    terraform = prepared(clients, resized(5))
+    outcome = await bring_into_step(cluster, wanted, clients, name=PlaneName.CLUSTER, step="cluster")
+    assert (outcome.sentence, terraform.writes) == ("in step", [])
+    beyond = cluster.Observed(Plan(environment="dev", changes=(resized(6),)))
+    assert [one.place for one in cluster.compare(wanted, beyond)] == [("cluster/dev", "node_count")]
 
 
 async def test_destroying_takes_back_first_what_the_state_has_lost(clients: Clients, journal: FakeJournal) -> None:
@@ -267,7 +360,7 @@ async def test_destroying_takes_back_first_what_the_state_has_lost(clients: Clie
     magnum(clients).settled = magnum_cluster
     gone = await cluster.remove(declared(), clients)
     assert magnum(clients).waited == 1
-    assert gone == [CLUSTER.address]
+    assert gone == ["cluster/dev"]
     assert terraform.calls == ["plan", "discard", "adopt", "plan destroy", "apply"]
     assert journal.actions == ["terraform destroy dev"]
 

@@ -24,7 +24,7 @@ from infra.planes.clients import Clients
 from infra.planes.cloud.check import check
 from infra.planes.cloud.seen import see
 from infra.planes.cloud.strays import strays
-from infra.planes.cluster import CLUSTER
+from infra.planes.cloud.terraform import CLUSTER
 from infra.planes.looking import Looked, NotLooked
 from infra.terraform.looking import Look
 from infra.terraform.plans import Plan

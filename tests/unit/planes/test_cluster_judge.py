@@ -8,8 +8,7 @@ import pytest
 
 from infra.drift.findings import Severity
 from infra.planes.cloud.judge import judge
-from infra.planes.cloud.terraform import terraform_findings
-from infra.planes.cluster import CLUSTER, KEYPAIR, NODE_GROUP, TEMPLATE
+from infra.planes.cloud.terraform import CLUSTER, KEYPAIR, NODE_GROUP, TEMPLATE, terraform_findings
 from infra.planes.looking import Looked, NotLooked
 from infra.terraform.looking import Look
 from infra.terraform.plans import SENSITIVE, UNKNOWN, Change, Difference, Plan

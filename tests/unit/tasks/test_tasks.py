@@ -200,7 +200,7 @@ async def test_what_a_plane_brings_into_step_is_what_is_declared(
     await addon_tasks.install_addon.fn("argo-cd", environment, clients)
     await runners.install_runners.fn(environment.spec.runners[0], environment, clients)
     assert [step for _, _, step in asked] == ["cluster", "argo-cd", "runners build"]
-    assert asked[0][1] == cluster.Wanted("dev", "dev")
+    assert asked[0][1] == cluster.desired(environment)
     assert [release.name for release in asked[1][1].releases] == ["argocd"]
     assert asked[2][1].release.name == "build"
 
