@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -222,6 +223,7 @@ class Recordset(Model):
     status: str
     action: str = "NONE"
     description: str | None = None
+    updated_at: str | None = None
 
     @field_validator("records", mode="before")
     @classmethod
@@ -249,3 +251,12 @@ class Leftovers(Model):
     """Service -> why it was not looked at; empty means that every service of the catalogue was."""
     absent: tuple[str, ...] = ()
     """Services the cloud does not have, so that nothing can be left there."""
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time as OpenStack writes it, in UTC; None for none, or what is not one."""
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found and found.tzinfo else found and found.replace(tzinfo=UTC)

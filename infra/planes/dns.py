@@ -12,8 +12,8 @@ from functools import partial
 
 from infra.clients.dns import Answer
 from infra.clients.errors import InvalidInput, NotYet, PlumblineError, Refused
-from infra.clients.openstack_models import Recordset, Zone
-from infra.drift.findings import BlindSpot, Finding, PlaneName, Severity
+from infra.clients.openstack_models import Recordset, Zone, moment
+from infra.drift.findings import BlindSpot, Changed, Finding, PlaneName, Severity
 from infra.planes import addons
 from infra.planes.clients import Clients
 from infra.planes.looking import Looked, blind_spot, look_at
@@ -104,17 +104,31 @@ def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
             continue
         if there.description != wanted.mark:
             sentence = f"The record {name} is not ours: it is described as {there.description!r}."
-            findings.append(_finding(where, "description", wanted.mark, there.description, sentence))
+            findings.append(_changed(there, "description", wanted.mark, there.description, sentence))
         if sorted(there.records) != [wanted.address]:
             sentence = f"{name} points at {', '.join(there.records)} instead of {wanted.address}."
             pointed = ", ".join(there.records)
-            findings.append(_finding(where, "records", wanted.address, pointed, sentence, Severity.SECURITY))
+            findings.append(_changed(there, "records", wanted.address, pointed, sentence, Severity.SECURITY))
         if there.ttl != wanted.ttl:
             sentence = f"{name} has a TTL of {there.ttl} s instead of {wanted.ttl} s."
-            findings.append(_finding(where, "ttl", wanted.ttl, there.ttl, sentence, Severity.COSMETIC))
+            findings.append(_changed(there, "ttl", wanted.ttl, there.ttl, sentence, Severity.COSMETIC))
         if there.status != "ACTIVE":
             findings.append(_finding(where, "status", "ACTIVE", there.status, f"{name} is {there.status}."))
     return findings + [_undeclared(item) for item in observed.undeclared]
+
+
+def _changed(  # noqa: PLR0917 - a finding's fields, in their order
+    there: Recordset,
+    path: str,
+    declared: str | int,
+    observed: str | int | None,
+    sentence: str,
+    severity: Severity = Severity.CONFIG,
+) -> Finding:
+    """A field that somebody has changed: Designate says when, and keeps no author."""
+    when = moment(there.updated_at)
+    by = Changed(who="unknown (Designate records no author)", when=when, how="updated_at") if when else None
+    return _finding(f"recordset/{there.name}", path, declared, observed, sentence, severity, by)
 
 
 def _undeclared(item: Recordset) -> Finding:

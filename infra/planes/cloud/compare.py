@@ -15,7 +15,7 @@ from dataclasses import replace
 from pydantic import JsonValue
 
 from infra.clients.errors import NotYet
-from infra.clients.openstack_models import Cluster, ClusterTemplate, Keypair
+from infra.clients.openstack_models import Cluster, ClusterTemplate, Keypair, moment
 from infra.drift.findings import BlindSpot, Changed, Finding, Severity
 from infra.planes.cloud.findings import (
     PLANE,
@@ -25,7 +25,6 @@ from infra.planes.cloud.findings import (
     field,
     keypair_at,
     made,
-    moment,
     template_at,
     whole,
 )

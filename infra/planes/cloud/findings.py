@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 
 from pydantic import JsonValue
 
-from infra.clients.openstack_models import Cluster, ClusterTemplate, NodeGroup
+from infra.clients.openstack_models import Cluster, ClusterTemplate, NodeGroup, moment
 from infra.drift.findings import Changed, Finding, PlaneName, Severity
 from infra.spec.names import keypair_name
 
@@ -57,15 +56,6 @@ def made(item: Dated) -> Changed | None:
     if when is None and who is None:
         return None
     return Changed(who=f"user {who}" if who else "unknown (Magnum records no author)", when=when, how="creation")
-
-
-def moment(text: str | None) -> datetime | None:
-    """A time as OpenStack writes it, in UTC; None for none, or what is not one."""
-    try:
-        found = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-    return found.astimezone(UTC) if found and found.tzinfo else found and found.replace(tzinfo=UTC)
 
 
 def differs(  # noqa: PLR0917

@@ -60,6 +60,13 @@ def test_each_difference_is_named(changes: dict[str, Any], path: str, sentence: 
     assert sentence in finding.sentence
 
 
+def test_when_a_record_was_changed_is_said_and_not_who() -> None:
+    (finding,) = dns.compare(WANTED, observed(ttl=60, updated_at="2026-11-25T19:48:00.000000"))
+    assert str(finding.changed) == "unknown (Designate records no author) at 2026-11-25 19:48:00 UTC (updated_at)"
+    (never,) = dns.compare(WANTED, observed(ttl=60, updated_at=None))
+    assert never.changed is None
+
+
 def test_a_missing_record_is_found() -> None:
     (finding,) = dns.compare(WANTED, dns.Observed(ZONE, {"www.dev.example.": recordset("www.dev.example.")}))
     assert finding.sentence == "There is no record for *.dev.example.."
