@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
-from infra.clients.errors import Denied, NotFound, PlumblineError, Unforeseen, explained
-from infra.clients.kubeconfig import READERS
+from infra.clients.errors import NotFound, PlumblineError, Unforeseen, explained
 from infra.clients.openstack import OpenStackClient
 from infra.clients.private import write_private
 from infra.drift import verdict_report
@@ -19,13 +18,12 @@ from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.fleet import FleetVerdict
 from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
-from infra.planes import addons, canary, certificates, delivery, dns, runners, storage
+from infra.planes import addons, canary, certificates, delivery, dns, reaching, runners, storage
 from infra.planes.clients import Clients
 from infra.planes.cloud import check, strays
 from infra.planes.looking import Looked, blind_spot
 from infra.settings import Settings
 from infra.spec.models import Environment
-from infra.spec.names import cluster_name
 from tasks.announcing import announce
 from tasks.step import step
 
@@ -51,15 +49,7 @@ log = logging.getLogger(f"infra.{__name__}")
 @step("reach the cluster to look", timeout=120, retries=0)
 async def reach_for_looking(environment: Environment, clients: Clients) -> str | None:
     """Connect to the cluster's API; says why where it cannot, since a check goes on without."""
-    try:
-        await clients.connect(cluster_name(environment))
-        await clients.kubernetes.list("v1", "Namespace")
-    except Denied as error:
-        # Granted by the flow that makes the environment, so that one from before has it after the next run.
-        return f"{error.summary} Run create-environment, which lets {READERS} read."
-    except PlumblineError as error:
-        return str(error)
-    return None
+    return await reaching.reach(environment, clients)
 
 
 @step("look at {plane}", timeout=2 * PATIENCE, retries=0)

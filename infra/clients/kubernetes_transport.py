@@ -32,6 +32,9 @@ CONNECTIONS = 16
 Object = dict[str, Any]
 """A Kubernetes object, or any JSON object the API server speaks."""
 
+HAS_EXPIRED = 10
+"""OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED."""
+
 CONTENT_TYPES: Mapping[str, str] = {
     "json": "application/json-patch+json",
     "merge": "application/merge-patch+json",
@@ -175,6 +178,12 @@ def unreachable(error: Exception, server: str) -> PlumblineError:
         if isinstance(cause, ssl.SSLCertVerificationError):
             break
         cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code == HAS_EXPIRED:
+        return Misconfigured(
+            f"The API server at {server} serves a certificate that has expired.",
+            detail=str(error),
+            hint="Renew the cluster's certificates: until then nobody can tell whom they speak to.",
+        )
     if cause is not None or "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Misconfigured(
             f"The API server at {server} has a certificate that the kubeconfig's authority did not sign.",

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from infra.catalog import Catalog
 from infra.clients.dns import DnsClient
-from infra.clients.errors import NotFound, Refused
+from infra.clients.errors import NotFound, NotYet, Refused
 from infra.clients.git import GitClient
 from infra.clients.helm import HelmClient
 from infra.clients.kubeconfig import ORGANIZATION, READERS, Kubeconfigs
@@ -23,6 +23,7 @@ from infra.drift.findings import Finding
 from infra.drift.memory import Memory
 from infra.drift.waiving import waive
 from infra.ledger import Journal
+from infra.planes.cloud.findings import deletion
 from infra.planes.live import LiveObjects
 from infra.planes.remembering import remembered
 from infra.settings import Settings
@@ -107,13 +108,16 @@ class Clients:
 
         Raises:
             NotFound: there is no such cluster.
-            NotYet: it has no API address yet.
+            NotYet: it has no API address yet; or it is being deleted, where half of what a look shows is gone.
         """
         if self.connected:
             return
         cluster = await self.openstack.magnum.cluster(cluster_name)
         if cluster is None:
             raise NotFound(f"There is no cluster {cluster_name}.")
+        leaving = deletion(cluster)
+        if leaving is not None and cluster.in_progress and self._read_only:
+            raise NotYet(leaving)
         if self._kubeconfigs is None:
             group = READERS if self._read_only else ORGANIZATION
             minting = Kubeconfigs(self.openstack, group=group)

@@ -14,6 +14,7 @@ from infra.clients.openstack_models import Cluster
 from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
 from infra.planes.clients import Clients
+from infra.planes.cloud.findings import deletion
 from infra.planes.cloud.groups import autoscaled
 from infra.planes.cloud.terraform import CLUSTER, KEYPAIR, NODE_GROUP, TEMPLATE, address_of, terraform_findings
 from infra.spec.models import Environment
@@ -127,8 +128,16 @@ async def probe(environment: Environment, clients: Clients) -> str:
     """Wait until the API answers and every node that Magnum counts is Ready.
 
     Magnum says COMPLETE while nodes are missing, and IN_PROGRESS while the API works: so the nodes are counted.
+
+    Raises:
+        NotYet, Failed: Magnum is deleting the cluster, or could not: no node is waited for.
     """
     name = cluster_name(environment)
+    cluster = await clients.openstack.magnum.cluster(name)
+    leaving = deletion(cluster) if cluster else None
+    if cluster and leaving:
+        kind = NotYet if cluster.in_progress else Failed
+        raise kind(leaving, hint="Once it is gone, start the flow again: the cluster is made anew.")
     await clients.connect(name)
     groups = await clients.openstack.magnum.node_groups(name)
     expected = sum(group.node_count for group in groups)

@@ -27,9 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     added.add_argument("--stall-seconds", type=float, default=10.0, help="how long `stall` takes (default 10)")
     added.add_argument("--retry-after", type=float, default=1.0, help="Retry-After of 429 and 503, s (default 1)")
     added.add_argument("--seed", type=int, help="seed of the randomness")
-    added.add_argument("--cluster", help="a cluster whose creation is to go wrong, see --create")
+    added.add_argument("--cluster", help="a cluster that is to go wrong, see --create and --delete")
     added.add_argument("--create", choices=SCENARIOS, help="how the creation of --cluster goes wrong")
-    added.add_argument("--reason", help="the status reason of a failed creation")
+    added.add_argument("--delete", choices=SCENARIOS, help="how its deletion goes wrong: `fail` half-way")
+    added.add_argument("--reason", help="the status reason of what failed")
     added.add_argument("--lag", action="append", metavar="SERVER=SECONDS", help="have ns1 or ns2 lag behind")
     actions.add_parser("clear", help="remove all faults", description="Remove all faults.")
     actions.add_parser("show", help="print what is set", description="Print what is set, as JSON.")
@@ -67,9 +68,9 @@ def run(arguments: argparse.Namespace, path: Path, *, kubernetes: str = "embedde
 
 def _add(document: dict[str, Any], arguments: argparse.Namespace) -> None:
     if not (arguments.service or arguments.cluster or arguments.lag or arguments.seed is not None):
-        raise InvalidInput("Nothing to set.", hint="Give --service, --cluster with --create, --lag or --seed.")
-    if bool(arguments.cluster) != bool(arguments.create):
-        raise InvalidInput("--cluster and --create belong together.")
+        raise InvalidInput("Nothing to set.", hint="Give --service, --cluster, --lag or --seed.")
+    if bool(arguments.cluster) != bool(arguments.create or arguments.delete):
+        raise InvalidInput("--cluster and --create or --delete belong together.")
     if arguments.seed is not None:
         document["seed"] = arguments.seed
     if arguments.service:
@@ -85,7 +86,7 @@ def _add(document: dict[str, Any], arguments: argparse.Namespace) -> None:
         }
         document.setdefault("rules", []).append(rule)
     if arguments.cluster:
-        scenario = {"create": arguments.create, "reason": arguments.reason or "Injected by faults.json"}
+        scenario = {"create": arguments.create, "delete": arguments.delete, "reason": arguments.reason}
         document.setdefault("clusters", {})[arguments.cluster] = scenario
     for entry in arguments.lag or ():
         server, _, seconds = entry.partition("=")

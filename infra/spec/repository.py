@@ -6,6 +6,7 @@ What git says at one commit cannot change, so that a whole look at a fleet uses 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import stat
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from infra.clients.errors import InvalidInput, NotFound
+from infra.clients.errors import InvalidInput, NotFound, Unavailable
 from infra.settings import Settings, get_settings
 from infra.spec.check import parse_text
 from infra.spec.context import Rules
@@ -31,6 +32,9 @@ from infra.spec.urls import revision_problem
 
 FOLDER = "environments"
 SUFFIX = ".yaml"
+_NAME_ANOTHER = "Name a commit that a branch or tag holds; or none, and the newest of the branch is read."
+
+log = logging.getLogger(__name__)
 
 
 def check_name(name: str) -> str | None:
@@ -161,23 +165,31 @@ async def list_names_async(repository: str, revision: str, *, settings: Settings
 
 @contextmanager
 def _opened(repository: str, revision: str, settings: Settings) -> Iterator[Repo]:
-    """Open the repository; a remote one is fetched first, unless the very commit asked for is in the mirror."""
+    """Open the repository; a remote one through its mirror."""
     path = local_path(repository)
-    if path is not None:
-        repo = open_local(path)
-    else:
-        mirror = Mirror(repository, settings.state_dir / "git", settings.request_timeout)
-        repo = mirror.open()
-        if not (re.fullmatch(r"[0-9a-f]{40}", revision) and ObjectID(revision.encode()) in repo.object_store):
-            try:
-                mirror.fetch(repo)
-            except BaseException:
-                repo.close()
-                raise
+    repo = open_local(path) if path is not None else _mirrored(repository, revision, settings)
     try:
         yield repo
     finally:
         repo.close()
+
+
+def _mirrored(repository: str, revision: str, settings: Settings) -> Repo:
+    """The mirror of a remote repository, fetched also for a commit: whether a branch still holds it is asked there.
+
+    What a commit says cannot change, so one that was fetched before is read where the remote does not answer.
+    """
+    mirror = Mirror(repository, settings.state_dir / "git", settings.request_timeout)
+    repo = mirror.open()
+    try:
+        mirror.fetch(repo)
+    except BaseException as error:
+        kept = re.fullmatch(r"[0-9a-f]{40}", revision) and ObjectID(revision.encode()) in repo.object_store
+        if not (kept and isinstance(error, Unavailable)):
+            repo.close()
+            raise
+        log.warning("%s Commit %s was fetched before, and is read from the mirror.", error, revision[:12])
+    return repo
 
 
 def _resolve(repo: Repo, revision: str) -> Commit:
@@ -187,19 +199,37 @@ def _resolve(repo: Repo, revision: str) -> Commit:
     for ref in (name, b"refs/heads/" + name, b"refs/tags/" + name):
         if (ref == b"HEAD" or ref.startswith(b"refs/")) and Ref(ref) in refs:
             return _commit(repo, refs[Ref(ref)], revision)
-    if re.fullmatch(r"[0-9a-f]{40}", revision) and ObjectID(name) in repo.object_store:
-        return _commit(repo, ObjectID(name), revision)
-    if re.fullmatch(r"[0-9a-f]{7,39}", revision):
-        matches = sorted(set(repo.object_store.iter_prefix(name)))
-        commits = [sha for sha in matches if isinstance(repo[sha], Commit)]
-        if len(commits) > 1:
-            raise InvalidInput(f"The commit {revision} could be any of {len(commits)}; write more of its digits.")
-        if commits:
-            return _commit(repo, commits[0], revision)
+    if check_commit(revision) is None:
+        return _held(repo, _identified(repo, revision))
     known = {ref.removeprefix(b"refs/heads/").removeprefix(b"refs/tags/").decode("utf-8", "replace") for ref in refs}
     names = known - {"HEAD"}
     hint = suggest(revision, names, "there is") if names else "The repository is empty."
     raise NotFound(f"The environments repository has no revision {show(revision)}.", hint=hint)
+
+
+def _identified(repo: Repo, revision: str) -> Commit:
+    """Find a commit by its id, or by the beginning of it."""
+    matches = set(repo.object_store.iter_prefix(revision.encode()))
+    commits = [found for found in map(repo.__getitem__, matches) if isinstance(found, Commit)]
+    if len(commits) > 1:
+        raise InvalidInput(f"The commit {revision} could be any of {len(commits)}; write more of its digits.")
+    if not commits:
+        raise NotFound(f"The environments repository has no commit {revision[:12]}.", hint=_NAME_ANOTHER)
+    return commits[0]
+
+
+def _held(repo: Repo, commit: Commit) -> Commit:
+    """Refuse a commit that is only still stored: once history is rewritten, nobody declares what it says."""
+    stored = [sha for sha in repo.get_refs().values() if sha in repo.object_store]
+    peeled = [repo.object_store.peel(sha)[1] for sha in stored]
+    tips = [found.id for found in peeled if isinstance(found, Commit)]
+    if any(entry.commit.id == commit.id for entry in repo.get_walker(tips)):
+        return commit
+    digits = commit.id.decode()[:12]
+    raise NotFound(
+        f"No branch or tag of the environments repository holds commit {digits} any more: its history was rewritten.",
+        hint=_NAME_ANOTHER,
+    )
 
 
 def _commit(repo: Repo, sha: ObjectID, revision: str) -> Commit:

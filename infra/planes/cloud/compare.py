@@ -21,6 +21,7 @@ from infra.planes.cloud.findings import (
     PLANE,
     changed,
     cluster_at,
+    deletion,
     differs,
     field,
     keypair_at,
@@ -71,11 +72,10 @@ def _cluster(wanted: Variables, cluster: Cluster, seen: Seen) -> Iterator[Findin
 
 
 def _status(where: str, cluster: Cluster) -> Iterator[Finding]:
-    status, why = cluster.status or "", cluster.why or "Magnum gives no cause"
-    if status.startswith("DELETE_"):
-        doing = "is being deleted" if cluster.in_progress else f"is {status}: {why}"
-        sentence = f"Cluster {cluster.name} {doing}{'' if doing.endswith('.') else '.'}"
-        yield field(where, "status", "there", status, sentence, Severity.DESTRUCTIVE, changed(cluster))
+    status, why = cluster.status, cluster.why or "Magnum gives no cause"
+    leaving = deletion(cluster)
+    if leaving is not None:
+        yield field(where, "status", "there", status, leaving, Severity.DESTRUCTIVE, changed(cluster))
     elif cluster.failed or status == "ROLLBACK_COMPLETE":
         sentence = f"Cluster {cluster.name} is {status}: {why.rstrip('.')}."
         yield field(where, "status", "complete", status, sentence, Severity.CONFIG, changed(cluster))
@@ -198,7 +198,7 @@ def _blind(wanted: Variables, seen: Seen) -> Iterator[BlindSpot]:
         if isinstance(part, NotLooked):
             yield part.spot(PLANE, what)
     cluster = seen.cluster
-    if isinstance(cluster, Cluster) and cluster.in_progress and not (cluster.status or "").startswith("DELETE_"):
+    if isinstance(cluster, Cluster) and cluster.in_progress and deletion(cluster) is None:
         since = f" since {cluster.updated_at or cluster.created_at}" if cluster.updated_at or cluster.created_at else ""
         why = f"Magnum is at work on it ({cluster.status}{since}); what it becomes shows when that has ended."
         yield BlindSpot(plane=PLANE, what=cluster_at(cluster.name), why=why, category=NotYet.category)

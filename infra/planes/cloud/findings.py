@@ -43,6 +43,16 @@ def state_at(environment: str) -> str:
     return f"terraform-state/{environment}"
 
 
+def deletion(cluster: Cluster) -> str | None:
+    """What becomes of a cluster that Magnum deletes, or could not delete; None of any other."""
+    if cluster.status == "DELETE_IN_PROGRESS":
+        return f"Cluster {cluster.name} is being deleted."
+    if cluster.status == "DELETE_FAILED":
+        why = cluster.why or "Magnum gives no cause"
+        return f"The deletion of cluster {cluster.name} failed ({cluster.status}): {why.rstrip('.')}."
+    return None
+
+
 def changed(item: Dated) -> Changed | None:
     """When Magnum last wrote a record. It keeps no author, and its own status polls move the time."""
     when = moment(item.updated_at)

@@ -5,7 +5,7 @@ The file (`faults.json` in the sandbox's home) is read again when it changes:
     {"seed": 1,
      "rules": [{"service": "magnum", "rate": 0.1, "kinds": ["500", "503", "429", "reset", "stall", "lost"],
                 "stall_seconds": 10, "retry_after": 1, "methods": null, "path": null, "count": null}],
-     "clusters": {"dev": {"create": "fail", "reason": "No valid host was found."}},
+     "clusters": {"dev": {"create": "fail", "delete": "hang", "reason": "No valid host was found."}},
      "dns": {"lag": {"ns2": 5.0}}}
 
 The same seed and the same order of requests give the same faults.
@@ -78,9 +78,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Scenario:
-    """How the creation of one cluster is to go wrong."""
+    """How the creation and the deletion of one cluster are to go wrong; None where they are not.
 
-    create: str
+    What hangs does nothing. A creation that fails makes no control plane; a deletion that fails has taken it away.
+    """
+
+    create: str | None
+    delete: str | None
     reason: str
 
 
@@ -138,10 +142,11 @@ def _rule(number: int, raw: dict[str, Any]) -> Rule:
 
 
 def _scenario(name: str, raw: dict[str, Any]) -> Scenario:
-    create = raw.get("create")
-    if create not in SCENARIOS:
-        raise InvalidFaults(f"clusters.{name}.create is {create!r}, not one of {', '.join(SCENARIOS)}.")
-    return Scenario(create, str(raw.get("reason") or "Injected by faults.json"))
+    ends = {doing: raw.get(doing) for doing in ("create", "delete")}
+    for doing, how in ends.items():
+        if how not in (None, *SCENARIOS):
+            raise InvalidFaults(f"clusters.{name}.{doing} is {how!r}, not one of {', '.join(SCENARIOS)}.")
+    return Scenario(**ends, reason=str(raw.get("reason") or "Injected by faults.json"))
 
 
 class FaultFile:

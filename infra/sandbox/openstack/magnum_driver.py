@@ -20,10 +20,12 @@ from oslo_utils import uuidutils
 
 from infra.sandbox.openstack import magnum_certificates, magnum_nodes
 from infra.sandbox.openstack.control import Control, ControlError
-from infra.sandbox.openstack.faults import FaultFile
+from infra.sandbox.openstack.faults import FaultFile, Scenario
 from infra.sandbox.openstack.magnum_nodes import Group
 
 LOG = logging.getLogger(__name__)
+
+UNHARMED = Scenario(create=None, delete=None, reason="")
 
 DEFAULT_VERSION = "v1.33.4"
 """Kubernetes where neither cluster nor template has the label kube_tag."""
@@ -47,7 +49,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
 
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
         cluster.stack_id = uuidutils.generate_uuid()
-        if cluster.name not in self._faults.current().clusters:
+        if self._fate(cluster).create is None:
             self._apply(context, cluster)
 
     def update_cluster(self, context: Any, cluster: Any, scale_manager: Any = None, rollback: bool = False) -> None:
@@ -116,13 +118,14 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
 
     def update_cluster_status(self, context: Any, cluster: Any, use_admin_ctx: bool = False) -> None:
         """Look at an operation under way, and end it when the supervisor says it is done."""
+        fate = self._fate(cluster)
         if cluster.status == ClusterStatus.DELETE_IN_PROGRESS:
-            self._delete(context, cluster)
+            if fate.delete != "hang":
+                self._delete(context, cluster, fate)
         elif cluster.status.endswith("_IN_PROGRESS"):
-            scenario = self._faults.current().clusters.get(cluster.name)
-            if cluster.status == ClusterStatus.CREATE_IN_PROGRESS and scenario is not None:
-                if scenario.create == "fail":
-                    _finish(cluster, ClusterStatus.CREATE_FAILED, scenario.reason)
+            if cluster.status == ClusterStatus.CREATE_IN_PROGRESS and fate.create is not None:
+                if fate.create == "fail":
+                    _finish(cluster, ClusterStatus.CREATE_FAILED, fate.reason)
             elif cluster.ca_cert_ref is not None and self._applied(context, cluster):
                 _finish(cluster, cluster.status.replace("_IN_PROGRESS", "_COMPLETE"), None)
 
@@ -158,11 +161,18 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
         cluster.coe_version = body["version"]
         return bool(answer["ready"])
 
-    def _delete(self, context: Any, cluster: Any) -> None:
+    def _fate(self, cluster: Any) -> Scenario:
+        """How the cluster is to go wrong."""
+        return self._faults.current().clusters.get(cluster.name, UNHARMED)
+
+    def _delete(self, context: Any, cluster: Any, fate: Scenario) -> None:
         try:
             self._control.delete(cluster.uuid)
         except ControlError as error:
             LOG.warning("%s", error)
+            return
+        if fate.delete == "fail":
+            _finish(cluster, ClusterStatus.DELETE_FAILED, fate.reason)
             return
         cert_manager.delete_client_files(cluster, context=context)
         # The periodic task that asked destroys the rows.

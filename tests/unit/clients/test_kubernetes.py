@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from infra.clients.errors import (
 )
 from infra.clients.kubernetes import KubernetesClient, UnknownKind, WebhookUnavailable
 from infra.clients.kubernetes_transport import USER_AGENT, Expired
+from infra.sandbox.controllers import x509
 
 CORE = [
     {"name": "configmaps", "kind": "ConfigMap", "namespaced": True, "verbs": ["list", "get"]},
@@ -283,3 +286,33 @@ def test_inline_keys_live_in_a_private_file_until_the_client_closes(tmp_path: Pa
     assert written.stat().st_mode & 0o777 == 0o600
     client.close()
     assert not written.exists()
+
+
+def secured(kubeconfig: Path, *, days: int) -> HTTPServer:
+    """A server with a certificate that ends in so many days; only one that has ended is of the kubeconfig's CA."""
+    key = x509.generate_key()
+    root = x509.self_sign(key, x509.Subject("the cluster's", is_ca=True), timedelta(days=9))
+    authority = x509.Authority(root, key if days < 0 else x509.generate_key())
+    subject = x509.Subject("api", dns_names=["localhost"], ip_addresses=["127.0.0.1"])
+    began = datetime.now(UTC) + timedelta(days=days - 90)
+    leaf = x509.sign(authority, key.public_key(), subject, timedelta(days=90), now=began)
+    server = HTTPServer(ssl_context=x509.server_context(x509.pem(leaf), x509.key_pem(key)))
+    server.start()
+    bundle = kubeconfig.with_name("ca.crt")
+    bundle.write_bytes(x509.pem(root))
+    address = f"server: '{server.url_for('').rstrip('/')}', certificate-authority: {bundle}"
+    kubeconfig.write_text(re.sub(r"server: '[^']*'", address, kubeconfig.read_text()))
+    return server
+
+
+@pytest.mark.parametrize(("days", "why"), [(-1, "serves a certificate that has expired"), (1, "did not sign")])
+async def test_an_expired_certificate_is_not_called_a_strangers(
+    kubeconfig: Path, settings: Any, days: int, why: str
+) -> None:
+    server = secured(kubeconfig, days=days)
+    try:
+        async with KubernetesClient(kubeconfig, settings) as client:
+            with pytest.raises(Misconfigured, match=why):
+                await client.list("v1", "Node")
+    finally:
+        server.stop()  # type: ignore[no-untyped-call]

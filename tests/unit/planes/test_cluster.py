@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.clients.errors import DeadlineExceeded, Failed, InvalidInput, Refused
+from infra.clients.errors import DeadlineExceeded, Failed, InvalidInput, NotYet, PlumblineError, Refused
 from infra.clients.openstack_models import Cluster
 from infra.drift.findings import PlaneName
 from infra.planes import cluster
@@ -414,3 +414,19 @@ async def test_nodes_that_do_not_come_are_counted_in_the_error(tmp_path: Path, c
     magnum(clients).groups["default-worker"] = SimpleNamespace(node_count=3)
     with pytest.raises(DeadlineExceeded, match="0 of 3 nodes are Ready"):
         await cluster.probe(declared(), clients)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [
+        ("DELETE_IN_PROGRESS", NotYet, "Cluster dev is being deleted."),
+        ("DELETE_FAILED", Failed, r"The deletion of cluster dev failed \(DELETE_FAILED\): a port is left\."),
+    ],
+)
+async def test_no_node_is_waited_for_of_a_cluster_half_deleted(
+    clients: Clients, status: str, kind: type[PlumblineError], said: str
+) -> None:
+    magnum(clients).found = magnum_cluster(status, status_reason="a port is left")
+    with pytest.raises(kind, match=said) as caught:
+        await cluster.probe(declared(), clients)
+    assert "made anew" in (caught.value.hint or "")

@@ -9,6 +9,7 @@ import pytest
 
 from infra.drift.findings import Finding, Severity
 from infra.planes.cloud.compare import compare_cloud, fingerprint, moment
+from infra.planes.cloud.findings import deletion
 from infra.planes.cloud.seen import Seen
 from infra.planes.looking import Looked, NotLooked
 from infra.terraform.template import labels
@@ -156,6 +157,18 @@ def test_a_finding_says_when_magnum_wrote_last_and_that_it_names_nobody() -> Non
     assert str(finding.changed) == (
         "unknown (Magnum records no author) at 2026-11-25 10:00:00 UTC (updated_at, which Magnum's own polls move, too)"
     )
+
+
+def test_a_deletion_is_told_in_words() -> None:
+    failed = cluster(status="DELETE_FAILED", status_reason="a load balancer is left.")
+    for there, said in (
+        (cluster(status="DELETE_IN_PROGRESS"), "Cluster dev is being deleted."),
+        (failed, "The deletion of cluster dev failed (DELETE_FAILED): a load balancer is left."),
+        (cluster(status="DELETE_FAILED"), "The deletion of cluster dev failed (DELETE_FAILED): Magnum gives no cause."),
+    ):
+        (finding,) = compare_cloud(WANTED, seen(cluster=there)).findings
+        assert finding.sentence == said == deletion(there)
+    assert deletion(cluster()) is None and deletion(cluster(status="DELETE_COMPLETE")) is None
 
 
 @pytest.mark.parametrize("status", ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"])

@@ -14,7 +14,7 @@ import pytest
 
 from infra.clients.errors import InvalidInput
 from infra.sandbox import faults as command
-from infra.sandbox.openstack.faults import FaultFile, InvalidFaults, parse
+from infra.sandbox.openstack.faults import FaultFile, InvalidFaults, Scenario, parse
 from infra.sandbox.openstack.middleware import HEALTH, RESET, Middleware, RequestLog
 
 
@@ -104,6 +104,7 @@ def test_a_broken_file_keeps_the_last_good_one(tmp_path: Path) -> None:
         ({"rules": [{"service": "*", "rate": 2}]}, "not between 0 and 1"),
         ({"rules": [{"service": "*", "path": "("}]}, "no regular expression"),
         ({"clusters": {"dev": {"create": "explode"}}}, "clusters.dev.create"),
+        ({"clusters": {"dev": {"delete": "explode"}}}, "clusters.dev.delete"),
         ({"rules": [7]}, "malformed"),
     ],
 )
@@ -191,7 +192,10 @@ def test_the_command_adds_shows_and_clears(tmp_path: Path) -> None:
     run(path, "set", "--cluster", "dev", "--create", "fail", "--reason", "No host", "--lag", "ns2=1.5")
     document = json.loads(run(path, "show"))
     assert (document["seed"], document["rules"][0]["kinds"], document["dns"]) == (9, ["503"], {"lag": {"ns2": 1.5}})
-    assert parse(document).clusters["dev"].reason == "No host"
+    assert parse(document).clusters["dev"] == Scenario(create="fail", delete=None, reason="No host")
+    run(path, "set", "--cluster", "dev", "--delete", "hang")
+    known = parse(json.loads(run(path, "show"))).clusters["dev"]
+    assert known == Scenario(create=None, delete="hang", reason="Injected by faults.json")
     run(path, "clear")
     assert not path.exists()
     assert parse(json.loads(run(path, "show"))) == parse({})

@@ -15,7 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from dulwich.object_store import tree_lookup_path
-from dulwich.objects import Commit, Tag
+from dulwich.objects import Commit, ObjectID, Tag
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from dulwich.server import BackendRepo, DictBackend
@@ -109,7 +109,8 @@ def test_a_work_tree_is_read_at_its_commit_not_at_its_files(tmp_path: Path, sett
         ("stagin", "main", NotFound, "Did you mean staging?"),
         ("prod", "main", NotFound, "Declared: dev, staging."),
         ("dev", "mian", NotFound, "did you mean main?"),
-        ("dev", "0" * 40, NotFound, "no revision"),
+        ("dev", "0" * 40, NotFound, "The environments repository has no commit 000000000000. Name a commit"),
+        ("dev", "0" * 7, NotFound, "has no commit 0000000."),
         ("Dev", "main", InvalidInput, "lower-case letters"),
         ("../dev", "main", InvalidInput, "lower-case letters"),
         ("dev", "a..b", InvalidInput, "not a git revision"),
@@ -215,9 +216,55 @@ def test_reads_over_http_through_a_private_mirror(web: _Web, bare: Path, setting
     assert stat.S_IMODE(mirrors.stat().st_mode) == 0o700
     second = commit(bare, {"environments/staging.yaml": declared(bare, "staging")})
     assert snapshot(web.url, "main", settings=settings).commit == second, "a branch is fetched anew"
-    asked = web.requests
     assert load(web.url, "dev", first.commit, settings=settings).commit == first.commit
-    assert web.requests == asked, "an exact commit that is in the mirror needs no network"
+
+
+def test_a_commit_that_was_fetched_before_is_read_while_the_remote_is_away(
+    web: _Web, bare: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = load(web.url, "dev", "main", settings=settings).commit
+    web.status = "503 Service Unavailable"
+    assert load(web.url, "dev", known, settings=settings).commit == known
+    assert f"Commit {known[:12]} was fetched before, and is read from the mirror." in caplog.text
+    for revision in ("main", known[:12], "0" * 40):
+        with pytest.raises(Unavailable):
+            load(web.url, "dev", revision, settings=settings)
+    web.status = "403 Forbidden"
+    with pytest.raises(Denied):
+        load(web.url, "dev", known, settings=settings)
+
+
+def moved_back(bare: Path) -> str:
+    """Let main forget its newest commit; returns that."""
+    lost = head(bare)
+    with Repo(str(bare)) as repo:
+        repo.refs[Ref(b"refs/heads/main")] = repo.refs[Ref(b"refs/heads/old")]
+    return lost
+
+
+def test_a_commit_that_no_branch_holds_any_more_is_refused(web: _Web, bare: Path, settings: Settings) -> None:
+    list_names(web.url, "main", settings=settings)
+    lost = moved_back(bare)
+    for where in (str(bare), web.url):
+        for revision in (lost, lost[:9]):
+            with pytest.raises(NotFound) as caught:
+                load(where, "staging", revision, settings=settings)
+            said = f"No branch or tag of the environments repository holds commit {lost[:12]} any more"
+            assert caught.value.summary == f"{said}: its history was rewritten."
+            assert caught.value.hint is not None and caught.value.hint.startswith("Name a commit that a branch")
+    with Repo(str(bare)) as repo:
+        repo.refs[Ref(b"refs/tags/kept")] = ObjectID(lost.encode())
+    for where in (str(bare), web.url):
+        assert load(where, "staging", lost, settings=settings).commit == lost
+
+
+def test_an_older_commit_of_a_branch_is_held_by_it(bare: Path, settings: Settings, commit: Write) -> None:
+    first = head(bare)
+    for number in range(3):
+        commit(bare, {"environments/other.yaml": str(number).encode()})
+    with Repo(str(bare)) as repo:
+        repo.refs[Ref(b"refs/heads/broken")] = ObjectID(b"1" * 40)
+    assert load(str(bare), "dev", first, settings=settings).commit == first
 
 
 def test_a_branch_deleted_or_moved_back_at_the_remote_is_so_in_the_mirror(
