@@ -338,8 +338,8 @@ def http_free_openstack() -> Any:
 
 
 def make_clients(folder: Path, environment: Environment | None = None, **settings: Any) -> Clients:
-    """Real `Clients` whose outside systems are in memory; a wait ends within hundredths of a second."""
-    patience = {"probe_interval": 0.001, "probe_timeout": 0.02, **settings}
+    """Real `Clients` whose outside systems are in memory; a wait ends within a tenth of a second."""
+    patience = {"probe_interval": 0.001, "probe_timeout": 0.1, **settings}
     made = Clients(
         environment or declared(),
         settings=Settings(state_dir=folder / "state", secrets_dir=folder / "secrets", **patience),
