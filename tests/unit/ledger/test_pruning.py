@@ -36,9 +36,16 @@ async def forget(ledger: Ledger, minutes: float) -> int:
     return removed
 
 
-async def a_run(ledger: Ledger, minutes: float, state: str, flow: str = "reconcile", wrote: str | None = None) -> str:
-    """A run with a step and, where `wrote` names an outcome, a write, that was over at that time."""
-    run = await ledger.begin(flow, "dev", COMMIT)
+async def a_run(
+    ledger: Ledger,
+    minutes: float,
+    state: str,
+    flow: str = "reconcile",
+    wrote: str | None = None,
+    environment: str = "dev",
+) -> str:
+    """A run with a step and a write, that was over at that time; without an outcome in `wrote`, the write was not."""
+    run = await ledger.begin(flow, environment, COMMIT)
     await run.step("addons", "addons", "ready", seconds=1, sentence="In step.")
     async with run.journal.write("addons", "apply", "ConfigMap/a"):
         pass
@@ -86,6 +93,18 @@ async def test_what_is_open_stays_with_the_check_that_saw_it_first(ledger: Ledge
     again = await check(ledger, 100, drift("ConfigMap/open"), drift("ConfigMap/gone"))
     assert (addresses(again.stayed), addresses(again.found)) == (["ConfigMap/open"], ["ConfigMap/gone"])
     assert [one.first_seen for one in again.stayed] == [at(0) + timedelta(seconds=2)]
+
+
+async def test_the_check_that_cleared_something_stays_with_it(ledger: Ledger) -> None:
+    await check(ledger, 0, drift())
+    cleared = await check(ledger, 1)
+    for number in range(2, REMEMBERED + 2):
+        await check(ledger, number)
+    # It began before the moment, and saw that the finding is gone after it.
+    assert await forget(ledger, 1 + 1 / 60) == 0
+    (kept,) = (await ledger.drift_history(since=at(1))).onsets
+    assert kept.cleared_check == cleared.check.summary.id
+    assert await forget(ledger, 2) == 3
 
 
 async def test_recurrences_go_on_counting_when_the_first_are_forgotten(ledger: Ledger) -> None:
@@ -144,14 +163,18 @@ async def test_runs_are_forgotten_with_their_steps_and_writes(ledger: Ledger) ->
 
 
 async def test_the_newest_run_of_each_flow_and_state_stays(ledger: Ledger) -> None:
-    flows = [("drift-canary", "found"), ("drift-canary", "missed"), ("drift-canary", "failed"), ("destroy", "removed")]
-    for number in range(3):
-        for flow, state in flows:
-            await a_run(ledger, number, state, flow, wrote="done")
+    flows = [
+        *(("drift-canary", state, name) for state in ("missed", "found", "failed") for name in ("dev", "prod")),
+        *(("destroy", "removed", "dev"), ("create", "failed", "dev")),
+    ]
+    newest = {}
+    for minutes in range(3 * len(flows)):
+        flow, state, name = flows[minutes % len(flows)]
+        newest[flow, state, name] = await a_run(ledger, minutes, state, flow, wrote="done", environment=name)
     await forget(ledger, 365 * DAY)
-    for flow, state in flows:
-        last = await ledger.last_run(flow, "dev", (state,))
-        assert last is not None and last.started == at(2)
+    for (flow, state, name), run in newest.items():
+        last = await ledger.last_run(flow, name, (state,))
+        assert last is not None and last.id == run
     assert counted(ledger, RunRow) == [len(flows)]
 
 
@@ -159,6 +182,7 @@ async def test_what_is_unfinished_or_at_work_or_has_repaired_something_stays(led
     at_work = await ledger.begin("reconcile", "dev", COMMIT)
     with ledger._store.session(write=True) as session:
         session.execute(update(RunRow).where(RunRow.id == at_work.id).values(started=at(0)))
+    beside = await ledger.begin("reconcile", "dev", COMMIT)
     unfinished = await a_run(ledger, 0, "failed")
     await check(ledger, 1, drift(), drift("ConfigMap/b"))
     repairing = await a_run(ledger, 2, "failed", wrote="done")
@@ -170,10 +194,10 @@ async def test_what_is_unfinished_or_at_work_or_has_repaired_something_stays(led
     newest = await a_run(ledger, 6, "failed", wrote="failed")
     await forget(ledger, 2.5)
     assert {one.id for one in await ledger.history("dev")} == {
-        *(at_work.id, unfinished, repairing, maybe, useless, newest)
+        *(at_work.id, beside.id, unfinished, repairing, maybe, useless, newest)
     }
     await forget(ledger, 365 * DAY)
-    assert {one.id for one in await ledger.history("dev")} == {at_work.id, unfinished, maybe, newest}
+    assert {one.id for one in await ledger.history("dev")} == {*(at_work.id, beside.id, unfinished, maybe, newest)}
     assert [one.run_id for one in await ledger.unfinished("dev")] == [unfinished]
     assert [one.cleared_run for one in (await check(ledger, 10)).cleared] == [maybe]
 
