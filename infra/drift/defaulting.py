@@ -28,10 +28,10 @@ def is_default(value: Any, path: Path, kind: str, is_builtin: bool = True) -> bo
 
 def is_derived(key: str, value: Any, declared: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     """Whether the API server made a value of what is declared beside it."""
-    beside = COPIES.get(key, "")
-    if beside in declared and live.get(beside) == value:
-        return True
-    return any(value == each and _holds(conditions, declared) for each, conditions in DERIVED.get(key, ()))
+    if key in COPIES:
+        beside = COPIES[key]
+        return beside in declared and live.get(beside) == value
+    return key in DERIVED and any(value == each and _holds(wanted, declared) for each, wanted in DERIVED[key])
 
 
 def is_admitted(item: Any, path: Path, kind: str) -> bool:
@@ -45,8 +45,11 @@ def is_admitted(item: Any, path: Path, kind: str) -> bool:
 def _within(path: Path, kind: str) -> tuple[Any, ...]:
     """The defaults that hold at this place only."""
     table = DEFAULTS_WITHIN.get(kind)
-    names = [step for step in path if isinstance(step, str)][-2:] if table else ()
-    return table.get(names[0], {}).get(names[1], ()) if table and len(names) == 2 else ()
+    if table is None or len(path) < 2:
+        return ()
+    # The field of a list's item is held by the list.
+    holder = path[-2] if isinstance(path[-2], str) else path[-3]
+    return table.get(str(holder), {}).get(str(path[-1]), ())
 
 
 def _usual(name: str, value: Any) -> bool:

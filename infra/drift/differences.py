@@ -196,13 +196,12 @@ class _Walk:
 
     def _nobodys(self, key: str, there: Any, path: Path, held: Held) -> None:
         """An extra key of which nobody knows who wrote it."""
-        if self._default(there, path):
-            return
         if isinstance(there, dict) and (key in FREE_FORM or key in ("metadata", "template", "spec")):
-            self._map({}, there, path, held)
+            if not self._default(there, path):
+                self._map({}, there, path, held)
         elif isinstance(there, list) and there and key in LIST_KEYS.keys() | SETS:
             self._list([], there, path, held)
-        elif len(path) > 1 and path[-2] in FREE_FORM and not self._assigned(key, path):
+        elif len(path) > 1 and path[-2] in FREE_FORM and not (self._assigned(key, path) or self._default(there, path)):
             self._add(path, ABSENT, there, "extra", decidable=False)
 
     def _assigned(self, key: str, path: Path) -> bool:
