@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from infra.drift.defaulting import is_admitted, is_default, is_derived
 from infra.drift.difference import Difference, Sort
 from infra.drift.held import Held, below
 from infra.drift.matching import Pairing, align, by_key, match_members, match_rules
@@ -18,11 +19,11 @@ from infra.drift.ownership import Owners
 from infra.drift.paths import ABSENT, Member, Path, Step
 from infra.drift.tables import (
     ASSIGNED,
+    CONTROLLER_DATA,
     CONTROLLER_FINALIZERS,
     CONTROLLER_KEYS,
     CONTROLLER_LISTS,
     CONTROLLER_PREFIXES,
-    DEFAULTED_MAPS,
     FREE_FORM,
     HELM_MARK,
     LABELS_FROM_TEMPLATE,
@@ -35,7 +36,7 @@ from infra.drift.tables import (
     UNORDERED,
     UNORDERED_ITEMS,
 )
-from infra.drift.values import builtin, is_default, may_be_absent, same
+from infra.drift.values import builtin, may_be_absent, same
 
 _TOLD_APART: Final = frozenset({"apiVersion", "kind", "status"})
 _BOOKS: Final = frozenset({"labels", "annotations"})
@@ -60,8 +61,10 @@ class _Walk:
     def __init__(self, declared: Mapping[str, Any], owners: Owners, autoscaled: bool) -> None:
         self.found: list[Difference] = []
         self._owners, self._autoscaled = owners, autoscaled
-        self._kind: str = declared.get("kind", "")
         self._builtin = builtin(declared.get("apiVersion", ""))
+        self._kind = _kind(declared, self._builtin)
+        self._template_labels = _template_labels(declared) if self._kind in LABELS_FROM_TEMPLATE else {}
+        self._controllers_data = CONTROLLER_DATA.get(declared.get("type", ""), frozenset())
 
     def object(self, declared: Mapping[str, Any], live: Mapping[str, Any]) -> None:
         """Compare whole objects, without what identifies them and what the server keeps."""
@@ -89,8 +92,14 @@ class _Walk:
             if not (noisy and key in NOISE_KEYS):
                 self._declared(key, value, live.get(key, ABSENT), (*path, key), held)
         for key, there in live.items():
-            if key not in declared and not (noisy and _books(key)):
+            if key not in declared and not (noisy and _books(key)) and not self._derived(key, declared, live, path):
                 self._extra(key, there, (*path, key), held)
+
+    def _derived(self, key: str, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path) -> bool:
+        """Whether the API server made an extra key of something that is declared."""
+        if self._template_labels and path in _FROM_TEMPLATE and not declared:
+            return bool(self._template_labels.get(key) == live[key])
+        return self._builtin and is_derived(key, live[key], declared, live)
 
     def _declared(self, key: str, value: Any, there: Any, path: Path, held: Held) -> None:
         if value is None:
@@ -107,7 +116,11 @@ class _Walk:
             self._map(value, there, path, held)
         elif isinstance(value, list) and isinstance(there, list):
             self._list(value, there, path, held)
-        elif isinstance(value, dict | list) or isinstance(there, dict | list) or not same(value, there, path):
+        elif (
+            isinstance(value, dict | list)
+            or isinstance(there, dict | list)
+            or not same(value, there, path, self._builtin)
+        ):
             self._add(path, value, there, "changed")
 
     def _list(self, declared: list[Any], live: list[Any], path: Path, held: Held) -> None:
@@ -120,7 +133,8 @@ class _Walk:
             self._value(value, there, (*path, step), below(held, step) if shared else held.whole())
         for step, value in pairing.missing:
             self._add((*path, step), value, ABSENT, "removed")
-        for step, there in pairing.extra:
+        extra = [each for each in pairing.extra if not is_admitted(each[1], path, self._kind)]
+        for step, there in extra:
             if shared:
                 self._extra_item(there, (*path, step), held)
             else:
@@ -151,7 +165,9 @@ class _Walk:
             return
         if held.atomic:
             # A whole was written by a person, defaults included; only a dry run tells them apart.
-            self._add(path, ABSENT, there, "extra", doubtful=not there or _default(path, there))
+            # So do programs that write custom resources with empty values that nobody chose.
+            doubtful = self._default(there, path) or not (there or self._builtin)
+            self._add(path, ABSENT, there, "extra", doubtful=doubtful)
             return
         beneath = below(held, key)
         if beneath.nodes or beneath.atomic:
@@ -164,10 +180,15 @@ class _Walk:
         owns_it = held.atomic or any("." in node for node in held.nodes)
         if isinstance(there, dict) and there and not held.atomic and (key in FREE_FORM or not owns_it):
             self._map({}, there, path, held)
+        elif self._default(there, path) or self._shared(there, path):
+            return
         elif isinstance(there, list) and there and not held.atomic:
             self._list([], there, path, held)
-        elif not _default(path, there) and not self._shared(there, path):
+        else:
             self._add(path, ABSENT, there, "extra", decidable=False)
+
+    def _default(self, there: Any, path: Path) -> bool:
+        return is_default(there, path, self._kind, self._builtin)
 
     def _shared(self, there: Any, path: Path) -> bool:
         """Whether a value is also ours or a controller's: who changes one takes it from everybody else."""
@@ -176,17 +197,18 @@ class _Walk:
     def _nobodys(self, key: str, there: Any, path: Path, held: Held) -> None:
         """An extra key of which nobody knows who wrote it."""
         if isinstance(there, dict) and (key in FREE_FORM or key in ("metadata", "template", "spec")):
-            self._map({}, there, path, held)
+            if not self._default(there, path):
+                self._map({}, there, path, held)
         elif isinstance(there, list) and there and key in LIST_KEYS.keys() | SETS:
             self._list([], there, path, held)
-        elif len(path) > 1 and path[-2] in FREE_FORM and not self._assigned(key, path):
+        elif len(path) > 1 and path[-2] in FREE_FORM and not (self._assigned(key, path) or self._default(there, path)):
             self._add(path, ABSENT, there, "extra", decidable=False)
 
     def _assigned(self, key: str, path: Path) -> bool:
         """Whether the API server or a controller may have put the key there."""
-        if self._kind in LABELS_FROM_TEMPLATE and path[-2] in ("labels", "selector"):
+        if path[-2] in ASSIGNED or (path[-2] in _BOOKS and key in CONTROLLER_KEYS):
             return True
-        return path[-2] in ASSIGNED or key in CONTROLLER_KEYS or self._owners.trusted(path)
+        return (path[0] == "data" and key in self._controllers_data) or self._owners.trusted(path)
 
     def _extra_item(self, there: Any, path: Path, held: Held) -> None:
         """An item that only the live object has, in a list whose items have owners of their own."""
@@ -221,12 +243,19 @@ class _Walk:
 
 
 _REPLICAS: Final = ("spec", "replicas")
+_FROM_TEMPLATE: Final = (("metadata", "labels"), ("spec", "selector"))
 
 
-def _default(path: Path, there: Any) -> bool:
-    """Whether what is extra is what the API server puts there; never so among keys that people choose."""
-    parent = path[-2] if len(path) > 1 else ""
-    return parent in DEFAULTED_MAPS or (parent not in FREE_FORM and is_default(str(path[-1]), there))
+def _kind(declared: Mapping[str, Any], is_builtin: bool) -> str:
+    """The kind as tables have it: a custom one with its group, for several groups have a Gateway or a Job."""
+    kind: str = declared.get("kind", "")
+    return kind if is_builtin else f"{kind}.{declared['apiVersion'].rpartition('/')[0]}"
+
+
+def _template_labels(declared: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The labels of an object's pods."""
+    template = (declared.get("spec") or {}).get("template") or {}
+    return (template.get("metadata") or {}).get("labels") or {}
 
 
 def _books(key: str) -> bool:

@@ -125,7 +125,7 @@ class Owners:
     def at(self, path: Path) -> Iterator[tuple[Entry, Fields]]:
         """Every manager that owns `path`, something below it, or a whole that holds it."""
         for entry in self.entries:
-            node = descend(entry.fields, path)
+            node, _ = descend(entry.fields, path)
             if node is not None:
                 yield entry, node
 
@@ -156,8 +156,17 @@ class Owners:
         return entry is not None and entry.manager in allowed
 
     def trusted(self, path: Path) -> bool:
-        """Whether one of us or a controller owns `path`."""
-        return any(entry.trust in (Trust.OURS, Trust.CONTROLLER) for entry, _ in self.at(path))
+        """Whether one of us or a controller owns `path`, or a whole that holds it.
+
+        Without fields is written a whole, and also a map that was empty (`securityContext: {}` by default), or whose
+        fields are others' by now: where anybody owns single fields of it, it is no whole.
+        """
+        reached = [(entry.trust, *descend(entry.fields, path)) for entry in self.entries]
+        deepest = max((depth for _, _, depth in reached), default=0)
+        return any(
+            node is not None and depth == deepest and trust in (Trust.OURS, Trust.CONTROLLER)
+            for trust, node, depth in reached
+        )
 
     def list_keys(self, path: Path) -> tuple[str, ...] | None:
         """The key fields of the list at `path`: as managers own its items, they are written there."""
@@ -185,16 +194,19 @@ def suspicious(live: Mapping[str, Any], managers: Managers = MANAGERS) -> bool:
     return False
 
 
-def descend(fields: Fields, path: Path) -> Fields | None:
-    """The fields below `path`: empty where a whole that holds it is owned, None where nothing is."""
+def descend(fields: Fields, path: Path) -> tuple[Fields | None, int]:
+    """The fields at `path`: empty where it, or a whole that holds it, is owned, None where nothing is.
+
+    And down to which step of the path there are single fields.
+    """
     node: Any = fields
-    for step in path:
+    for depth, step in enumerate(path):
         if not node:
-            return node  # type: ignore[no-any-return]  # an atomic list or map is owned as one
+            return node, depth - 1  # an atomic list or map is owned as one
         node = node.get(element(step))
         if node is None:
-            return None
-    return node  # type: ignore[no-any-return]
+            return None, depth
+    return node, len(path) - 1
 
 
 def element(step: Step) -> str:

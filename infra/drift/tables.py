@@ -118,6 +118,7 @@ KEPT_ZEROS: Final = frozenset(
         "backoffLimit",
         "backoffLimitPerIndex",
         "blockOwnerDeletion",
+        "borrowingLimitPercent",
         "completions",
         "controller",
         "default",
@@ -133,6 +134,7 @@ KEPT_ZEROS: Final = frozenset(
         "immutable",
         "leaseDurationSeconds",
         "leaseTransitions",
+        "lendablePercent",
         "lun",
         "manualSelector",
         "maxFailedIndexes",
@@ -148,6 +150,7 @@ KEPT_ZEROS: Final = frozenset(
         "minProperties",
         "minimum",
         "mode",
+        "nominalConcurrencyShares",
         "optional",
         "parallelism",
         "podInfoOnMount",
@@ -229,14 +232,38 @@ CONTROLLER_PREFIXES: Final = (
 )
 """Labels and annotations of the cluster's own protocols: nothing extra, whatever the controller calls itself."""
 
-CONTROLLER_KEYS: Final = frozenset({"controller-uid", "job-name", "kubernetes.io/limit-ranger"})
-"""Keys that admission adds in the name of whoever creates the object: left alone where that is not known."""
+CONTROLLER_KEYS: Final = frozenset(
+    {
+        "controller-uid",
+        "job-name",
+        "kubernetes.io/legacy-token-last-used",
+        "kubernetes.io/limit-ranger",
+        "kubernetes.io/service-account.uid",
+    }
+)
+"""Labels and annotations that the cluster adds, admission in the name of whoever creates the object: left alone where
+it is not known who wrote them."""
+
+CONTROLLER_DATA: Final[dict[str, frozenset[str]]] = {
+    "kubernetes.io/service-account-token": frozenset({"ca.crt", "namespace", "token"}),
+}
+"""Keys of a Secret, by its type, that a controller fills in: left alone where it is not known who wrote them."""
 
 CONTROLLER_FINALIZERS: Final = ("kubernetes", "service.kubernetes.io/", "foregroundDeletion", "orphan")
 """Beginnings of the finalizers of the cluster's own protocols."""
 
 RUNTIME_FIELDS: Final[dict[str, frozenset[str]]] = {
-    "Lease": frozenset({"acquireTime", "holderIdentity", "leaseDurationSeconds", "leaseTransitions", "renewTime"}),
+    "Lease": frozenset(
+        {
+            "acquireTime",
+            "holderIdentity",
+            "leaseDurationSeconds",
+            "leaseTransitions",
+            "preferredHolder",
+            "renewTime",
+            "strategy",
+        }
+    ),
 }
 """Fields, by kind, that whatever program uses the object writes all the time, where they are not declared."""
 
@@ -249,5 +276,11 @@ ASSIGNED: Final = frozenset({"limits", "requests"})
 DEFAULTED_MAPS: Final = frozenset({"default", "defaultRequest"})
 """Maps that the API server completes by itself: a LimitRange's maximum is its default, too."""
 
-LABELS_FROM_TEMPLATE: Final = frozenset({"ReplicationController"})
-"""Kinds that get their template's labels, and a selector of them, where they have none."""
+LABELS_FROM_TEMPLATE: Final = frozenset({"Job", "ReplicationController"})
+"""Kinds that get their template's labels, the second a selector of them as well, where they have none."""
+
+DURATIONS: Final = frozenset({"duration", "renewBefore"})
+"""Fields of custom resources (cert-manager) that are durations as Go writes them."""
+
+OMITTED_FALSE: Final = frozenset({"isCA"})
+"""Fields of custom resources whose false is left out by those who write them through Go types (cert-manager)."""

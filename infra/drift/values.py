@@ -8,9 +8,17 @@ from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
-from infra.drift.defaults import ANY, DEFAULTS
+from infra.drift.durations import duration
 from infra.drift.paths import Path
-from infra.drift.tables import BUILTIN_GROUPS, FREE_FORM, KEPT_ZEROS, QUANTITIES, QUANTITY_MAPS
+from infra.drift.tables import (
+    BUILTIN_GROUPS,
+    DURATIONS,
+    FREE_FORM,
+    KEPT_ZEROS,
+    OMITTED_FALSE,
+    QUANTITIES,
+    QUANTITY_MAPS,
+)
 
 
 def builtin(api_version: str) -> bool:
@@ -19,16 +27,24 @@ def builtin(api_version: str) -> bool:
     return group in BUILTIN_GROUPS or group.endswith(".k8s.io")
 
 
-def same(declared: Any, observed: Any, path: Path = ()) -> bool:
-    """Whether two scalars are the same at `path`: numbers by value, quantities by amount, bytes without line breaks."""
+def same(declared: Any, observed: Any, path: Path = (), is_builtin: bool = True) -> bool:
+    """Whether two scalars are the same at `path`: numbers by value, quantities by amount, bytes without line breaks.
+
+    In custom resources, durations by their length.
+    """
     if declared == observed:
         # In Python, True is 1; in JSON it is not.
         return isinstance(declared, bool) is isinstance(observed, bool)
     if is_quantity(path):
         amount = quantity(declared)
         return amount is not None and amount == quantity(observed)
-    if isinstance(declared, str) and isinstance(observed, str) and _holds_bytes(path):
+    if not (isinstance(declared, str) and isinstance(observed, str)):
+        return False
+    if _holds_bytes(path):
         return "".join(declared.split()) == "".join(observed.split())
+    if not is_builtin and path[-1:] and path[-1] in DURATIONS and FREE_FORM.isdisjoint(path):
+        length = duration(declared)
+        return length is not None and length == duration(observed)
     return False
 
 
@@ -69,22 +85,12 @@ def may_be_absent(key: str, value: Any, is_builtin: bool) -> bool:
     """Whether the API server may leave out `value`, so that its absence is no change.
 
     Built-in kinds drop the empty values of most fields; what is kept has a table. A custom resource keeps what it was
-    given, but controllers that write it through Go types drop empty text and lists.
+    given, but controllers that write it through Go types drop empty text and lists, and here and there a false.
     """
     if value is None or value in ("", []):
         return True
     if value == {}:
         return key in FREE_FORM
     if value == 0 and isinstance(value, bool | int | float):
-        return is_builtin and key not in KEPT_ZEROS
+        return key not in KEPT_ZEROS if is_builtin else value is False and key in OMITTED_FALSE
     return False
-
-
-def is_default(key: str, value: Any) -> bool:
-    """Whether the API server puts this value where nothing is declared."""
-    if value is None or value in ("", []):
-        return True
-    known = DEFAULTS.get(key, ())
-    if any(each is ANY or each == value for each in known):
-        return True
-    return bool(value) and isinstance(value, dict) and all(is_default(name, each) for name, each in value.items())

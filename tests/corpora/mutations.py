@@ -156,6 +156,19 @@ def _additions(row: Recorded) -> Iterator[Change]:
         for name, value in (("hostPID", True), ("hostNetwork", True), ("priorityClassName", "high")):
             if follow(row.live, (*pod, name)) is not True and name not in (follow(row.declared, pod) or {}):
                 yield "field added", (*pod, name), partial(put, row.live, (*pod, name), value)
+        for path, value in _within_empty(row, pod):
+            yield "field added", path, partial(put, row.live, path, value)
+
+
+def _within_empty(row: Recorded, pod: Path) -> Iterator[tuple[Path, Any]]:
+    """Fields of what is `{}` by default: whoever created the object owns that, and it looks like a whole."""
+    places = [((*pod, "securityContext"), ("runAsUser",), 0)]
+    for container in follow(row.live, pod)["containers"]:
+        name = Item((("name", container["name"]),))
+        places.append(((*pod, "containers", name, "resources"), ("limits", "memory"), "7Mi"))
+    for path, below, value in places:
+        if follow(row.live, path) == {} and follow(row.declared, path) is ABSENT:
+            yield (*path, *below), value
 
 
 def _item_additions(row: Recorded, path: Path, items: list[Any]) -> Iterator[Change]:

@@ -61,8 +61,6 @@ WITHOUT_BOOKS = frozenset({"value edited", "type changed", "key deleted", "item 
 def test_without_managed_fields_what_cannot_be_a_default_is_found(part: int) -> None:
     for row in ROWS[part::16]:
         for mutation in mutations(row, None, most=8):
-            if row.live["kind"] == "ReplicationController" and mutation.what == "label added":
-                continue  # it has its template's labels by default
             if mutation.what in WITHOUT_BOOKS and not ignored(row, mutation):
                 assert paths(compare_recorded(row, mutation.live)) == list(mutation.paths), (row.live["kind"], mutation)
             elif not mutation.paths:

@@ -1,0 +1,81 @@
+"""Whether what nobody declared is what the API server, its admission or its strategies put there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from infra.drift.defaults import ADMITTED, ANY, COPIES, DEFAULTS, DEFAULTS_WITHIN, DERIVED, EVERYWHERE, NONE
+from infra.drift.paths import Path
+from infra.drift.tables import DEFAULTED_MAPS, FREE_FORM
+from infra.drift.values import identical
+
+
+def is_default(value: Any, path: Path, kind: str, is_builtin: bool = True) -> bool:
+    """Whether the API server puts this value at `path` of a `kind` where nothing is declared.
+
+    Among keys that people choose, and in custom resources, that is only what stands in `DEFAULTS_WITHIN`.
+    """
+    parent = path[-2] if len(path) > 1 else ""
+    if _is_one(value, _within(path, kind)):
+        return True
+    if parent in FREE_FORM:
+        return False
+    if not is_builtin:
+        return _is_nothing(value)
+    return parent in DEFAULTED_MAPS or _is_one(value, _within(path, EVERYWHERE)) or _usual(str(path[-1]), value)
+
+
+def is_derived(key: str, value: Any, declared: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Whether the API server made a value of what is declared beside it."""
+    if key in COPIES:
+        beside = COPIES[key]
+        return beside in declared and live.get(beside) == value
+    return key in DERIVED and any(value == each and _holds(wanted, declared) for each, wanted in DERIVED[key])
+
+
+def is_admitted(item: Any, path: Path, kind: str) -> bool:
+    """Whether admission adds an item like this to the list at `path` of a `kind`."""
+    known = ADMITTED.get(kind, {}).get(str(path[-1]), ())
+    return any(
+        item.keys() == each.keys() and all(each[key] is ANY or each[key] == item[key] for key in each) for each in known
+    )
+
+
+def _within(path: Path, kind: str) -> tuple[Any, ...]:
+    """The defaults that hold at this place only."""
+    table = DEFAULTS_WITHIN.get(kind)
+    if table is None or len(path) < 2:
+        return ()
+    # The field of a list's item is held by the list.
+    holder = path[-2] if isinstance(path[-2], str) else path[-3]
+    return table.get(str(holder), {}).get(str(path[-1]), ())
+
+
+def _usual(name: str, value: Any) -> bool:
+    """Whether the value is a default wherever the name stands, or holds nothing but such."""
+    if _is_nothing(value) or _is_one(value, DEFAULTS.get(name, ())):
+        return True
+    if not value or not isinstance(value, dict) or name in FREE_FORM:
+        return False
+    return all(_usual(key, each) for key, each in value.items())
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or value in ("", [])
+
+
+def _is_one(value: Any, known: tuple[Any, ...]) -> bool:
+    return any(each is ANY or identical(each, value) for each in known)
+
+
+def _holds(conditions: Mapping[str, Any], declared: Mapping[str, Any]) -> bool:
+    """Whether what is declared is as a default of `DERIVED` wants it."""
+    return all(_meets(declared.get(key), wanted) for key, wanted in conditions.items())
+
+
+def _meets(value: Any, wanted: Any) -> bool:
+    nothing = value is None or value in ([], {})
+    if wanted is NONE:
+        return nothing
+    return value == wanted or (wanted is ANY and not nothing)
