@@ -152,24 +152,30 @@ async def test_one_environment_that_cannot_be_checked_keeps_nobody_from_the_othe
     async def check(item: Any, *_: Any) -> Verdict:
         if item.environment.name == "bad":
             raise Unavailable("Keystone is silent.")
+        if item.environment.name == "slow":
+            raise TimeoutError("60 s")  # as Prefect says of a step
         return Verdict.of(item.environment.name, "f" * 40, [], looked_at=datetime.now(UTC), seconds=0)
 
     monkeypatch.setattr(check_fleet, "check", check)
-    fleet: Any = [SimpleNamespace(environment=SimpleNamespace(name=name)) for name in ("a", "bad", "z")]
+    fleet: Any = [SimpleNamespace(environment=SimpleNamespace(name=name)) for name in ("a", "bad", "slow", "z")]
     results = await check_fleet._sweep(fleet, stage.settings, Catalog.load(), ledger)
-    assert [one.environment for one in results] == ["a", "bad", "z"]
-    assert getattr(results[1], "category", None) == "Unavailable"
+    assert [one.environment for one in results] == ["a", "bad", "slow", "z"]
+    assert [getattr(results[number], "category", None) for number in (1, 2)] == ["Unavailable", "Unavailable"]
 
 
-async def test_a_sweep_counts_also_where_nothing_can_be_scheduled(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [NotFound("Prefect has no deployment."), TimeoutError("60 s")])
+async def test_a_sweep_counts_also_where_nothing_can_be_scheduled(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     asked: list[dict[str, timedelta]] = []
 
     async def refused(every: dict[str, timedelta]) -> list[str]:
         asked.append(every)
-        raise NotFound("Prefect has no deployment.")
+        raise error
 
     monkeypatch.setattr(check_fleet, "keep_schedules", refused)
     loaded = [LoadedEnvironment(declared(), "f" * 40, "environments/dev.yaml")]
     changed, notes = await check_fleet._schedule(loaded)
     assert (changed, asked) == ([], [{"dev": timedelta(minutes=15)}])
-    assert "Prefect has no deployment." in notes[0]
+    assert "The schedules were not looked at." in notes[0]
+    assert str(error) in notes[0]
