@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectNotFound
 
@@ -44,9 +45,10 @@ async def keep_schedules(every: Mapping[str, timedelta]) -> list[str]:
     """
     try:
         async with get_client() as client:
-            checked = await _keep(client, CHECK, every, active=True)
-            sung = await _keep(client, CHECK, dict.fromkeys(every, SUNG_EVERY), active=True, canary=True)
-            healed = await _keep(client, RECONCILE, dict.fromkeys(every, HEALED_EVERY), active=False)
+            checks, heals = [await client.read_deployment_by_name(name) for name in (CHECK, RECONCILE)]
+            checked = await _keep(client, checks, every, active=True)
+            sung = await _keep(client, checks, dict.fromkeys(every, SUNG_EVERY), active=True, canary=True)
+            healed = await _keep(client, heals, dict.fromkeys(every, HEALED_EVERY), active=False)
             return checked + sung + healed
     except ObjectNotFound as error:
         missing = f"Prefect has no deployment {CHECK} or {RECONCILE}."
@@ -56,10 +58,14 @@ async def keep_schedules(every: Mapping[str, timedelta]) -> list[str]:
 
 
 async def _keep(
-    client: PrefectClient, name: str, every: Mapping[str, timedelta], *, active: bool, **more: bool
+    client: PrefectClient,
+    deployment: DeploymentResponse,
+    every: Mapping[str, timedelta],
+    *,
+    active: bool,
+    **more: bool,
 ) -> list[str]:
     """Keep the schedules of one deployment that start it with the environment's name and `more`."""
-    deployment = await client.read_deployment_by_name(name)
     prefix = "-".join([PREFIX, *more, ""])
     there = {one.slug: one for one in deployment.schedules if one.slug and _ours(one, prefix, more)}
     wanted = {f"{prefix}{name}": (name, interval) for name, interval in every.items()}
