@@ -22,8 +22,9 @@ CAPTION = (
     "One environment was made in the sandbox and recorded; the fleet is that one under other names. In it: the real "
     "clients and their parsing, TLS with client certificates for every API server, DNS, served certificates, git's "
     "head, ledger. Not in it: Terraform's own look (its plan is recorded, too; the real one takes over a second of "
-    "processor for each environment), and the time the services themselves would take. The Prefect server and whoever "
-    "plays the outside world share the machine."
+    "processor for each environment), and the time the services themselves would take. Charts and values are the same "
+    "throughout, so that each manifest is parsed once. The Prefect server and whoever plays the outside world share "
+    "the machine."
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prefect.utilities.annotations import quote
 
-from flows import check_fleet, checking
+from flows import check_drift, check_fleet, checking
 from infra.catalog import Catalog
 from infra.clients.errors import InvalidInput, NotFound, PlumblineError, Unavailable
 from infra.drift.findings import BlindSpot, Finding, PlaneName, PlaneState, PlaneVerdict
@@ -144,6 +144,25 @@ async def test_a_check_that_fails_is_announced_once_for_each_reason(stage: Stage
         "dev: The repository is gone.",
         "dev: The repository is gone.",
     ]
+
+
+async def test_only_a_run_of_a_deployment_may_be_needless(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    async def superseded(*given: Any) -> str:
+        asked.append(given)
+        return "Another is at work."
+
+    monkeypatch.setattr(check_drift, "superseded", superseded)
+    for run, said in (
+        (None, None),
+        (SimpleNamespace(id="r", deployment_id=None), None),
+        (SimpleNamespace(id="r", deployment_id="d"), "Another is at work."),
+    ):
+        context = SimpleNamespace(flow_run=run) if run else None
+        monkeypatch.setattr(check_drift.FlowRunContext, "get", lambda context=context: context)
+        assert await check_drift._needless("dev") == said
+    assert asked == [("dev", "r", "d", check_drift.LONGEST)]
 
 
 async def test_one_environment_that_cannot_be_checked_keeps_nobody_from_the_others(
