@@ -11,7 +11,7 @@ unexport PREFECT_API_URL PREFECT_PROFILE KUBECONFIG VIRTUAL_ENV
 # Every flow run is a process of its own: modules are compiled once, not at each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help up down clean check test test-quick bench bench-drift lock lock-charts
+.PHONY: help up down clean check test test-quick bench bench-drift bench-fleet lock lock-charts
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,12 +37,16 @@ test: $(VENV)/.dev ## every test
 test-quick: $(VENV)/.dev ## the tests that need nothing running
 	@$(PY) -m pytest tests/unit -q -n 2 --dist loadfile
 
-bench: $(VENV)/.dev ## what creating an environment costs, and how much of it is ours
+bench: $(VENV)/.dev ## what creating an environment, looking for drift and sweeping a fleet cost
 	@$(PY) -m deployments.bench
 	@$(PY) -m deployments.bench_drift
+	@$(PY) -m deployments.bench_fleet
 
 bench-drift: $(VENV)/.dev ## what looking for drift costs, beside kubectl diff (needs KUBEBUILDER_ASSETS)
 	@$(PY) -m deployments.bench_drift
+
+bench-fleet: $(VENV)/.dev ## what sweeping a hundred recorded environments costs, and how much of it is Prefect's
+	@$(PY) -m deployments.bench_fleet
 
 lock: $(VENV)/.dev ## resolve the requirements anew
 	@for file in requirements requirements-dev infra/sandbox/requirements; do \

@@ -64,36 +64,57 @@ class BenchPlatform:
         Raises:
             Failed: it failed; its log is kept in the home.
         """
-        log = self.home / "log" / f"bench-{name}.log"
-        began = time.monotonic()
-        with log.open("ab") as stderr:
-            argv = [sys.executable, "-m", f"flows.{name}", *arguments, "--json"]
-            child = subprocess.Popen(argv, cwd=ROOT, env=self._variables, stdout=subprocess.PIPE, stderr=stderr)
-            with _watched(child.pid) as seen:
-                out, _ = child.communicate(timeout=RUN_TIMEOUT)
-        wall = time.monotonic() - began
-        if child.returncode:
-            raise Failed(f"{name} {' '.join(arguments)} failed; its log is {log}.", detail=out.decode()[-400:])
-        report = json.loads(out)
+        ended = self.command(f"flows.{name}", *arguments, "--json")
+        if ended.status:
+            raise Failed(f"{name} {' '.join(arguments)} failed; its log is {ended.log}.", detail=ended.out[-400:])
+        report = json.loads(ended.out)
         return OurRun(
-            wall=wall,
+            wall=ended.wall,
             seconds=report["seconds"],
             flow_overhead=report["overhead"],
             waited=report["waited"],
-            peak_mib=seen.peak_kib / 1024,
-            cpu=seen.cpu,
+            peak_mib=ended.seen.peak_kib / 1024,
+            cpu=ended.seen.cpu,
             writes=sum(len(step["made"]) for step in report["steps"]),
         )
 
+    def command(self, module: str, *arguments: str, **variables: str) -> Ended:
+        """Run one of our modules as a process of its own, and watch it.
+
+        Args:
+            variables: of the environment, beside the platform's.
+        """
+        log = self.home / "log" / f"bench-{module.rpartition('.')[2]}.log"
+        began = time.monotonic()
+        with log.open("ab") as stderr:
+            argv, env = [sys.executable, "-m", module, *arguments], {**self._variables, **variables}
+            child = subprocess.Popen(argv, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=stderr)
+            with _watched(child.pid) as seen:
+                out, _ = child.communicate(timeout=RUN_TIMEOUT)
+        return Ended(child.returncode, time.monotonic() - began, seen, out.decode(), log)
+
+    def deploy(self) -> None:
+        """Deploy the flows, so that there is something to schedule."""
+        self._prefect.deploy()
+
+    def stop_sandbox(self) -> None:
+        """Stop the sandbox and keep its files; Prefect goes on."""
+        _sandbox("down", self._variables)
+
     def counted(self, run: OurRun, flow_run_name: str) -> OurRun:
         """The run with its tasks and events, as Prefect's API counts them for the newest run of that name."""
+        tasks, events = self.counts(flow_run_name)
+        return run.model_copy(update={"tasks": tasks, "events": events})
+
+    def counts(self, flow_run_name: str) -> tuple[int, int]:
+        """Tasks and events of the newest run of that name."""
         user, _, password = self._prefect.auth_string().partition(":")
         with httpx.Client(base_url=f"{self._api_url}/", auth=(user, password), timeout=30) as api:
             chosen = {"flow_runs": {"name": {"any_": [flow_run_name]}}, "sort": "START_TIME_DESC", "limit": 1}
             run_id = _post(api, "flow_runs/filter", chosen)[0]["id"]
             tasks = _post(api, "task_runs/count", {"flow_runs": {"id": {"any_": [run_id]}}})
             events = _settled(api, {"filter": {"any_resource": {"id": [f"prefect.flow-run.{run_id}"]}}, "limit": 1})
-        return run.model_copy(update={"tasks": tasks, "events": events})
+        return tasks, events
 
     def script(self, path: Path) -> float:
         """Run one of the plain scripts and return its wall seconds.
@@ -194,6 +215,19 @@ class Seen:
             self.peak_kib = max(self.peak_kib, *marks, 0)
             times = psutil.Process(pid).cpu_times()
             self.cpu = max(self.cpu, times.user + times.system)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended."""
+
+    status: int
+    wall: float
+    """Seconds."""
+    seen: Seen
+    out: str
+    log: Path
+    """Where its stderr went."""
 
 
 @contextmanager

@@ -6,10 +6,10 @@ python -m flows.check_drift dev
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import UUID
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.states import Completed
 
 from flows import logs
@@ -52,10 +52,12 @@ async def check_drift(name: EnvironmentName, commit: Commit = None, canary: bool
 
 async def _needless(name: str) -> str | None:
     """Why this run, which a deployment has started, is not needed; one started by hand always is."""
-    deployment, run = runtime.deployment.id, runtime.flow_run.id
-    if deployment is None or run is None:
+    # Not prefect.runtime: of a run without a deployment that asks the server, and blocks the loop until it answers.
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or run.deployment_id is None:
         return None
-    return await superseded(name, UUID(run), UUID(deployment), LONGEST)
+    return await superseded(name, run.id, run.deployment_id, LONGEST)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,8 @@ async def _strays(
     unseen: list[str] = []
     for cloud in sorted({item.environment.spec.cloud for item in loaded}):
         try:
-            seen = await look_for_strays(cloud, frozenset(fleet.names), settings)
+            with explained():
+                seen = await look_for_strays(cloud, frozenset(fleet.names), settings)
         except PlumblineError as error:
             unseen.append(f"Cloud {cloud} was not searched for strays. {error}")
             continue
@@ -127,7 +128,8 @@ async def _schedule(loaded: list[LoadedEnvironment]) -> tuple[list[str], list[st
     """Keep the schedules; without a deployment to schedule, the sweep still counts, and says so."""
     every = {item.environment.name: item.environment.spec.policy.drift.every for item in loaded}
     try:
-        return await keep_schedules(every), []
+        with explained():
+            return await keep_schedules(every), []
     except PlumblineError as error:
         return [], [f"The schedules were not looked at. {error}"]
 

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 
 from flows.quoting import unsearched
 from infra.catalog import Catalog
-from infra.clients.errors import NotFound, PlumblineError
+from infra.clients.errors import NotFound, PlumblineError, Unforeseen, explained
 from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.verdict import Verdict
 from infra.ledger import Ledger, ReadOnlyJournal
@@ -84,8 +84,11 @@ async def failing_loudly(name: str, ledger: Ledger, settings: Settings) -> Async
     """Record and announce a check that could not be carried out, once for each new reason."""
     began = datetime.now(UTC)
     try:
-        yield
+        with explained():
+            yield
     except PlumblineError as error:
+        if isinstance(error, Unforeseen):
+            log.exception("%s", name)
         reason = f"The check failed: {error.summary}"
         before = await ledger.checks(name, limit=1)
         await ledger.record_check(

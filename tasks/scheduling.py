@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectNotFound
 
@@ -44,9 +45,10 @@ async def keep_schedules(every: Mapping[str, timedelta]) -> list[str]:
     """
     try:
         async with get_client() as client:
-            checked = await _keep(client, CHECK, every, active=True)
-            sung = await _keep(client, CHECK, dict.fromkeys(every, SUNG_EVERY), active=True, canary=True)
-            healed = await _keep(client, RECONCILE, dict.fromkeys(every, HEALED_EVERY), active=False)
+            checks, heals = [await client.read_deployment_by_name(name) for name in (CHECK, RECONCILE)]
+            checked = await _keep(client, checks, every, active=True)
+            sung = await _keep(client, checks, dict.fromkeys(every, SUNG_EVERY), active=True, canary=True)
+            healed = await _keep(client, heals, dict.fromkeys(every, HEALED_EVERY), active=False)
             return checked + sung + healed
     except ObjectNotFound as error:
         missing = f"Prefect has no deployment {CHECK} or {RECONCILE}."
@@ -56,14 +58,19 @@ async def keep_schedules(every: Mapping[str, timedelta]) -> list[str]:
 
 
 async def _keep(
-    client: PrefectClient, name: str, every: Mapping[str, timedelta], *, active: bool, **more: bool
+    client: PrefectClient,
+    deployment: DeploymentResponse,
+    every: Mapping[str, timedelta],
+    *,
+    active: bool,
+    **more: bool,
 ) -> list[str]:
     """Keep the schedules of one deployment that start it with the environment's name and `more`."""
-    deployment = await client.read_deployment_by_name(name)
     prefix = "-".join([PREFIX, *more, ""])
     there = {one.slug: one for one in deployment.schedules if one.slug and _ours(one, prefix, more)}
     wanted = {f"{prefix}{name}": (name, interval) for name, interval in every.items()}
-    changed = []
+    changed: list[str] = []
+    creates: list[DeploymentScheduleCreate] = []
     for slug in sorted(there.keys() - wanted.keys()):
         await client.delete_deployment_schedule(deployment.id, there[slug].id)
         changed.append(f"{slug.removeprefix(prefix)}: no {deployment.name} any more")
@@ -75,13 +82,14 @@ async def _keep(
         if known is not None:
             await client.delete_deployment_schedule(deployment.id, known.id)
         schedule = IntervalSchedule(interval=interval, anchor_date=_anchor(environment, interval))
-        create = DeploymentScheduleCreate(
-            schedule=schedule, active=known.active if known else active, parameters=parameters, slug=slug
-        )
-        await client.create_deployment_schedules(deployment.id, [create])
+        now_active = known.active if known else active
+        creates.append(DeploymentScheduleCreate(schedule=schedule, active=now_active, parameters=parameters, slug=slug))
         paused = "" if active else ", paused"
         how = "".join(f" with {word}" for word in more)
         changed.append(f"{environment}: {deployment.name}{how} every {format_duration(interval)}{paused}")
+    if creates:
+        # All at once: one by one, those of a hundred environments took Prefect's server minutes.
+        await client.create_deployment_schedules(deployment.id, creates)
     return changed
 
 

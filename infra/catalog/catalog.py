@@ -262,7 +262,7 @@ def _context(environment: Environment) -> dict[str, Any]:
 def _read(path: Path) -> Addon:
     name = path.parent.name
     try:
-        spec = AddonSpec.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        spec = AddonSpec.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -22,7 +22,7 @@ import yaml
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from infra.catalog.catalog import Release
-from infra.catalog.lock import Lock, digest, expected, verify
+from infra.catalog.lock import Lock, digest, expected, recorded, verify
 from infra.catalog.models import Chart
 from infra.clients.errors import DeadlineExceeded, Denied, Failed, NotFound, Temporary, Throttled, Unavailable
 from infra.clients.process import run
@@ -101,7 +101,7 @@ async def fetch(
     """
     settings = settings or get_settings()
     reference = resolve(release, settings.chart_mirror)
-    lock = lock if lock is not None else Lock.load()
+    lock = lock if lock is not None else await asyncio.to_thread(recorded)
     accepted = expected(reference.chart, reference.mirror, lock)
     # The digest is part of the name: charts of the mirror and of upstream never meet in one cache.
     target = into / f"{reference.chart.name}-{reference.chart.version}.{accepted[0][:12]}.tgz"

@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -95,6 +96,12 @@ class Lock:
         """The same lock without the entries that are not among `keys`."""
         kept = set(keys)
         return Lock({key: sha256 for key, sha256 in self.digests.items() if key in kept})
+
+
+@lru_cache(maxsize=1)
+def recorded() -> Lock:
+    """The repository's own lock, read once by a process."""
+    return Lock.load()
 
 
 def digest(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,9 @@ def render(folder: Path, template: str, context: Mapping[str, Any]) -> dict[str,
     Raises:
         Misconfigured: the template is missing, uses something undefined, or does not make a mapping.
     """
-    engine = jinja2.Environment(  # noqa: S701 - the output is YAML; `finalize` is what escapes
-        loader=jinja2.FileSystemLoader(folder),
-        undefined=jinja2.StrictUndefined,
-        finalize=_literal,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     where = f"{folder.name}/{template}"
     try:
-        text = engine.get_template(template).render(**context)
+        text = _engine(folder).get_template(template).render(**context)
         values = yaml.safe_load(text)
     except (jinja2.TemplateError, yaml.YAMLError, TypeError) as error:
         raise Misconfigured(f"The values template {where} cannot be rendered.", detail=str(error)) from error
@@ -55,6 +48,19 @@ def render(folder: Path, template: str, context: Mapping[str, Any]) -> dict[str,
     if not isinstance(values, dict):
         raise Misconfigured(f"The values template {where} makes a {type(values).__name__}, not a mapping.")
     return values
+
+
+@lru_cache
+def _engine(folder: Path) -> jinja2.Environment:
+    """Kept for the templates that it has compiled."""
+    return jinja2.Environment(  # noqa: S701 - the output is YAML; `finalize` is what escapes
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        finalize=_literal,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
 
 
 def deep_merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def read_chart(path: Path) -> ChartFile:
         with tarfile.open(path, "r:gz") as archive:
             inside = next(item for item in archive if re.fullmatch(r"(\./)?[^/]+/Chart\.yaml", item.name))
             stream = archive.extractfile(inside)
-            metadata = yaml.safe_load(stream.read()) if stream else {}
+            metadata = yaml.load(stream.read(), yaml.CSafeLoader) if stream else {}
         return ChartFile(
             path=path.absolute(),
             name=str(metadata["name"]),

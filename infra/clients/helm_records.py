@@ -12,6 +12,7 @@ import gzip
 import json
 import zlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -53,8 +54,8 @@ class HelmRelease(BaseModel):
         return self.status in UNFINISHED
 
     def objects(self) -> list[Object]:
-        """The objects of the stored manifest, without hooks."""
-        return parse_manifest(self.manifest)
+        """The objects of the stored manifest, without hooks; for reading only, since equal manifests share them."""
+        return list(_objects(self.manifest))
 
 
 class _Loader(yaml.CSafeLoader):
@@ -71,6 +72,12 @@ _Loader.add_constructor("tag:yaml.org,2002:value", _text)
 def parse_manifest(text: str) -> list[Object]:
     """The objects of a manifest of several YAML documents, empty ones left out."""
     return [document for document in yaml.load_all(text, Loader=_Loader) if document]
+
+
+@lru_cache(maxsize=64)
+def _objects(manifest: str) -> tuple[Object, ...]:
+    """A manifest is parsed once: a fleet has the same charts with the same values many times."""
+    return tuple(parse_manifest(manifest))
 
 
 def decode(secret: Object) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prefect.utilities.annotations import quote
 
-from flows import check_fleet, checking
+from flows import check_drift, check_fleet, checking
 from infra.catalog import Catalog
 from infra.clients.errors import InvalidInput, NotFound, PlumblineError, Unavailable
 from infra.drift.findings import BlindSpot, Finding, PlaneName, PlaneState, PlaneVerdict
@@ -146,33 +146,58 @@ async def test_a_check_that_fails_is_announced_once_for_each_reason(stage: Stage
     ]
 
 
+async def test_only_a_run_of_a_deployment_may_be_needless(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    async def superseded(*given: Any) -> str:
+        asked.append(given)
+        return "Another is at work."
+
+    monkeypatch.setattr(check_drift, "superseded", superseded)
+    for run, said in (
+        (None, None),
+        (SimpleNamespace(id="r", deployment_id=None), None),
+        (SimpleNamespace(id="r", deployment_id="d"), "Another is at work."),
+    ):
+        context = SimpleNamespace(flow_run=run) if run else None
+        monkeypatch.setattr(check_drift.FlowRunContext, "get", lambda context=context: context)
+        assert await check_drift._needless("dev") == said
+    assert asked == [("dev", "r", "d", check_drift.LONGEST)]
+
+
 async def test_one_environment_that_cannot_be_checked_keeps_nobody_from_the_others(
     stage: Stage, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def check(item: Any, *_: Any) -> Verdict:
         if item.environment.name == "bad":
             raise Unavailable("Keystone is silent.")
+        if item.environment.name == "slow":
+            raise TimeoutError("60 s")  # as Prefect says of a step
         return Verdict.of(item.environment.name, "f" * 40, [], looked_at=datetime.now(UTC), seconds=0)
 
     monkeypatch.setattr(check_fleet, "check", check)
-    fleet: Any = [SimpleNamespace(environment=SimpleNamespace(name=name)) for name in ("a", "bad", "z")]
+    fleet: Any = [SimpleNamespace(environment=SimpleNamespace(name=name)) for name in ("a", "bad", "slow", "z")]
     results = await check_fleet._sweep(fleet, stage.settings, Catalog.load(), ledger)
-    assert [one.environment for one in results] == ["a", "bad", "z"]
-    assert getattr(results[1], "category", None) == "Unavailable"
+    assert [one.environment for one in results] == ["a", "bad", "slow", "z"]
+    assert [getattr(results[number], "category", None) for number in (1, 2)] == ["Unavailable", "Unavailable"]
 
 
-async def test_a_sweep_counts_also_where_nothing_can_be_scheduled(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [NotFound("Prefect has no deployment."), TimeoutError("60 s")])
+async def test_a_sweep_counts_also_where_nothing_can_be_scheduled(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     asked: list[dict[str, timedelta]] = []
 
     async def refused(every: dict[str, timedelta]) -> list[str]:
         asked.append(every)
-        raise NotFound("Prefect has no deployment.")
+        raise error
 
     monkeypatch.setattr(check_fleet, "keep_schedules", refused)
     loaded = [LoadedEnvironment(declared(), "f" * 40, "environments/dev.yaml")]
     changed, notes = await check_fleet._schedule(loaded)
     assert (changed, asked) == ([], [{"dev": timedelta(minutes=15)}])
-    assert "Prefect has no deployment." in notes[0]
+    assert "The schedules were not looked at." in notes[0]
+    assert str(error) in notes[0]
 
 
 async def test_a_sweep_lets_the_ledger_forget_and_counts_also_where_it_cannot() -> None:

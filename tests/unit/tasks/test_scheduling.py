@@ -29,6 +29,7 @@ class Prefect:
         self.ids = {name: uuid4() for name in self.schedules}
         self.runs: list[Any] = []
         self.error: Exception | None = None
+        self.created: list[int] = []
 
         @asynccontextmanager
         async def client() -> Any:
@@ -42,6 +43,7 @@ class Prefect:
         return SimpleNamespace(id=self.ids[name], name=name.partition("/")[0], schedules=list(self.schedules[name]))
 
     async def create_deployment_schedules(self, deployment: UUID, creates: Sequence[Any]) -> None:
+        self.created.append(len(creates))
         for one in creates:
             made = SimpleNamespace(
                 id=uuid4(), slug=one.slug, schedule=one.schedule, active=one.active, parameters=one.parameters
@@ -87,6 +89,14 @@ async def test_each_environment_is_checked_as_often_as_git_says(prefect: Prefect
     }
     assert prefect.said(scheduling.RECONCILE) == {("[('name', 'dev')]", 3600.0, False)}
     assert await keep({"dev": QUARTER}) == []
+
+
+async def test_those_of_a_fleet_are_made_at_once(prefect: Prefect) -> None:
+    every = {f"env-{number}": QUARTER for number in range(100)}
+    assert len(await keep(every)) == 300
+    assert prefect.created == [100, 100, 100]
+    assert await keep(every) == []
+    assert len(prefect.created) == 3
 
 
 async def test_another_interval_and_a_withdrawn_environment_are_followed(prefect: Prefect) -> None:
