@@ -86,7 +86,7 @@ class Fleet:
         return int(said["answered"])
 
     def _right(self, verdicts: Sequence[Mapping[str, Any]]) -> None:
-        wrong = surprises({one["environment"]: one["state"] for one in verdicts}, self._drifted)
+        wrong = surprises(verdicts, self._drifted)
         if wrong:
             raise Failed("The verdicts are not right, so that their time says nothing.", detail="; ".join(wrong[:5]))
 

@@ -124,11 +124,24 @@ class FleetFigures(BaseModel):
         return said if self.environments >= FLEET else f"of {FLEET} environments {said.partition(':')[0]}: not measured"
 
 
-def surprises(states: Mapping[str, str], drifted: str) -> list[str]:
-    """What a sweep has said otherwise than the fleet is: all in step but one, which has drifted (pure)."""
-    wanted = {name: PlaneState.DRIFTED if name == drifted else PlaneState.IN_STEP for name in states}
-    missed = [] if drifted in states else [f"{drifted} was not looked at"]
-    return missed + [f"{name} is {states[name]}" for name in states if states[name] != wanted[name]]
+def surprises(verdicts: Sequence[Mapping[str, Any]], drifted: str) -> list[str]:
+    """What a sweep has said otherwise than the fleet is: all in step but one, which has drifted (pure).
+
+    Args:
+        verdicts: as documents.
+        drifted: name of the one.
+    """
+    found = [] if drifted in {one["environment"] for one in verdicts} else [f"{drifted} was not looked at"]
+    for one in verdicts:
+        wanted = PlaneState.DRIFTED if one["environment"] == drifted else PlaneState.IN_STEP
+        if one["state"] != wanted:
+            found.append(" ".join([f"{one['environment']} is {one['state']}:", *_reasons(one)]))
+    return found
+
+
+def _reasons(verdict: Mapping[str, Any]) -> list[str]:
+    spots = [f"{spot['what']}: {spot['why']}" for plane in verdict["planes"] for spot in plane["blind_spots"]]
+    return [*(found["sentence"] for plane in verdict["planes"] for found in plane["findings"]), *spots][:3]
 
 
 def _overhead(seconds: float) -> str:

@@ -229,12 +229,22 @@ def test_the_table_says_of_every_target_whether_it_is_met(changes: dict[str, obj
     assert "Not in it: Terraform" in " ".join(text.split())
 
 
-def test_a_verdict_that_is_not_right_is_named() -> None:
-    right = {"fleet-001": "in step", "fleet-002": "drifted"}
-    assert surprises(right, "fleet-002") == []
-    assert surprises(right, "fleet-001") == ["fleet-001 is in step", "fleet-002 is drifted"]
-    assert surprises(right | {"fleet-001": "unknown"}, "fleet-002") == ["fleet-001 is unknown"]
-    assert surprises({"fleet-001": "in step"}, "fleet-002") == ["fleet-002 was not looked at"]
+def said(name: str, state: str, *findings: str, spots: tuple[str, ...] = ()) -> dict[str, Any]:
+    plane = {"findings": [{"sentence": one} for one in findings],
+             "blind_spots": [{"what": one, "why": "No answer."} for one in spots]}  # fmt: skip
+    return {"environment": name, "state": state, "planes": [plane]}
+
+
+def test_a_verdict_that_is_not_right_is_named_with_its_reasons() -> None:
+    first, second = said("fleet-001", "in step"), said("fleet-002", "drifted", "The image differs.")
+    assert surprises([first, second], "fleet-002") == []
+    assert surprises([first, second], "fleet-001") == [
+        "fleet-001 is in step:",
+        "fleet-002 is drifted: The image differs.",
+    ]
+    unseen = said("fleet-001", "unknown", spots=("zone",))
+    assert surprises([unseen, second], "fleet-002") == ["fleet-001 is unknown: zone: No answer."]
+    assert surprises([first], "fleet-002") == ["fleet-002 was not looked at"]
 
 
 def test_a_folder_that_is_there_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
