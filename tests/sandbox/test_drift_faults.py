@@ -225,7 +225,7 @@ def test_a_cluster_that_is_gone_and_then_the_state_too(platform: Platform, cloud
     with platform.api() as api:
         report = str(api.get(f"artifacts/verdict-{NAME}/latest").json()["data"])
     assert f"{NAME}: drifted" in report
-    assert f"| destructive | `cluster/{NAME}` | There is no cluster {NAME}. |" in report
+    assert f"- **destructive** `cluster/{NAME}`<br>There is no cluster {NAME}." in report
     assert f"- **dns** `dns`: {why}" in report
 
     with without_state(platform, tmp_path / "state"):
