@@ -60,17 +60,21 @@ class Fleet:
 
     def check(self, name: str) -> Process:
         """One environment by `check-drift`, timed within its process."""
-        ended, requests = self._run("deployments.bench_fleet_looks", "flow", name)
-        return self._measured(ended, json.loads(ended.out)["seconds"], requests, f"check {name}")
+        return self._looked("flow", name, f"check {name}")
 
     def plain_check(self, name: str) -> Process:
         """The same without Prefect."""
-        ended, requests = self._run("deployments.bench_fleet_looks", "plain", name)
-        return self._measured(ended, json.loads(ended.out)["seconds"], requests)
+        return self._looked("plain", name)
 
     def command(self, name: str) -> float:
         """Wall seconds of `check-drift` as its user starts it."""
         return self._run("flows.check_drift", name, "--json")[0].wall
+
+    def _looked(self, what: str, name: str, flow_run_name: str | None = None) -> Process:
+        ended, requests = self._run("deployments.bench_fleet_looks", what, name)
+        said = json.loads(ended.out)
+        measured = self._measured(ended, said["seconds"], requests, flow_run_name)
+        return measured.model_copy(update={"again": said["again"]})
 
     def _run(self, module: str, *arguments: str, accept: int = 0) -> tuple[Ended, int]:
         before = self._answered()

@@ -89,9 +89,11 @@ async def look_for_strays(cloud: str, declared: Collection[str], settings: Setti
 async def publish_verdict(verdict: Verdict, changes: Changes, settings: Settings) -> None:
     """Publish a verdict for people (Markdown), for tables, and as a JSON document; announce what is new in it."""
     key = f"verdict-{verdict.environment}"
-    await acreate_markdown_artifact(verdict_report.markdown(verdict), key=key, description=verdict.sentence())
-    rows = verdict_report.rows(verdict)
-    await acreate_table_artifact(rows, key=f"{key}-findings", description=f"Findings of {verdict.environment}")
+    text, rows = verdict_report.markdown(verdict), verdict_report.rows(verdict)
+    await asyncio.gather(
+        acreate_markdown_artifact(text, key=key, description=verdict.sentence()),
+        acreate_table_artifact(rows, key=f"{key}-findings", description=f"Findings of {verdict.environment}"),
+    )
     path = settings.state_dir / VERDICTS / f"{verdict.environment}.json"
     await asyncio.to_thread(write_private, path, verdict.model_dump_json(indent=2))
     await announce(verdict, changes, settings.notify)

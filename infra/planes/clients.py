@@ -151,7 +151,7 @@ class Clients:
         self._live = None
 
     def disconnect(self) -> None:
-        """Forget the cluster's clients: it does not answer."""
+        """Forget the cluster's clients and what they have read: it does not answer, or is not needed any more."""
         self._kubernetes = self._helm = None
         self.look_again()
 
@@ -169,7 +169,7 @@ async def open_clients(
         cloud = OpenStackClient(environment.spec.cloud, settings, read_only=read_only)
         openstack = await stack.enter_async_context(cloud)
         memory = stack.enter_context(remembered(settings.state_dir / KNOWN / f"{environment.name}.json"))
-        yield Clients(
+        clients = Clients(
             environment,
             settings=settings,
             catalog=catalog,
@@ -179,3 +179,9 @@ async def open_clients(
             memory=memory,
             read_only=read_only,
         )
+        try:
+            yield clients
+        finally:
+            # Who still holds us then, such as Prefect with a step's arguments, must not hold all that was read of a
+            # cluster, too: after a hundred of them a sweep had 300 MiB of it.
+            clients.disconnect()

@@ -207,6 +207,7 @@ def figures(**changes: object) -> FleetFigures:
 def test_overhead_is_what_the_same_looks_take_less_without_prefect() -> None:
     assert figures().overhead == pytest.approx(0.2)
     assert figures().overhead_alone == pytest.approx(0.2)
+    assert figures(checks=[process(3).model_copy(update={"again": 0.5})]).overhead_again == pytest.approx(0.5)
     assert figures().ratio == pytest.approx(5 / 3)
     assert next(iter(figures().document()["results"])) == "ratio to the same looks without Prefect"
     assert json.loads(json.dumps(figures().document()))["sweeps"][0]["wall"] == 50
