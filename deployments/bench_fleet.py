@@ -34,6 +34,8 @@ from infra.settings import ROOT, get_settings
 
 RECORDED = "fleet-000"
 OBJECTS = 200
+CHECKS = 5
+"""Of one environment, each kind."""
 
 
 class Fleet:
@@ -145,16 +147,19 @@ def _outside(folder: Path, options: argparse.Namespace, drifted: str) -> Iterato
 
 
 def measure(fleet: Fleet, figures: FleetFigures, name: str, count: int) -> Iterator[FleetFigures]:
-    """Sweep with and without Prefect, in turns; yields all figures so far after each round."""
+    """Check one environment, then sweep, each with and without Prefect in turns; yields the figures of each round."""
+    # First, while Prefect's server has nothing else to do: it digests a sweep's events for some time.
+    fleet.check(name)
+    for _ in range(CHECKS):
+        figures.plain_checks.append(fleet.plain_check(name))
+        figures.checks.append(fleet.check(name))
+        figures.commands.append(fleet.command(name))
     figures.first = fleet.sweep()
     fleet.plain()
     for number in range(count):
         turns = [(figures.sweeps, fleet.sweep), (figures.plain, fleet.plain)]
         for figure, turn in turns if number % 2 else reversed(turns):
             figure.append(turn())
-        figures.plain_checks.append(fleet.plain_check(name))
-        figures.checks.append(fleet.check(name))
-        figures.commands.append(fleet.command(name))
         yield figures
 
 
