@@ -134,7 +134,7 @@ def wait_for_name(platform: Platform, address: str) -> None:
     wait("the name", answers, [("NOERROR", [address])] * len(NAME_SERVERS))
 
 
-@pytest.mark.parametrize("seed", ["1", "2", "3"])
+@pytest.mark.parametrize("seed", ["1", "2"])
 def test_a_fifth_of_the_reads_failing_makes_no_verdict_false(platform: Platform, seed: str) -> None:
     platform.sandbox("faults", "set", "--service", "*", "--rate", "0.2", "--seed", seed, "--method", "GET",
                      "--kind", "500", "--kind", "429", "--kind", "503", "--kind", "reset")  # fmt: skip

@@ -125,7 +125,8 @@ def test_a_declaration_that_a_rewrite_has_lost(platform: Platform, tmp_path: Pat
         history.set_back(kept)
     assert (checked.status, checked.result["category"]) == (1, "NotFound")
     assert checked.result["summary"] == f"There is no environments/{NAME}.yaml at commit {lost[:12]}."
-    assert "dev, staging" in checked.result["hint"]
+    declared = checked.result["hint"].removeprefix("Declared: ").removesuffix(".").split(", ")
+    assert "staging" in declared and NAME not in declared
 
 
 # -- certificates ------------------------------------------------------------------------------------------------------
