@@ -125,6 +125,9 @@ class Mirror:
                 if isinstance(client, _BoundedSsh):
                     client.end()
             _set_refs(repo, result)
+            # Packs come readable for everybody.
+            for file in (self.path / "objects/pack").iterdir():
+                file.chmod(0o400)
 
     def _client(self, timeout: float) -> tuple[GitClient, str]:
         parts = urlsplit(self.url)

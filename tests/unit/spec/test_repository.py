@@ -214,6 +214,8 @@ def test_reads_over_http_through_a_private_mirror(web: _Web, bare: Path, setting
     assert first.commit == head(bare)
     mirrors = settings.state_dir / "git"
     assert stat.S_IMODE(mirrors.stat().st_mode) == 0o700
+    packs = [*mirrors.rglob("objects/pack/*")]
+    assert packs and {stat.S_IMODE(pack.stat().st_mode) for pack in packs} == {0o400}
     second = commit(bare, {"environments/staging.yaml": declared(bare, "staging")})
     assert snapshot(web.url, "main", settings=settings).commit == second, "a branch is fetched anew"
     assert load(web.url, "dev", first.commit, settings=settings).commit == first.commit
