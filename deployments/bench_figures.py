@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -85,14 +85,9 @@ class Figures(BaseModel):
 
     def table(self) -> Table:
         """For people."""
-        rows = Table(title=f"create-environment in the sandbox, median of {len(self.ours)}", title_justify="left")
-        rows.caption = ", ".join(f"{name} {value}" for name, value in self.machine.items())
-        rows.add_column("figure")
-        rows.add_column("measured", justify="right")
-        rows.add_column("target", overflow="fold")
-        for name, value, target in self._results():
-            rows.add_row(name, f"{value:.3g}" if value < 10 else f"{value:.1f}", target)
-        return rows
+        return table(
+            f"create-environment in the sandbox, median of {len(self.ours)}", said_of(self.machine), self._results()
+        )
 
     def _results(self) -> list[tuple[str, float, str]]:
         waited = parties([run.waited for run in self.ours])
@@ -115,6 +110,22 @@ class Figures(BaseModel):
             ("second run, nothing to do, s", median(run.wall for run in self.again), _idle(self.again)),
             ("destroy-environment, s", median(self.destroyed), ""),
         ]
+
+
+def table(title: str, caption: str, results: Iterable[tuple[str, float, str]]) -> Table:
+    """Figures for people: each with its name, what was measured, and whether a target is met."""
+    rows = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    rows.add_column("figure")
+    rows.add_column("measured", justify="right")
+    rows.add_column("target", overflow="fold")
+    for name, value, target in results:
+        rows.add_row(name, f"{value:.3g}" if value < 10 else f"{value:.1f}", target)
+    return rows
+
+
+def said_of(machine: Mapping[str, str]) -> str:
+    """The machine in one line."""
+    return ", ".join(f"{name} {value}" for name, value in machine.items())
 
 
 def parties(waited: Sequence[Mapping[str, float]]) -> dict[str, float]:

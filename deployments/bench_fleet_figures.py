@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
-from deployments.bench_figures import verdict
+from deployments.bench_figures import said_of, table, verdict
 from infra.drift.findings import PlaneState
 
 SWEEP_SECONDS = 60.0
@@ -94,14 +94,7 @@ class FleetFigures(BaseModel):
     def table(self) -> Table:
         """For people."""
         title = f"{self.environments} recorded environments of {self.objects} objects, median of {len(self.sweeps)}"
-        rows = Table(title=title, title_justify="left", caption_justify="left")
-        rows.caption = f"{CAPTION}\n{', '.join(f'{name} {value}' for name, value in self.machine.items())}"
-        rows.add_column("figure")
-        rows.add_column("measured", justify="right")
-        rows.add_column("target", overflow="fold")
-        for name, value, target in self._results():
-            rows.add_row(name, f"{value:.3g}" if value < 10 else f"{value:.1f}", target)
-        return rows
+        return table(title, f"{CAPTION}\n{said_of(self.machine)}", self._results())
 
     def _results(self) -> list[tuple[str, float, str]]:
         sweep, cpu = _median(self.sweeps, "wall"), _median(self.sweeps, "cpu")
