@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,12 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.bench_objects import NAMESPACE, objects
-from infra.clients.errors import Failed, Misconfigured, PlumblineError
-from infra.clients.helm import HelmClient
+from infra.clients.errors import Failed, PlumblineError
 from infra.clients.kubernetes import KubernetesClient
-from infra.drift.findings import PlaneName
-from infra.drift.objects import Key, suspects
-from infra.planes.live import LiveObjects
 from infra.sandbox.envtest import ControlPlane, available
 from infra.settings import ROOT, Settings
 
@@ -53,15 +48,23 @@ class Run:
     requests: int
     peak_mib: float
     rate: float = 0
-    """Objects a second that the comparison alone gets through, on one core."""
+    """Objects a second that the comparison alone gets through, on one core; 0 where it was not measured."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs at so many objects, in turns."""
+
+    count: int
+    where: str
+    ours: Sequence[Run]
+    theirs: Sequence[Run]
+    rate: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the bench, or (--look) one look of ours as a process of its own."""
+    """Run the bench; exit status 1 when something did not work."""
     options = _options(arguments)
-    if options.look is not None:
-        declared = list(yaml.load_all(options.look.read_text(), Loader=yaml.CSafeLoader))
-        return asyncio.run(_look(declared, options.kubeconfig))
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if available() is None:
         console.print("KUBEBUILDER_ASSETS names no control plane: drift is not measured.", style="yellow")
@@ -75,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure(options: argparse.Namespace, console: Console) -> Iterator[tuple[int, str, list[Run], list[Run]]]:
+def _measure(options: argparse.Namespace, console: Console) -> Iterator[Row]:
     for count in options.objects:
         with tempfile.TemporaryDirectory() as folder:
             home, log = Path(folder) / "home", Path(folder) / "requests.jsonl"
@@ -91,12 +94,14 @@ def _measure(options: argparse.Namespace, console: Console) -> Iterator[tuple[in
                         for _ in range(options.n):
                             ours.append(_ours(manifests, kubeconfig, log))
                             theirs.append(_theirs(manifests, kubeconfig, log))
+                        # The comparison alone is measured apart: it would count as part of the process.
+                        rate = _ours(manifests, kubeconfig, log, "--rate").rate
                         console.print(f"  {where}: ours {ours[-1].wall:.2f} s, kubectl diff {theirs[-1].wall:.2f} s")
-                        yield count, where, ours, theirs
+                        yield Row(count, where, ours, theirs, rate)
 
 
-def _ours(manifests: Path, kubeconfig: Path, log: Path) -> Run:
-    argv = [sys.executable, "-m", "deployments.bench_drift", "--look", str(manifests), "--kubeconfig", str(kubeconfig)]
+def _ours(manifests: Path, kubeconfig: Path, log: Path, *options: str) -> Run:
+    argv = [sys.executable, "-m", "deployments.bench_look", str(manifests), str(kubeconfig), *options]
     before, began = _requests(log, "plumbline/"), time.monotonic()
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
     wall = time.monotonic() - began
@@ -105,7 +110,7 @@ def _ours(manifests: Path, kubeconfig: Path, log: Path) -> Run:
     said = json.loads(done.stdout)
     if said["findings"] or said["blind_spots"]:
         raise Failed("Our look found drift where there is none.", detail=str(said))
-    return Run(wall, said["seconds"], _requests(log, "plumbline/") - before, said["peak_mib"], said["rate"])
+    return Run(wall, said["seconds"], _requests(log, "plumbline/") - before, said["peak_mib"], said.get("rate", 0))
 
 
 def _theirs(manifests: Path, kubeconfig: Path, log: Path) -> Run:
@@ -125,32 +130,6 @@ def _requests(log: Path, agent: str) -> int:
     time.sleep(0.3)
     lines = log.read_text().splitlines() if log.exists() else []
     return sum(json.loads(line)["ua"].startswith(agent) for line in lines)
-
-
-async def _look(declared: Sequence[dict[str, Any]], kubeconfig: Path) -> int:
-    """One look, as a check makes it; prints what it took."""
-    with tempfile.TemporaryDirectory() as state:
-        settings = Settings(state_dir=Path(state))
-        async with KubernetesClient(kubeconfig, settings, read_only=True) as kubernetes:
-            began = time.monotonic()
-            live = LiveObjects(kubernetes, HelmClient(kubeconfig, settings, kubernetes=kubernetes))
-            seen = await live.look(PlaneName.ADDONS, declared)
-            seconds = time.monotonic() - began
-            rate = await _rate(live, declared)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = {"findings": len(seen.findings), "blind_spots": len(seen.blind_spots)}
-    print(json.dumps({"seconds": seconds, "peak_mib": peak, "rate": rate, **found}))
-    return 0
-
-
-async def _rate(live: LiveObjects, declared: Sequence[dict[str, Any]]) -> float:
-    """How many objects a second are compared, once they have been read."""
-    there: dict[Key, Any] = {}
-    for kind in {(item["apiVersion"], item["kind"]) for item in declared}:
-        there |= await live.of(*kind)
-    began = time.perf_counter()
-    suspects(declared, there)
-    return len(declared) / (time.perf_counter() - began)
 
 
 async def _create(kubeconfig: Path, declared: Sequence[dict[str, Any]]) -> None:
@@ -187,26 +166,26 @@ def _proxy() -> Iterator[None]:
             process.terminate()
 
 
-def table(rows: Sequence[tuple[int, str, list[Run], list[Run]]]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
     """Medians, the ratio first."""
     shown = Table(title="Objects compared, in step: ours / kubectl diff --server-side", title_justify="left")
     for column in ("objects", "API server", "faster by", "ours, s", "the look, s", "kubectl, s", "compared, 1/s"):
         shown.add_column(column, justify="right")
     shown.add_column("requests", justify="right")
     shown.add_column("peak, MiB", justify="right")
-    for count, where, ours, theirs in rows:
-        wall, look = median(one.wall for one in ours), median(one.look or 0 for one in ours)
-        kubectl = median(one.wall for one in theirs)
+    for row in rows:
+        wall, look = median(one.wall for one in row.ours), median(one.look or 0 for one in row.ours)
+        kubectl = median(one.wall for one in row.theirs)
         shown.add_row(
-            str(count),
-            where,
+            str(row.count),
+            row.where,
             f"{kubectl / wall:.1f} ({kubectl / look:.0f} the look)",
             f"{wall:.2f}",
             f"{look:.2f}",
             f"{kubectl:.2f}",
-            f"{median(one.rate for one in ours):,.0f}",
-            f"{ours[-1].requests} / {theirs[-1].requests}",
-            f"{max(one.peak_mib for one in ours):.0f} / {max(one.peak_mib for one in theirs):.0f}",
+            f"{row.rate:,.0f}",
+            f"{row.ours[-1].requests} / {row.theirs[-1].requests}",
+            f"{max(one.peak_mib for one in row.ours):.0f} / {max(one.peak_mib for one in row.theirs):.0f}",
         )
     return shown
 
@@ -215,12 +194,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deployments.bench_drift", description=__doc__)
     parser.add_argument("--objects", type=int, nargs="+", default=[1000, 5000], help="how many (default: 1000 5000)")
     parser.add_argument("-n", type=int, default=3, help="rounds (default 3)")
-    parser.add_argument("--look", type=Path, metavar="FILE", help="one look of ours at these manifests")
-    parser.add_argument("--kubeconfig", type=Path, help="for --look")
-    options = parser.parse_args(arguments)
-    if options.look is not None and options.kubeconfig is None:
-        raise Misconfigured("--look needs --kubeconfig.")
-    return options
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from deployments.bench_fleet_keys import Authority
+from deployments import bench_fleet_keys as keys
 from deployments.bench_fleet_stencil import Identity, Recording, Stencil
 from infra.clients.private import write_private
 from infra.spec.models import Environment
@@ -88,8 +88,8 @@ class FleetHome:
 
     def _keys(self, ingress_authority: Path) -> None:
         own, theirs = self.folder / "keys/clusters", self.folder / "keys/ingress"
-        Authority.load(own).serve(own, [one.api for one in self._fleet])
+        keys.serve(keys.authority(own), own, [one.api for one in self._fleet])
         declared = yaml.safe_load(self._recording.declaration)
         host = probe_host(Environment.model_validate(declared)) or ""
         hosts = [host.replace(self._recording.name, one.name) for one in self._fleet]
-        Authority.load(ingress_authority).serve(theirs, hosts)
+        keys.serve(keys.authority(ingress_authority), theirs, hosts)

@@ -14,6 +14,7 @@ import json
 import re
 import ssl
 from collections.abc import Iterable, Sequence
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ import dns.flags
 import dns.message
 import dns.zone
 
-from deployments.bench_fleet_keys import Authority
+from deployments import bench_fleet_keys as keys
 from deployments.bench_fleet_stencil import Identity, Recording, identities
 from deployments.bench_fleet_world import Answer, World
+from infra.sandbox.controllers import x509
 from infra.sandbox.dns.answers import Zone, respond
 from infra.sandbox.dns.servers import Server
 from infra.sandbox.settings import NAME_SERVERS
@@ -136,8 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     recording = Recording.model_validate_json((options.folder / "recording.json").read_text())
     fleet = identities(recording, options.count, options.network)
-    authority = Authority.load(options.folder / "keys/clusters")
-    world = World(recording, fleet, authority=authority.pem, sign=authority.sign, drifted=options.drifted)
+    authority = keys.authority(options.folder / "keys/clusters")
+    issuer, sign = x509.pem(authority.certificate).decode(), partial(keys.sign, authority)
+    world = World(recording, fleet, authority=issuer, sign=sign, drifted=options.drifted)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(world, options, recording, fleet))
 

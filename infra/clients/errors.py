@@ -5,7 +5,8 @@ PlumblineError            everything Plumbline raises on purpose
 │   ├── Unavailable       timeout, connection refused or reset, 5xx
 │   ├── Throttled         429; carries the server's Retry-After
 │   ├── Conflict          409: somebody else changed it first; look again
-│   └── NotYet            the system is working on it and is not there yet
+│   ├── NotYet            the system is working on it and is not there yet
+│   └── TlsRefused        something answers on the port, but not with TLS for the name
 └── Permanent             trying again changes nothing until somebody acts
     ├── InvalidInput      what was declared cannot be right (where, what, what would be right)
     ├── NotFound          a thing that has to exist does not
@@ -106,6 +107,12 @@ class NotYet(Temporary):
     """The system is still working on it."""
 
     category = "NotYet"
+
+
+class TlsRefused(Temporary):
+    """The server answers on the port, but not with TLS for this name (yet)."""
+
+    category = "TlsRefused"
 
 
 class Permanent(PlumblineError):

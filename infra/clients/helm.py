@@ -19,20 +19,22 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from infra.clients.calling import retried
 from infra.clients.errors import Conflict, InvalidInput, NotFound, PlumblineError, Refused, Unavailable
 from infra.clients.helm_chart import ChartFile, description, read_chart, same
-from infra.clients.helm_command import MARGIN, HelmCommand
-from infra.clients.helm_lease import Held, Now, ReleaseLease
+from infra.clients.helm_lease import MARGIN, Held, Now, ReleaseLease
 from infra.clients.helm_prune import left_behind, prune
 from infra.clients.helm_records import HelmRelease, closed, release_of, revision_of
 from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
 from infra.clients.private import PrivateFolder
 from infra.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from infra.clients.helm_command import HelmCommand
 
 __all__ = ["ChartFile", "Ensured", "HelmClient", "HelmRelease"]
 
@@ -237,6 +239,9 @@ class HelmClient:
         self.close()
 
     def _command(self, timeout: float | None) -> HelmCommand:
+        # Most processes only read, which takes no helm: pyhelm3 is loaded by those that run it.
+        from infra.clients.helm_command import HelmCommand  # noqa: PLC0415
+
         timeout = timeout or self._settings.helm_timeout
         return HelmCommand(self._settings.helm_binary, self._kubeconfig, self._home.path, timeout)
 

@@ -28,19 +28,14 @@ from infra.clients.errors import (
     Refused,
     Unavailable,
 )
+from infra.clients.helm_lease import MARGIN, WRITER
 from infra.clients.kubernetes import UnknownKind, WebhookUnavailable
 
 PASSED_ON = ("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
 """The variables helm gets from ours; nothing else, so that no credential of ours ends up in a chart or a log."""
 
-WRITER = "PLUMBLINE_HELM_WRITER"
-"""The variable by which a helm that outlived its parent is recognised."""
-
 GRACE = 20.0
 """Seconds helm gets to mark its release failed after SIGINT."""
-MARGIN = 60.0
-"""Seconds helm may take beyond its own --timeout."""
-
 # The first row whose pattern is in helm's stderr.
 _ERRORS: tuple[tuple[str, type[PlumblineError], str], ...] = (
     (r"failed calling webhook", WebhookUnavailable, "An admission webhook did not answer"),

@@ -24,7 +24,6 @@ from typing import Any
 import psutil
 
 from infra.clients.errors import Conflict, NotFound, PlumblineError, Temporary
-from infra.clients.helm_command import WRITER
 from infra.clients.kubernetes import KubernetesClient, Object
 
 NAMESPACE = "kube-system"
@@ -35,8 +34,13 @@ DURATION = 60
 """Seconds a Lease is valid after each renewal; machines' clocks have to agree within it."""
 RENEW = 15.0
 """Seconds between two renewals."""
+MARGIN = 60.0
+"""Seconds helm may take beyond its own --timeout."""
 LOOK = 5.0
 """Seconds after which it is worth looking again whether a writer on this machine still lives."""
+
+WRITER = "PLUMBLINE_HELM_WRITER"
+"""The variable by which a helm that outlived its parent is recognised."""
 
 Now = Callable[[], datetime]
 

@@ -12,6 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
+HIDDEN = "(not shown)"
+"""Stands where a value was left out, rather than masked within a text."""
+
 _SECRET_PATTERN = re.compile(
     r"(?i)((?:authorization|x-auth-token|x-subject-token|password|passwd|secret|token|private_key)"
     r"[\"']?\s*[:=]\s*[\"']?(?:bearer\s+|basic\s+)?)([^\s\"',;&}]+)"

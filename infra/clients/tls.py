@@ -24,15 +24,9 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 from pydantic import BaseModel, ConfigDict
 
-from infra.clients.errors import Misconfigured, Temporary, Unavailable
+from infra.clients.errors import Misconfigured, TlsRefused, Unavailable
 from infra.clients.stopwatch import waiting_for
 from infra.settings import Settings, get_settings
-
-
-class TlsRefused(Temporary):
-    """The server answers on the port, but not with TLS for this name (yet)."""
-
-    category = "TlsRefused"
 
 
 class Certificate(BaseModel):

@@ -10,11 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from infra.clients.masking import mask
+from infra.clients.masking import HIDDEN, mask
 from infra.drift.paths import Item, Path
-
-HIDDEN: Final = "(not shown)"
-"""Stands for what is nobody's business here."""
 
 _SECRETIVE: Final = re.compile(
     r"(passw(or)?d|passphrase|secret|token|credentials?|(api|access|private|secret|encryption|signing)[-_.]?key)$", re.I

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.catalog import WILDCARD_SECRET
-from infra.clients.errors import NotYet
-from infra.clients.tls import Certificate, Problem, TlsRefused, Trust, judge
+from infra.clients.errors import NotYet, TlsRefused
+from infra.clients.tls import Certificate, Problem, Trust, judge
 from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import addons, manifests
 from infra.planes.clients import Clients

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 
-from infra.clients.errors import NotYet, PlumblineError
-from infra.clients.tls import TlsRefused
+from infra.clients.errors import NotYet, PlumblineError, TlsRefused
 from infra.drift.findings import BlindSpot, Finding, PlaneName, Severity
 
 

@@ -11,9 +11,9 @@ from difflib import SequenceMatcher, get_close_matches
 
 from pydantic_core import PydanticCustomError
 
-from infra.clients.errors import InvalidInput, mask
+from infra.clients.errors import InvalidInput
+from infra.clients.masking import HIDDEN, mask
 
-HIDDEN = "(not shown)"
 SHOWN = 60
 """How many characters of a value a sentence may quote."""
 

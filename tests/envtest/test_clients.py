@@ -19,7 +19,7 @@ import pytest
 
 from infra.clients.errors import Conflict, DeadlineExceeded, InvalidInput, Refused
 from infra.clients.helm import HelmClient
-from infra.clients.helm_command import WRITER
+from infra.clients.helm_lease import WRITER
 from infra.clients.kubernetes import KubernetesClient, UnknownKind, WebhookUnavailable
 from infra.sandbox.envtest import ControlPlane, available
 from infra.settings import Settings

@@ -44,7 +44,7 @@ def test_an_error_is_a_sentence_with_detail_and_hint() -> None:
 
 def test_categories_are_the_class_names() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PlumblineError)]
-    assert len(kinds) == 15
+    assert len(kinds) == 16
     assert all(kind.category == (kind.__name__ if kind is not PlumblineError else "Error") for kind in kinds)
 
 

@@ -28,8 +28,8 @@ from infra.clients.errors import (
 )
 from infra.clients.helm import HelmClient
 from infra.clients.helm_chart import read_chart, same
-from infra.clients.helm_command import WRITER, failure
-from infra.clients.helm_lease import ENDED, ENDS_BY, Lost, ReleaseLease, identity, stamp, while_holding
+from infra.clients.helm_command import failure
+from infra.clients.helm_lease import ENDED, ENDS_BY, WRITER, Lost, ReleaseLease, identity, stamp, while_holding
 from infra.clients.helm_prune import forgotten
 from infra.clients.helm_records import HelmRelease, decode, encode, release_of
 from infra.clients.kubernetes import KubernetesClient, UnknownKind, WebhookUnavailable

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from infra.clients.errors import Misconfigured, Unavailable
-from infra.clients.tls import Served, TlsClient, TlsRefused, Trust, judge, parse
+from infra.clients.errors import Misconfigured, TlsRefused, Unavailable
+from infra.clients.tls import Served, TlsClient, Trust, judge, parse
 
 NOW = datetime.now(UTC)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ import pytest
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from prefect.utilities.annotations import quote
 from rich.console import Console
 
 from deployments import bench_fleet
+from deployments import bench_fleet_keys as keys
 from deployments.bench_fleet_figures import FleetFigures, Process, surprises
 from deployments.bench_fleet_home import FleetHome
-from deployments.bench_fleet_keys import Authority
 from deployments.bench_fleet_looks import bare
 from deployments.bench_fleet_replay import recordsets, zone_text
 from deployments.bench_fleet_stencil import Exchange, Identity, Recording, Stencil, digest, identities, packed, unpacked
@@ -156,13 +158,14 @@ def test_what_was_not_recorded_is_kept_and_not_made_up(world: World) -> None:
 
 
 def test_client_certificates_are_signed_for_the_key_that_asks(tmp_path: Path, fleet: list[Identity]) -> None:
-    authority = Authority.load(tmp_path)
-    world = World(recorded(), fleet, authority=authority.pem, sign=authority.sign)
+    authority = keys.authority(tmp_path)
+    issuer = authority.certificate.public_bytes(Encoding.PEM).decode()
+    world = World(recorded(), fleet, authority=issuer, sign=partial(keys.sign, authority))
     key = rsa.generate_private_key(65537, 1024)
     body = json.dumps({"cluster_uuid": OWN, "csr": request(key, READERS)}).encode()
     signed = json.loads(world.answer(CLOUD, "127.0.0.1", "POST", "/v1/certificates", body).body)["pem"]
     certificate = x509.load_pem_x509_certificate(signed.encode())
-    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.pem.encode()))
+    certificate.verify_directly_issued_by(authority.certificate)
     assert certificate.public_key() == key.public_key()
 
 

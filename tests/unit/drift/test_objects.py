@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from infra.catalog.models import Ignore
+from infra.clients.masking import HIDDEN
 from infra.drift.findings import PlaneName, Severity
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, compare_objects, findings_of, key_of, placed, suspects
 from infra.drift.ownership import MANAGERS
-from infra.drift.veiling import HIDDEN
 from tests.unit.drift.comparing import BORN, LATER, Object, book, compare, paths, written
 
 CONFIG: Object = {

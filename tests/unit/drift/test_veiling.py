@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from infra.clients.masking import HIDDEN
 from infra.drift.paths import Item, Path
-from infra.drift.veiling import HIDDEN, veiled
+from infra.drift.veiling import veiled
 
 ENV: Path = ("spec", "template", "spec", "containers", Item((("name", "web"),)), "env")
 
