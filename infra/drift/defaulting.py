@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from infra.drift.defaults import ADMITTED, ANY, COPIES, DEFAULTS, DEFAULTS_WITHIN, DERIVED, EVERYWHERE, NONE
 from infra.drift.paths import Path
-from infra.drift.tables import DEFAULTED_MAPS, FREE_FORM
-from infra.drift.values import identical
+from infra.drift.tables import FREE_FORM
+from infra.drift.values import identical, quantity
 
 
 def is_default(value: Any, path: Path, kind: str, is_builtin: bool = True) -> bool:
@@ -23,7 +23,7 @@ def is_default(value: Any, path: Path, kind: str, is_builtin: bool = True) -> bo
         return False
     if not is_builtin:
         return _is_nothing(value)
-    return parent in DEFAULTED_MAPS or _is_one(value, _within(path, EVERYWHERE)) or _usual(str(path[-1]), value)
+    return _is_one(value, _within(path, EVERYWHERE)) or _usual(str(path[-1]), value)
 
 
 def is_derived(key: str, value: Any, declared: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
@@ -31,7 +31,37 @@ def is_derived(key: str, value: Any, declared: Mapping[str, Any], live: Mapping[
     if key in COPIES:
         beside = COPIES[key]
         return beside in declared and live.get(beside) == value
+    if key == "imagePullPolicy":
+        return bool(value == _pull_policy(str(live.get("image", ""))))
     return key in DERIVED and any(value == each and _holds(wanted, declared) for each, wanted in DERIVED[key])
+
+
+def without_completions(declared: Mapping[str, Any], live: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A living LimitRange's limits for containers, without the amounts that the API server completed by itself.
+
+    A maximum is the default, too, and a default or a minimum is the default request. An amount stays as it was when
+    what it comes from is changed: so both of them count, the one declared and the living one.
+    """
+    if "Container" not in (declared.get("type"), live.get("type")):
+        return live
+    kept = {**live}
+    for name, sources in _COMPLETED.items():
+        if not isinstance(live.get(name), dict):
+            continue
+        amounts = [side[each] for side in (declared, live) for each in sources if isinstance(side.get(each), dict)]
+        wanted = declared.get(name) or {}
+        kept[name] = {
+            key: value
+            for key, value in live[name].items()
+            if key in wanted or not any(key in each and quantity(each[key]) == quantity(value) for each in amounts)
+        }
+        if not kept[name] and name not in declared:
+            del kept[name]
+    return kept
+
+
+_COMPLETED: Final = {"default": ("max",), "defaultRequest": ("default", "max", "min")}
+"""The amounts of a limit that are completed, and from which others."""
 
 
 def is_admitted(item: Any, path: Path, kind: str) -> bool:
@@ -40,6 +70,13 @@ def is_admitted(item: Any, path: Path, kind: str) -> bool:
     return any(
         item.keys() == each.keys() and all(each[key] is ANY or each[key] == item[key] for key in each) for each in known
     )
+
+
+def _pull_policy(image: str) -> str:
+    """What is put beside an image where no policy is declared."""
+    name, _, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return "Always" if tag == "latest" or not (tag or digest) else "IfNotPresent"
 
 
 def _within(path: Path, kind: str) -> tuple[Any, ...]:

@@ -50,7 +50,6 @@ DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "finalizers": (["kubernetes.io/pvc-protection"], ["kubernetes.io/pv-protection"], ["kubernetes"]),
     "fsGroupPolicy": ("ReadWriteOnceWithFSType",),
     "handSize": (8,),
-    "imagePullPolicy": ("Always", "IfNotPresent"),
     "initialDelaySeconds": (0,),
     "internalTrafficPolicy": ("Cluster",),
     "ipFamilyPolicy": ("SingleStack",),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from infra.drift.defaulting import is_admitted, is_default, is_derived
+from infra.drift.defaulting import is_admitted, is_default, is_derived, without_completions
 from infra.drift.difference import Difference, Sort
 from infra.drift.held import Held, below
 from infra.drift.matching import Pairing, align, by_key, match_members, match_rules
@@ -113,7 +113,8 @@ class _Walk:
 
     def _value(self, value: Any, there: Any, path: Path, held: Held) -> None:
         if isinstance(value, dict) and isinstance(there, dict):
-            self._map(value, there, path, held)
+            limit = self._kind == "LimitRange" and path[:2] == ("spec", "limits") and len(path) == 3
+            self._map(value, without_completions(value, there) if limit else there, path, held)
         elif isinstance(value, list) and isinstance(there, list):
             self._list(value, there, path, held)
         elif (

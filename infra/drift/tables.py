@@ -273,9 +273,6 @@ CONTROLLER_LISTS: Final = frozenset({"conditions", "ownerReferences", "secrets"}
 ASSIGNED: Final = frozenset({"limits", "requests"})
 """Free-form maps that admission (a LimitRange) fills in."""
 
-DEFAULTED_MAPS: Final = frozenset({"default", "defaultRequest"})
-"""Maps that the API server completes by itself: a LimitRange's maximum is its default, too."""
-
 LABELS_FROM_TEMPLATE: Final = frozenset({"Job", "ReplicationController"})
 """Kinds that get their template's labels, the second a selector of them as well, where they have none."""
 

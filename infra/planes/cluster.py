@@ -52,8 +52,19 @@ def desired(environment: Environment) -> Wanted:
 
 
 async def observe(wanted: Wanted, clients: Clients) -> Observed:
-    """Let Terraform refresh and plan: it reads every object and writes nothing."""
-    del wanted
+    """Let Terraform refresh and plan: it reads every object and writes nothing.
+
+    While Magnum is deleting the cluster, Terraform sees one that is as declared: its end is waited for first.
+
+    Raises:
+        Failed: Magnum could not delete it.
+        DeadlineExceeded: it is still there after `cluster_timeout`.
+    """
+    magnum = clients.openstack.magnum
+    cluster = await magnum.cluster(wanted.cluster)
+    if cluster is not None and cluster.status == "DELETE_IN_PROGRESS":
+        log.info("%s It is made anew when it is gone.", deletion(cluster))
+        await magnum.wait_deleted(cluster.uuid, timeout=clients.settings.cluster_timeout * 60, progress=log.info)
     return Observed(await clients.terraform.plan())
 
 

@@ -42,9 +42,9 @@ async def sweep(environment: Environment, clients: Clients) -> Outcome:
     removed = []
     for item in await _left(environment, clients):
         log.warning("Left behind: %s %s (%s).", item.kind, item.name or item.id, item.why)
-        async with clients.journal.write(PlaneName.CLUSTER, "sweep", f"{item.kind}/{item.name or item.id}"):
+        async with clients.journal.write(PlaneName.CLUSTER, "sweep", _address(item)):
             await clients.openstack.leftovers.delete(item)
-        removed.append(f"{item.kind}/{item.name or item.id}")
+        removed.append(_address(item))
 
     async def nothing() -> None:
         left = await _left(environment, clients)
@@ -54,6 +54,12 @@ async def sweep(environment: Environment, clients: Clients) -> Outcome:
 
     await clients.until(nothing, describe=f"the last things of {environment.name} to go")
     return Outcome.removed(PlaneName.CLUSTER, "leftovers", removed, nothing="nothing of it is left")
+
+
+def _address(item: Leftover) -> str:
+    """As a check names such an object."""
+    kind = item.kind.removeprefix("cluster ").replace(" ", "-").lower()
+    return f"{kind}/{item.name or item.id}"
 
 
 async def _left(environment: Environment, clients: Clients) -> list[Leftover]:

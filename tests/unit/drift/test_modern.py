@@ -36,8 +36,6 @@ IN_A_PERSONS_NAME = {
     "requests", "tolerations",
     # Of a token's Secret, from its controller.
     "ca.crt", "namespace", "token", "kubernetes.io/service-account.uid", "kubernetes.io/legacy-token-last-used",
-    # A dry run tells: a LimitRange's maxima are its defaults, too.
-    "default", "defaultRequest",
 }  # fmt: skip
 """What is still said of an object that a person wrote anew from its first field to its last."""
 

@@ -388,15 +388,65 @@ def test_a_dry_run_says_what_is_none() -> None:
 
 
 def test_a_dry_run_tells_defaults_in_a_whole_that_a_person_wrote() -> None:
-    limits = [{"type": "Container", "max": {"memory": "1Gi"}}]
-    item = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l", "namespace": "dev"},
-            "spec": {"limits": limits}}  # fmt: skip
-    by = book("kubectl-edit", {"f:spec": {"f:limits": {}}})
-    defaulted = [{**limits[0], "default": {"memory": "1Gi"}, "defaultRequest": {"memory": "1Gi"}}]
-    live = written({**item, "spec": {"limits": defaulted}}, by)
+    rules = [{"ports": [{"port": 80}]}]
+    item: Object = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "n", "namespace": "dev"},
+        "spec": {"podSelector": {}, "ingress": rules},
+    }
+    by = book("kubectl-edit", {"f:spec": {"f:ingress": {}}})
+    live = written(changed(item, "spec", "ingress", 0, "ports", 0, to={"port": 80, "protocol": "TCP"}), by)
     assert compare(item, live, answer=live) == []
-    (finding, *_) = compare(item, live, answer=item)
-    assert finding.path == ".spec.limits[0].default"
+    (finding,) = compare(item, live, answer=item)
+    assert finding.path == ".spec.ingress[0].ports[port=80,protocol=TCP].protocol"
+
+
+def limit_range(**amounts: dict[str, str]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l", "namespace": "dev"},
+            "spec": {"limits": [{"type": "Container", **amounts}]}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("declared", "edited", "found"),
+    [
+        ({"max": {"memory": "1Gi"}}, {}, []),
+        # A maximum that was higher when the default was completed from it.
+        ({"max": {"memory": "1Gi"}}, {"max": {"memory": "2Gi"}}, ["max.memory"]),
+        ({"max": {"memory": "1Gi"}}, {"default": {"memory": "900Mi"}}, ["default"]),
+        ({"max": {"memory": "1Gi"}, "default": {"cpu": "1"}}, {"default": {"cpu": "1", "memory": "1024Mi"}}, []),
+        ({"default": {"cpu": "1"}}, {"default": {"cpu": "1", "memory": "1Gi"}}, ["default.memory"]),
+        ({"default": {"cpu": "1"}}, {"defaultRequest": {"cpu": "500m"}}, ["defaultRequest"]),
+        ({"min": {"cpu": "0.1"}}, {"defaultRequest": {"cpu": "100m"}}, []),
+    ],
+)
+def test_a_limit_is_completed_by_the_api_server_and_edited_by_people(
+    declared: dict[str, Any], edited: dict[str, Any], found: list[str]
+) -> None:
+    completed = {name: declared["max"] for name in ("default", "defaultRequest") if "max" in declared}
+    live = limit_range(**{**completed, **declared, **edited})
+    by = book("kubectl-edit", {"f:spec": {"f:limits": {}}})
+    assert paths(compare(limit_range(**declared), written(live, by))) == [f".spec.limits[0].{path}" for path in found]
+
+
+@pytest.mark.parametrize(
+    ("image", "default"),
+    [
+        ("web", "Always"),
+        ("registry:5000/web", "Always"),
+        ("registry:5000/web:latest", "Always"),
+        ("web:1.2", "IfNotPresent"),
+        ("web@sha256:0123", "IfNotPresent"),
+        ("web:latest@sha256:0123", "Always"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["Always", "IfNotPresent"])
+def test_a_pull_policy_is_the_default_of_its_image_or_somebodys(image: str, default: str, policy: str) -> None:
+    item = changed(DEPLOYMENT, *POD, "containers", 0, "image", to=image)
+    by = book("kubectl-edit", in_pod({"f:containers": {WEB: {"f:imagePullPolicy": {}}}}))
+    live = written(changed(item, *POD, "containers", 0, "imagePullPolicy", to=policy), by)
+    where = ".spec.template.spec.containers[name=web].imagePullPolicy"
+    assert paths(compare(item, live)) == ([] if policy == default else [where])
 
 
 def test_a_memory_forgets_what_changed() -> None:

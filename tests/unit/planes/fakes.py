@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from infra.catalog import Catalog
-from infra.clients.errors import DeadlineExceeded, NotFound
+from infra.clients.errors import DeadlineExceeded, Failed, NotFound
 from infra.clients.helm import HelmRelease
 from infra.clients.helm_chart import description, read_chart
 from infra.clients.openstack_models import Cluster, Recordset, Zone
@@ -304,6 +304,15 @@ class FakeMagnum:
         self.waited += 1
         self.found = self.settled()
         return self.found
+
+    async def wait_deleted(self, uuid: str, *, timeout: float, progress: Callable[[str], None]) -> None:
+        del timeout
+        assert self.found is not None
+        assert self.found.uuid == uuid
+        progress(f"Cluster {self.found.name} is {self.found.status}.")
+        self.found = self.settled()
+        if self.found is not None:
+            raise Failed(f"Magnum could not delete cluster {self.found.name}.")
 
     async def template(self, name: str) -> Any:
         return self.templates_.get(name)

@@ -430,3 +430,29 @@ async def test_no_node_is_waited_for_of_a_cluster_half_deleted(
     with pytest.raises(kind, match=said) as caught:
         await cluster.probe(declared(), clients)
     assert "made anew" in (caught.value.hint or "")
+
+
+async def test_the_end_of_a_cluster_that_is_being_deleted_is_waited_for_and_then_it_is_made_anew(
+    clients: Clients,
+) -> None:
+    terraform = prepared(clients)
+    magnum(clients).found = magnum_cluster("DELETE_IN_PROGRESS")
+
+    def gone() -> None:
+        # Only now does Terraform's refresh see that there is none.
+        terraform.calls.append("gone")
+        terraform.changes = (CLUSTER,)
+
+    magnum(clients).settled = gone
+    await step(clients)
+    assert terraform.calls[:2] == ["gone", "plan"]
+    assert terraform.writes == ["apply"]
+
+
+async def test_a_cluster_that_magnum_could_not_delete_ends_the_wait(clients: Clients) -> None:
+    terraform = prepared(clients)
+    magnum(clients).found = magnum_cluster("DELETE_IN_PROGRESS")
+    magnum(clients).settled = lambda: magnum_cluster("DELETE_FAILED")
+    with pytest.raises(Failed, match="could not delete cluster dev"):
+        await cluster.observe(WANTED, clients)
+    assert terraform.calls == []

@@ -178,9 +178,9 @@ async def test_what_is_left_is_removed_and_looked_for_again(clients: Clients, jo
     sweep = FakeSweep(VOLUME, UNNAMED)
     clients.openstack.leftovers = sweep  # type: ignore[assignment]
     outcome = await leftovers.sweep(declared(), clients)
-    assert (outcome.made, outcome.taken_away) == (("volume/pvc-1", "floating IP/f1"), True)
+    assert (outcome.made, outcome.taken_away) == (("volume/pvc-1", "floating-ip/f1"), True)
     assert sweep.asked == {"names": ["dev", "plumbline-dev"], "marks": [dns.mark("dev")]}
-    assert journal.actions == ["sweep volume/pvc-1", "sweep floating IP/f1"]
+    assert journal.actions == ["sweep volume/pvc-1", "sweep floating-ip/f1"]
     again = await leftovers.sweep(declared(), clients)
     assert (again.made, again.sentence) == ((), "nothing of it is left")
     assert len(journal.began) == 2
