@@ -185,7 +185,7 @@ def platform(place: Place) -> Iterator[BenchPlatform]:
         "PLUMBLINE_SANDBOX_LOADBALANCER_NETWORK": place.load_balancers,
     }
     settings = PrefectSettings(port=place.port_base + 90)
-    prefect = LocalPrefect(settings, settings.home(place.home))
+    prefect = LocalPrefect(settings, settings.home(place.home), scheduling=False)
     prefect.check_port()
     try:
         _sandbox("up", variables)

@@ -17,11 +17,16 @@ from infra.settings import ROOT
 
 
 class LocalPrefect:
-    """Prefect on this machine, its state in `home`."""
+    """Prefect on this machine, its state in `home`.
 
-    def __init__(self, settings: PrefectSettings, home: Path) -> None:
+    Args:
+        scheduling: whether schedules start runs; where something is measured or tested, nothing starts by itself.
+    """
+
+    def __init__(self, settings: PrefectSettings, home: Path, *, scheduling: bool = True) -> None:
         self._settings = settings
         self._home = home
+        self._scheduling = scheduling
         self.server = Daemon("prefect-server", home)
         self.worker = Daemon("prefect-worker", home)
 
@@ -77,6 +82,7 @@ class LocalPrefect:
             **self.variables(),
             "PREFECT_SERVER_API_AUTH_STRING": self.auth_string(),
             "PREFECT_SERVER_UI_API_URL": self._settings.api_url,
+            "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(self._scheduling).lower(),
             # Concurrency leases in memory would stay held for ever after a restart of the server.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         }

@@ -233,7 +233,7 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
         **settings,
     }
     prefect_settings = PrefectSettings(port=base + 90)
-    prefect = LocalPrefect(prefect_settings, prefect_settings.home(home))
+    prefect = LocalPrefect(prefect_settings, prefect_settings.home(home), scheduling=False)
     try:
         _sandbox("up", variables)
         prefect.start_server()
