@@ -47,8 +47,6 @@ class Run:
     """Seconds of the look itself; of kubectl, the process is the look."""
     requests: int
     peak_mib: float
-    rate: float = 0
-    """Objects a second that the comparison alone gets through, on one core; 0 where it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,7 @@ class Row:
     ours: Sequence[Run]
     theirs: Sequence[Run]
     rate: float
+    """Objects a second that the comparison alone gets through, on one core."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,22 +94,28 @@ def _measure(options: argparse.Namespace, console: Console) -> Iterator[Row]:
                             ours.append(_ours(manifests, kubeconfig, log))
                             theirs.append(_theirs(manifests, kubeconfig, log))
                         # The comparison alone is measured apart: it would count as part of the process.
-                        rate = _ours(manifests, kubeconfig, log, "--rate").rate
+                        rate = _look(manifests, kubeconfig, "--rate")["rate"]
                         console.print(f"  {where}: ours {ours[-1].wall:.2f} s, kubectl diff {theirs[-1].wall:.2f} s")
                         yield Row(count, where, ours, theirs, rate)
 
 
-def _ours(manifests: Path, kubeconfig: Path, log: Path, *options: str) -> Run:
-    argv = [sys.executable, "-m", "deployments.bench_look", str(manifests), str(kubeconfig), *options]
+def _ours(manifests: Path, kubeconfig: Path, log: Path) -> Run:
     before, began = _requests(log, "plumbline/"), time.monotonic()
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+    said = _look(manifests, kubeconfig)
     wall = time.monotonic() - began
+    return Run(wall, said["seconds"], _requests(log, "plumbline/") - before, said["peak_mib"])
+
+
+def _look(manifests: Path, kubeconfig: Path, *options: str) -> dict[str, Any]:
+    """What a look of ours, a process of its own, says that it took."""
+    argv = [sys.executable, "-m", "deployments.bench_look", str(manifests), str(kubeconfig), *options]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
     if done.returncode:
         raise Failed("Our look did not work.", detail=done.stderr[-400:])
-    said = json.loads(done.stdout)
+    said: dict[str, Any] = json.loads(done.stdout)
     if said["findings"] or said["blind_spots"]:
         raise Failed("Our look found drift where there is none.", detail=str(said))
-    return Run(wall, said["seconds"], _requests(log, "plumbline/") - before, said["peak_mib"], said.get("rate", 0))
+    return said
 
 
 def _theirs(manifests: Path, kubeconfig: Path, log: Path) -> Run:

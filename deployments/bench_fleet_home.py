@@ -88,8 +88,8 @@ class FleetHome:
 
     def _keys(self, ingress_authority: Path) -> None:
         own, theirs = self.folder / "keys/clusters", self.folder / "keys/ingress"
-        keys.serve(keys.authority(own), own, [one.api for one in self._fleet])
+        keys.serve(keys.authority(own), own, addresses=[one.api for one in self._fleet])
         declared = yaml.safe_load(self._recording.declaration)
         host = probe_host(Environment.model_validate(declared)) or ""
         hosts = [host.replace(self._recording.name, one.name) for one in self._fleet]
-        keys.serve(keys.authority(ingress_authority), theirs, hosts)
+        keys.serve(keys.authority(ingress_authority), theirs, hosts=hosts)

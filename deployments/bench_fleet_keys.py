@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cryptography.x509.oid import NameOID
 from infra.clients.private import write_private
 from infra.sandbox.authority import make_authority
 from infra.sandbox.controllers import x509
+from infra.sandbox.controllers.cert_manager.spec import common_name_of
 
 VALID = timedelta(days=90)
 
@@ -27,35 +27,23 @@ def authority(folder: Path) -> x509.Authority:
 def sign(by: x509.Authority, request: str) -> str:
     """A client certificate for a request, both PEM."""
     asked = load_pem_x509_csr(request.encode())
-    names = {oid: [str(one.value) for one in asked.subject.get_attributes_for_oid(oid)]
-             for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)}  # fmt: skip
     subject = x509.Subject(
-        common_name="".join(names[NameOID.COMMON_NAME]),
-        organizations=names[NameOID.ORGANIZATION_NAME],
+        common_name=common_name_of(asked),
+        organizations=[str(one.value) for one in asked.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)],
         usages=("digital signature", "client auth"),
     )
     return x509.pem(x509.sign(by, asked.public_key(), subject, VALID)).decode()
 
 
-def serve(by: x509.Authority, folder: Path, names: Iterable[str]) -> None:
+def serve(by: x509.Authority, folder: Path, *, hosts: Sequence[str] = (), addresses: Sequence[str] = ()) -> None:
     """Make `server.crt` (with the authority's own certificate after it) and `server.key` for names and addresses."""
-    named = list(names)
-    addresses = [name for name in named if _is_address(name)]
     key = x509.generate_key()
     subject = x509.Subject(
         common_name="recorded fleet",
-        dns_names=[name for name in named if name not in addresses],
+        dns_names=hosts,
         ip_addresses=addresses,
         usages=("digital signature", "key encipherment", "server auth"),
     )
     certificate = x509.sign(by, key.public_key(), subject, VALID)
     write_private(folder / "server.crt", x509.pem(certificate, by.certificate).decode())
     write_private(folder / "server.key", x509.key_pem(key).decode())
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

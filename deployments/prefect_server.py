@@ -11,6 +11,7 @@ import httpx
 
 from deployments.daemon import Daemon
 from deployments.deploy import PREFECT, deploy
+from deployments.patience import Patient
 from deployments.settings import PrefectSettings
 from infra.clients.errors import Misconfigured
 from infra.settings import ROOT
@@ -103,6 +104,10 @@ class LocalPrefect:
         argv = [PREFECT, "worker", "start", "--pool", self._settings.work_pool, "--type", "process"]
         argv += ["--name", "local", "--limit", str(self._settings.worker_limit)]
         self.worker.start(argv, env, ROOT)
+
+    def api(self) -> httpx.Client:
+        """A client of the API, signed in."""
+        return httpx.Client(base_url=f"{self._settings.api_url}/", auth=self._auth(), timeout=30, transport=Patient())
 
     def stop(self) -> list[str]:
         """Stop worker, then server; return the names of those that ran."""

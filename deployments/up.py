@@ -13,13 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
 from deployments.follow import FlowRuns, table
 from deployments.helm import ensure_helm
-from deployments.patience import Patient
 from deployments.prefect_server import LocalPrefect
 from deployments.prerequisites import check_prerequisites
 from deployments.settings import get_prefect_settings
@@ -82,9 +80,7 @@ class Up:
     def _create(self, fresh: bool) -> None:
         self._console.print(f"\n[bold]Environment {ENVIRONMENT}[/bold]")
         auth = self._prefect.auth_string()
-        user, _, password = auth.partition(":")
-        base = f"{self._settings.api_url}/"
-        with httpx.Client(base_url=base, auth=(user, password), timeout=30, transport=Patient()) as api:
+        with self._prefect.api() as api:
             runs = FlowRuns(api)
             run_id = runs.start("create-environment", {"name": ENVIRONMENT})
             state = runs.follow(run_id, self._console, self._settings.run_timeout)

@@ -24,7 +24,6 @@ from openstack.connection import Connection
 from openstack.warnings import RemovedInSDK50Warning, RemovedInSDK60Warning
 
 from deployments.helm import ensure_helm
-from deployments.patience import Patient
 from deployments.prefect_server import LocalPrefect
 from deployments.settings import PrefectSettings
 from infra.sandbox import environment
@@ -60,10 +59,9 @@ class Finished:
 class Platform:
     """The sandbox, the Prefect server, and ways to use them as a user would."""
 
-    def __init__(self, home: Path, settings: Mapping[str, str], prefect: LocalPrefect, api_url: str) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, str], prefect: LocalPrefect) -> None:
         self.home = home
         self.prefect = prefect
-        self.api_url = api_url
         self._settings = dict(settings)
 
     def variables(self) -> dict[str, str]:
@@ -112,8 +110,7 @@ class Platform:
 
     def api(self) -> httpx.Client:
         """A client of the Prefect API."""
-        user, _, password = self.prefect.auth_string().partition(":")
-        return httpx.Client(base_url=f"{self.api_url}/", auth=(user, password), timeout=30, transport=Patient())
+        return self.prefect.api()
 
     def declare(self, name: str, **changes: Any) -> str:
         """Commit `environments/<name>.yaml`: dev's declaration with changes to `spec`; returns the commit.
@@ -240,7 +237,7 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
         environment.merge(home / "env", prefect.variables(), path=(str(helm.parent),))
         prefect.wait_server()
         prefect.deploy()
-        platform = Platform(home, variables, prefect, prefect_settings.api_url)
+        platform = Platform(home, variables, prefect)
         prefect.start_worker(platform.variables())
         yield platform
     finally:

@@ -36,6 +36,7 @@ PASSED_ON = ("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "htt
 
 GRACE = 20.0
 """Seconds helm gets to mark its release failed after SIGINT."""
+
 # The first row whose pattern is in helm's stderr.
 _ERRORS: tuple[tuple[str, type[PlumblineError], str], ...] = (
     (r"failed calling webhook", WebhookUnavailable, "An admission webhook did not answer"),

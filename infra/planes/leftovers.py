@@ -42,9 +42,10 @@ async def sweep(environment: Environment, clients: Clients) -> Outcome:
     removed = []
     for item in await _left(environment, clients):
         log.warning("Left behind: %s %s (%s).", item.kind, item.name or item.id, item.why)
-        async with clients.journal.write(PlaneName.CLUSTER, "sweep", _address(item)):
+        where = _address(item)
+        async with clients.journal.write(PlaneName.CLUSTER, "sweep", where):
             await clients.openstack.leftovers.delete(item)
-        removed.append(_address(item))
+        removed.append(where)
 
     async def nothing() -> None:
         left = await _left(environment, clients)

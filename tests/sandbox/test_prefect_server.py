@@ -8,7 +8,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.patience import Patient
 from deployments.prefect_server import LocalPrefect
 from deployments.settings import PrefectSettings
 from tests.platform import PORT_BASE, WORKER
@@ -20,16 +19,12 @@ pytestmark = [pytest.mark.sandbox]
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[httpx.Client]:
     """Of a server with our deployments, and no worker."""
-    settings = PrefectSettings(port=PORT_BASE + 400 * WORKER + 95)
-    prefect = LocalPrefect(settings, tmp_path)
+    prefect = LocalPrefect(PrefectSettings(port=PORT_BASE + 400 * WORKER + 95), tmp_path)
     prefect.start_server()
     try:
         prefect.wait_server()
         prefect.deploy()
-        user, _, password = prefect.auth_string().partition(":")
-        with httpx.Client(
-            base_url=f"{settings.api_url}/", auth=(user, password), timeout=30, transport=Patient()
-        ) as client:
+        with prefect.api() as client:
             yield client
     finally:
         prefect.stop()
