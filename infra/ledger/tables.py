@@ -192,7 +192,7 @@ class NewsRow(Base):
     """found, cleared or failed."""
     check_id: Mapped[str] = mapped_column(ForeignKey("checks.id", ondelete="CASCADE"), index=True)
     finding_id: Mapped[int | None] = mapped_column(ForeignKey("findings.id", ondelete="CASCADE"), index=True)
-    failure: Mapped[dict[str, str | None] | None] = mapped_column(JSON(none_as_null=True))
+    failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """Of a check that failed: category, summary, detail and hint."""
     event: Mapped[str | None] = mapped_column(String(36))
     """Id of the event that tells it, from when that is decided: told again, it is the same event."""
