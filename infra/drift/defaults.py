@@ -120,7 +120,7 @@ DEFAULTS_WITHIN: Final[dict[str, dict[str, dict[str, tuple[Any, ...]]]]] = {
         "exempt": {"nominalConcurrencyShares": (0,)},
         "httpGet": {"path": ("/",)},
         "image": {"pullPolicy": ("Always", "IfNotPresent")},
-        "limited": {"nominalConcurrencyShares": (30,)},
+        "limited": {"assuredConcurrencyShares": (30,), "nominalConcurrencyShares": (30,)},
         "livenessProbe": {"timeoutSeconds": (1,)},
         "matchConstraints": {"namespaceSelector": ({},)},
         "matchResources": {"namespaceSelector": ({},)},

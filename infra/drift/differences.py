@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from infra.drift.allotting import TELLING, Allotting
 from infra.drift.defaulting import is_admitted, is_default, is_derived, without_completions
 from infra.drift.difference import Difference, Sort
 from infra.drift.held import Held, below
@@ -18,10 +19,8 @@ from infra.drift.matching import Pairing, align, by_key, match_members, match_ru
 from infra.drift.ownership import Owners
 from infra.drift.paths import ABSENT, Member, Path, Step
 from infra.drift.tables import (
-    ASSIGNED,
-    CONTROLLER_DATA,
+    BOOKS,
     CONTROLLER_FINALIZERS,
-    CONTROLLER_KEYS,
     CONTROLLER_LISTS,
     CONTROLLER_PREFIXES,
     FREE_FORM,
@@ -39,7 +38,6 @@ from infra.drift.tables import (
 from infra.drift.values import builtin, may_be_absent, same
 
 _TOLD_APART: Final = frozenset({"apiVersion", "kind", "status"})
-_BOOKS: Final = frozenset({"labels", "annotations"})
 
 
 def differences(
@@ -64,7 +62,7 @@ class _Walk:
         self._builtin = builtin(declared.get("apiVersion", ""))
         self._kind = _kind(declared, self._builtin)
         self._template_labels = _template_labels(declared) if self._kind in LABELS_FROM_TEMPLATE else {}
-        self._controllers_data = CONTROLLER_DATA.get(declared.get("type", ""), frozenset())
+        self._allotting = Allotting(declared, owners, self._builtin)
 
     def object(self, declared: Mapping[str, Any], live: Mapping[str, Any]) -> None:
         """Compare whole objects, without what identifies them and what the server keeps."""
@@ -87,7 +85,7 @@ class _Walk:
         )
 
     def _map(self, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> None:
-        noisy = bool(path) and path[-1] in _BOOKS
+        noisy = bool(path) and path[-1] in BOOKS
         for key, value in declared.items():
             if not (noisy and key in NOISE_KEYS):
                 self._declared(key, value, live.get(key, ABSENT), (*path, key), held)
@@ -164,10 +162,14 @@ class _Walk:
         """A key that only the live object has."""
         if there is None or key in RUNTIME_FIELDS.get(self._kind, ()):
             return
+        if isinstance(there, list) and there and all(is_admitted(each, path, self._kind) for each in there):
+            return
         if held.atomic:
             # A whole was written by a person, defaults included; only a dry run tells them apart.
             # So do programs that write custom resources with empty values that nobody chose.
             doubtful = self._default(there, path) or not (there or self._builtin)
+            if self._allotting.at_birth(key, there, path) or (doubtful and self._owners.founded(path)):
+                return
             self._add(path, ABSENT, there, "extra", doubtful=doubtful)
             return
         beneath = below(held, key)
@@ -179,9 +181,10 @@ class _Walk:
     def _persons(self, key: str, there: Any, path: Path, held: Held) -> None:
         """An extra key that a person owns, or that holds something a person owns."""
         owns_it = held.atomic or any("." in node for node in held.nodes)
-        if isinstance(there, dict) and there and not held.atomic and (key in FREE_FORM or not owns_it):
+        opened = key in FREE_FORM or key == "metadata" or not owns_it
+        if isinstance(there, dict) and there and not held.atomic and opened:
             self._map({}, there, path, held)
-        elif self._default(there, path) or self._shared(there, path):
+        elif self._default(there, path) or self._shared(there, path) or self._allotting.at_birth(key, there, path):
             return
         elif isinstance(there, list) and there and not held.atomic:
             self._list([], there, path, held)
@@ -202,20 +205,18 @@ class _Walk:
                 self._map({}, there, path, held)
         elif isinstance(there, list) and there and key in LIST_KEYS.keys() | SETS:
             self._list([], there, path, held)
-        elif len(path) > 1 and path[-2] in FREE_FORM and not (self._assigned(key, path) or self._default(there, path)):
+        elif key not in TELLING and FREE_FORM.isdisjoint(path[-2:-1]):
+            return
+        elif not (
+            self._allotting.assigned(key, there, path) or self._owners.trusted(path) or self._default(there, path)
+        ):
             self._add(path, ABSENT, there, "extra", decidable=False)
-
-    def _assigned(self, key: str, path: Path) -> bool:
-        """Whether the API server or a controller may have put the key there."""
-        if path[-2] in ASSIGNED or (path[-2] in _BOOKS and key in CONTROLLER_KEYS):
-            return True
-        return (path[0] == "data" and key in self._controllers_data) or self._owners.trusted(path)
 
     def _extra_item(self, there: Any, path: Path, held: Held) -> None:
         """An item that only the live object has, in a list whose items have owners of their own."""
         beneath = below(held, path[-1])
         persons = held.atomic or beneath.nodes or beneath.atomic
-        if _clusters(path[-1]):
+        if _clusters(path[-1]) or (path[-2] in CONTROLLER_LISTS and self._owners.founded(path)):
             return
         if persons and self._owners.trusted(path):
             # Injected for us, and edited by a person: only the edit is a person's.

@@ -200,6 +200,9 @@ SERVER_METADATA: Final = frozenset(
 TIES: Final = frozenset({"finalizers", "ownerReferences"})
 """Metadata by which controllers tie objects to each other and to their ends: no one's edit, unless it is declared."""
 
+BOOKS: Final = frozenset({"labels", "annotations"})
+"""Maps of the metadata in which tools and controllers keep books."""
+
 NOISE_KEYS: Final = frozenset(
     {
         "autoscaling.alpha.kubernetes.io/conditions",
@@ -248,6 +251,9 @@ CONTROLLER_DATA: Final[dict[str, frozenset[str]]] = {
     "kubernetes.io/service-account-token": frozenset({"ca.crt", "namespace", "token"}),
 }
 """Keys of a Secret, by its type, that a controller fills in: left alone where it is not known who wrote them."""
+
+ALLOTTED: Final = frozenset({"caBundle", "ingressClassName", "nodeName", "nodePort", "operation"})
+"""Fields that the cluster may fill in when an object is created, in the name of its creator."""
 
 CONTROLLER_FINALIZERS: Final = ("kubernetes", "service.kubernetes.io/", "foregroundDeletion", "orphan")
 """Beginnings of the finalizers of the cluster's own protocols."""

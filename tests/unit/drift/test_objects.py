@@ -305,14 +305,81 @@ def test_of_several_owners_a_person_is_named() -> None:
     assert finding.changed.who == "kubectl-edit"
 
 
+def made_by_hand(live: Object, fields: Object, *entries: Object) -> Object:
+    """An object that a person created, with what the API server defaulted and allotted in the person's name."""
+    books = [book("kubectl-create", fields, time=BORN), *entries]
+    metadata = {"creationTimestamp": BORN, "uid": "u", "resourceVersion": "1", **live["metadata"]}
+    return {**live, "metadata": {**metadata, "managedFields": books}}
+
+
 def test_defaults_of_who_created_the_object_are_none_of_our_business() -> None:
-    """An object that a person made, and that is ours now: its defaults are in the person's name."""
+    """An object that a person made, and that is ours now: its defaults are in the person's name, and its edits, too."""
     live = changed(DEPLOYMENT, "spec", "progressDeadlineSeconds", to=900)
+    live = changed(live, "spec", "revisionHistoryLimit", to=10)
     live = changed(live, "metadata", "labels", to={"by": "hand"})
-    live["metadata"] |= {"creationTimestamp": BORN, "managedFields": [
-        book("kubectl-create", {"f:spec": {"f:progressDeadlineSeconds": {}}, "f:metadata": {"f:labels": {"f:by": {}}}},
-             time=BORN)]}  # fmt: skip
-    assert paths(compare(DEPLOYMENT, live)) == [".metadata.labels.by"]
+    spec = {"f:progressDeadlineSeconds": {}, "f:revisionHistoryLimit": {}}
+    live = made_by_hand(live, {"f:spec": spec, "f:metadata": {"f:labels": {"f:by": {}}}})
+    assert paths(compare(DEPLOYMENT, live)) == [".metadata.labels.by", ".spec.progressDeadlineSeconds"]
+
+
+HOSTILE: list[tuple[Any, tuple[str | int, ...], Object, str]] = [
+    (True, (*POD, "hostNetwork"), in_pod({"f:hostNetwork": {}}), ".spec.template.spec.hostNetwork"),
+    ("admin", (*POD, "serviceAccountName"), in_pod({"f:serviceAccountName": {}}),
+     ".spec.template.spec.serviceAccountName"),
+    ([{"operator": "Exists"}], (*POD, "tolerations"), in_pod({"f:tolerations": {}}), ".spec.template.spec.tolerations"),
+    ({"privileged": True}, (*POD, "containers", 0, "securityContext"),
+     in_pod({"f:containers": {WEB: {"f:securityContext": {".": {}, "f:privileged": {}}}}}),
+     ".spec.template.spec.containers[name=web].securityContext"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+@pytest.mark.parametrize(("value", "steps", "fields", "found"), HOSTILE)
+def test_who_deletes_an_object_and_makes_it_anew_is_found_out(
+    value: Any, steps: tuple[str | int, ...], fields: Object, found: str, adopted: bool
+) -> None:
+    """`kubectl create` of the same name: no write of ours is in the books, or only one that came after."""
+    ours = [book("helm", {"f:metadata": {"f:annotations": {"f:meta.helm.sh/release-name": {}}}})] if adopted else []
+    (finding,) = compare(DEPLOYMENT, made_by_hand(changed(DEPLOYMENT, *steps, to=value), fields, *ours))
+    assert finding.path == found
+    assert finding.changed is not None
+    assert str(finding.changed) == "kubectl-create at 2031-01-01 00:00:00 UTC (Update)"
+
+
+@pytest.mark.parametrize(("value", "steps", "fields", "found"), HOSTILE)
+def test_a_patch_right_after_birth_is_a_persons_whenever_helm_wrote_last(
+    value: Any, steps: tuple[str | int, ...], fields: Object, found: str
+) -> None:
+    live = written(changed(DEPLOYMENT, *steps, to=value), book("kubectl-patch", fields, time="2031-01-01T00:00:01Z"))
+    live["metadata"]["managedFields"][0]["time"] = LATER
+    (finding,) = compare(DEPLOYMENT, live)
+    assert finding.path == found
+    assert finding.changed is not None
+    assert finding.changed.who == "kubectl-patch"
+
+
+def test_addresses_that_draw_others_traffic_are_found_whoever_made_the_service() -> None:
+    service: Object = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "dev"},
+                       "spec": {"ports": [{"port": 80}]}}  # fmt: skip
+    live = changed(service, "spec", "externalIPs", to=["192.0.2.1"])
+    live = changed(live, "spec", "clusterIP", to="10.0.0.1")
+    fields = {"f:spec": {"f:externalIPs": {}, "f:clusterIP": {}}}
+    for item in (made_by_hand(live, fields), live):
+        (finding,) = compare(service, item)
+        assert (finding.path, finding.severity) == (".spec.externalIPs", Severity.SECURITY)
+
+
+@pytest.mark.parametrize(("value", "steps", "fields", "found"), HOSTILE)
+def test_what_lets_a_pod_out_of_its_box_is_told_though_nobody_keeps_books(
+    value: Any, steps: tuple[str | int, ...], fields: Object, found: str
+) -> None:
+    live = changed(DEPLOYMENT, *steps, to=value)
+    live["metadata"]["managedFields"] = [book("before-first-apply", fields)]
+    dangerous = steps[-1] != "tolerations"
+    for item in (live, changed(DEPLOYMENT, *steps, to=value)):
+        findings = compare(DEPLOYMENT, item)
+        assert paths(findings) == ([found] if dangerous else [])
+        assert all(finding.severity == Severity.SECURITY for finding in findings)
 
 
 def test_what_nobody_else_owns_is_not_laid_at_ours() -> None:
