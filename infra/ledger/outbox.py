@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from infra.drift.findings import PlaneState
 from infra.drift.news import Failure, News, NewsKind
+from infra.ledger.alive import interrupt_dead
 from infra.ledger.drift import onset
 from infra.ledger.journal import finished
 from infra.ledger.news import Untold, sort
-from infra.ledger.run import RUNNING, interrupt_dead
+from infra.ledger.run import RUNNING
 from infra.ledger.store import Store, take_turn
 from infra.ledger.tables import CheckRow, FindingRow, NewsRow, RunRow
 
