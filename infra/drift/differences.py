@@ -18,6 +18,7 @@ from infra.drift.held import Held, below
 from infra.drift.matching import Pairing, align, by_key, match_members, match_rules
 from infra.drift.ownership import Owners
 from infra.drift.paths import ABSENT, Member, Path, Step
+from infra.drift.scaling import REPLICAS, SCALED, in_charge
 from infra.drift.tables import (
     BOOKS,
     CONTROLLER_FINALIZERS,
@@ -41,14 +42,14 @@ _TOLD_APART: Final = frozenset({"apiVersion", "kind", "status"})
 
 
 def differences(
-    declared: Mapping[str, Any], live: Mapping[str, Any], owners: Owners, *, autoscaled: bool = False
+    declared: Mapping[str, Any], live: Mapping[str, Any], owners: Owners, *, floor: int | None = None
 ) -> list[Difference]:
     """Every difference, in the order of the declaration, extras last.
 
     Args:
-        autoscaled: an autoscaler is in charge of the object's replicas.
+        floor: the fewest replicas that an autoscaler may choose; None where there is none.
     """
-    walk = _Walk(declared, owners, autoscaled)
+    walk = _Walk(declared, owners, floor)
     walk.object(declared, live)
     return walk.found
 
@@ -56,9 +57,9 @@ def differences(
 class _Walk:
     """One comparison under way."""
 
-    def __init__(self, declared: Mapping[str, Any], owners: Owners, autoscaled: bool) -> None:
+    def __init__(self, declared: Mapping[str, Any], owners: Owners, floor: int | None) -> None:
         self.found: list[Difference] = []
-        self._owners, self._autoscaled = owners, autoscaled
+        self._owners, self._floor = owners, floor
         self._builtin = builtin(declared.get("apiVersion", ""))
         self._kind = _kind(declared, self._builtin)
         self._template_labels = _template_labels(declared) if self._kind in LABELS_FROM_TEMPLATE else {}
@@ -164,6 +165,10 @@ class _Walk:
             return
         if isinstance(there, list) and there and all(is_admitted(each, path, self._kind) for each in there):
             return
+        if path == REPLICAS and self._kind in SCALED:
+            if there != 1:  # the default; whoever wrote another number, it is an autoscaler's or nobody's
+                self._add(path, ABSENT, there, "extra", decidable=False)
+            return
         if held.atomic:
             # A whole was written by a person, defaults included; only a dry run tells them apart.
             # So do programs that write custom resources with empty values that nobody chose.
@@ -226,6 +231,12 @@ class _Walk:
         if persons or (self._owners.unclear and path[-2] not in CONTROLLER_LISTS and not self._owners.trusted(path)):
             self._add(path, ABSENT, there, "extra", decidable=False)
 
+    def _others(self, path: Path, declared: Any, observed: Any) -> bool:
+        """Whether a value is the choice of a controller whose work that is."""
+        if path == REPLICAS and self._kind in SCALED:
+            return in_charge(self._floor, declared, observed)
+        return self._owners.may_override(path)
+
     def _add(
         self,
         path: Path,
@@ -236,15 +247,12 @@ class _Walk:
         decidable: bool = True,
         doubtful: bool = False,
     ) -> None:
-        if sort == "changed" and (self._owners.may_override(path) or (self._autoscaled and path == _REPLICAS)):
-            return
-        if sort == "extra" and self._owners.may_override(path):
+        if sort != "removed" and self._others(path, declared, observed):
             return
         entry = self._owners.last_person() if sort == "removed" else self._owners.last_other(path)
         self.found.append(Difference(path, declared, observed, sort, entry, decidable, doubtful))
 
 
-_REPLICAS: Final = ("spec", "replicas")
 _FROM_TEMPLATE: Final = (("metadata", "labels"), ("spec", "selector"))
 
 

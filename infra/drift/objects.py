@@ -22,7 +22,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
@@ -30,31 +30,18 @@ from infra.drift.difference import Difference, confirmed
 from infra.drift.differences import differences
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.ignoring import IgnoreRule, Ignores, Pointer, without
+from infra.drift.keys import Key as Key  # noqa: PLC0414 - names of this module, too
+from infra.drift.keys import Object
+from infra.drift.keys import key_of as key_of  # noqa: PLC0414
 from infra.drift.memory import Memory, pair_hash
 from infra.drift.ownership import MANAGERS, Managers, Owners, suspicious
+from infra.drift.scaling import floors, scaled
 from infra.drift.subset import covers
 from infra.drift.values import builtin
 from infra.drift.wording import difference_found, object_gone
 
-Object = Mapping[str, Any]
 _ENCODE: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 """Manifests come from YAML, where dates and numbers as keys are possible; the API server sees JSON."""
-
-
-class Key(NamedTuple):
-    """What tells objects of one cluster apart; versions of a group are the same object."""
-
-    group: str
-    kind: str
-    namespace: str
-    name: str
-
-
-def key_of(item: Object) -> Key:
-    """The key of an object that has its apiVersion and kind."""
-    metadata = item["metadata"]
-    group = item["apiVersion"].rpartition("/")[0]
-    return Key(group, item["kind"], metadata.get("namespace") or "", metadata["name"])
 
 
 def placed(
@@ -126,13 +113,13 @@ def suspects(
 
     Args:
         declared: objects with their namespaces (`placed`).
-        live: what the API server has of them, and the HorizontalPodAutoscalers of their namespaces: what one scales
-            has the replicas it wants.
+        live: what the API server has of them, and the HorizontalPodAutoscalers of their namespaces that are to be
+            there: what one scales has the replicas it wants.
         ignores: the catalogue's rules for this release.
         managers: whom to trust with what is not declared.
         memory: what was in step before; learns.
     """
-    look = _Look(Ignores(ignores), managers, memory, autoscaled(live.values()))
+    look = _Look(Ignores(ignores), managers, memory, floors(live.values()))
     examined = (look.examine(item, live.get(key_of(item))) for item in declared)
     return [suspect for suspect in examined if suspect is not None]
 
@@ -144,7 +131,7 @@ class _Look:
     rules: Ignores
     managers: Managers
     memory: Memory | None
-    scaled: frozenset[Key]
+    scaled: Mapping[Key, int]
 
     def examine(self, item: Object, there: Object | None) -> Suspect | None:
         """An object as a suspect; None where it is in step."""
@@ -154,7 +141,7 @@ class _Look:
         pointers = self.rules.of(item)
         # Not even a hash of a Secret is kept.
         memory = self.memory if key.kind != "Secret" else None
-        digest = pair_hash(encoded, there, pointers, autoscaled=key in self.scaled) if memory is not None else ""
+        digest = pair_hash(encoded, there, pointers, floor=self.scaled.get(key)) if memory is not None else ""
         if memory is not None and memory.knows(there, digest):
             return None
         wanted = orjson.loads(encoded)
@@ -166,9 +153,10 @@ class _Look:
         return None
 
     def _differences(self, declared: Object, live: Object, key: Key) -> list[Difference]:
-        if not suspicious(live, self.managers) and covers(declared, live, builtin(declared["apiVersion"])):
+        plain = not suspicious(live, self.managers) and not scaled(declared, live)
+        if plain and covers(declared, live, builtin(declared["apiVersion"])):
             return []
-        return differences(declared, live, Owners(live, self.managers), autoscaled=key in self.scaled)
+        return differences(declared, live, Owners(live, self.managers), floor=self.scaled.get(key))
 
 
 def findings_of(
@@ -207,19 +195,6 @@ def compare_objects(
     """`suspects` and `findings_of` in one, for callers that have the dry runs' answers, or can do without."""
     found = suspects(declared, live, ignores=ignores, managers=managers, memory=memory)
     return findings_of(found, plane=plane, answers=answers)
-
-
-def autoscaled(live: Iterable[Object]) -> frozenset[Key]:
-    """What the HorizontalPodAutoscalers among `live` scale."""
-    return frozenset(_targets(live))
-
-
-def _targets(live: Iterable[Object]) -> Iterator[Key]:
-    for item in live:
-        if item.get("kind") == "HorizontalPodAutoscaler":
-            target = (item.get("spec") or {}).get("scaleTargetRef") or {}
-            group = target.get("apiVersion", "").rpartition("/")[0]
-            yield Key(group, target.get("kind", ""), item["metadata"].get("namespace") or "", target.get("name", ""))
 
 
 def _encoded(item: Object) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from infra.clients.errors import Denied, PlumblineError
@@ -16,6 +16,7 @@ from infra.drift.findings import PlaneName
 from infra.drift.ignoring import IgnoreRule
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, Suspect, findings_of, key_of, placed, suspects, unpacked
+from infra.drift.scaling import SCALED, SCALER, by_hand
 from infra.drift.wording import address
 from infra.planes.looking import Looked, blind_spot
 
@@ -23,9 +24,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Kind = tuple[str, str]
 """apiVersion and kind."""
-SCALERS: tuple[Kind, ...] = tuple((f"autoscaling/{one}", "HorizontalPodAutoscaler") for one in ("v2", "v1"))
+SCALER_VERSIONS = ("autoscaling/v2", "autoscaling/v1")
 """Version 1 is served everywhere and says enough; version 2 is what most of them are listed as already."""
-SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 SIDE_BY_SIDE = 8
 """Dry runs at a time."""
 Place = tuple[str, str]
@@ -88,9 +88,14 @@ class LiveObjects:
             ignores: fields that others write by design.
         """
         by_kind: dict[Kind, list[Mapping[str, Any]]] = {}
-        for item in unpacked(declared):
+        items = list(unpacked(declared))
+        for item in items:
             by_kind.setdefault((item["apiVersion"], item["kind"]), []).append(item)
-        looks = (self._look(plane, kind, items, namespace, tuple(ignores)) for kind, items in by_kind.items())
+
+        async def scalers() -> dict[Key, Object]:
+            return await self.scalers(await self.placed((each for each in items if each["kind"] == SCALER), namespace))
+
+        looks = (self._look(plane, group, namespace, tuple(ignores), scalers) for group in by_kind.values())
         return Looked.together(await asyncio.gather(*looks))
 
     async def placed(self, items: Iterable[Mapping[str, Any]], namespace: str) -> list[dict[str, Any]]:
@@ -106,19 +111,33 @@ class LiveObjects:
 
         return placed(items, namespace or "default", is_namespaced)
 
+    async def scalers(self, declared: Iterable[Mapping[str, Any]]) -> dict[Key, Object]:
+        """The autoscalers that are to be there: what one scales has the replicas that it wants.
+
+        Those in `declared` (`placed`), and whatever was not made by hand; errors as for `of`.
+        """
+        wanted = {key_of(item) for item in declared if item["kind"] == SCALER}
+        for version in SCALER_VERSIONS:
+            if await self._kubernetes.resource(version, SCALER) is not None:
+                found = await self.of(version, SCALER)
+                return {key: item for key, item in found.items() if key in wanted or not by_hand(item)}
+        return {}
+
     async def _look(
         self,
         plane: PlaneName,
-        kind: Kind,
         declared: list[Mapping[str, Any]],
         namespace: str,
         ignores: tuple[IgnoreRule, ...],
+        scalers: Callable[[], Awaitable[dict[Key, Object]]],
     ) -> Looked:
+        """Compare objects of one kind."""
+        kind: Kind = (declared[0]["apiVersion"], declared[0]["kind"])
         try:
             live = await self.of(*kind)
             filed = await self.placed(declared, namespace)
             if kind[1] in SCALED:
-                live = {**await self._scalers(), **live}
+                live = {**await scalers(), **live}
         except PlumblineError as error:
             hides = [f"{kind[1]}/*"]
             return Looked(blind_spots=tuple(blind_spot(plane, address(item), error, hides=hides) for item in declared))
@@ -156,13 +175,6 @@ class LiveObjects:
             except PlumblineError as error:
                 log.info("What applying %s would change is not known. %s", address(suspect.declared), error)
             return None
-
-    async def _scalers(self) -> dict[Key, Object]:
-        """The autoscalers: what one scales has the replicas that it wants."""
-        for kind in SCALERS:
-            if await self._kubernetes.resource(*kind) is not None:
-                return await self.of(*kind)
-        return {}
 
     async def _list(self, api_version: str, kind: str) -> dict[Key, Object]:
         if await self._kubernetes.resource(api_version, kind) is None:

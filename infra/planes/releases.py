@@ -174,7 +174,10 @@ async def _repair(plane: PlaneName, item: Observed, findings: list[Finding], cli
     namespace = item.deployed.namespace
     objects = await clients.live.placed(item.deployed.objects(), namespace)
     ignores = clients.catalog.addon(item.wanted.addon).ignore
-    return await manifests.apply(clients.kubernetes, clients.journal, plane, objects, findings, ignores=ignores)
+    scalers = await clients.live.scalers(objects)
+    return await manifests.apply(
+        clients.kubernetes, clients.journal, plane, objects, findings, ignores=ignores, scalers=scalers
+    )
 
 
 async def _upgrade_crds(plane: PlaneName, item: Observed, clients: Clients) -> None:

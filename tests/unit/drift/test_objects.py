@@ -14,6 +14,7 @@ from infra.drift.findings import PlaneName, Severity
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, compare_objects, findings_of, key_of, placed, suspects
 from infra.drift.ownership import MANAGERS
+from infra.drift.scaling import by_hand
 from tests.unit.drift.comparing import BORN, LATER, Object, book, compare, paths, written
 
 CONFIG: Object = {
@@ -139,28 +140,70 @@ def test_order_matters_for_arguments_and_not_for_keyed_lists() -> None:
     assert (finding.path, finding.declared, finding.observed) == (where, ["-a", "-b"], ["-b"])
 
 
-@pytest.mark.parametrize(
-    ("manager", "subresource", "drift"),
-    [("kube-controller-manager", "scale", False), ("kubectl", "scale", True), ("kubectl-edit", "", True)],
-)
-def test_replicas_are_an_autoscalers_and_not_a_persons(manager: str, subresource: str, drift: bool) -> None:
-    live = changed(DEPLOYMENT, "spec", "replicas", to=5)
-    by = book(manager, {"f:spec": {"f:replicas": {}}}, **({"subresource": subresource} if subresource else {}))
-    findings = compare(DEPLOYMENT, written(live, by))
-    assert bool(findings) == drift
-    if subresource and drift:
-        assert findings[0].changed is not None
-        assert findings[0].changed.how == "Update of scale"
-
-
-def test_before_1_22_an_autoscaler_leaves_no_trace_but_itself() -> None:
+def scaler(**more: Any) -> Object:
+    """The autoscaler of the Deployment."""
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
-    metadata = {"name": "web", "namespace": "dev"}
-    scaler = {"kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": {"scaleTargetRef": target}}
-    live = written(changed(DEPLOYMENT, "spec", "replicas", to=5))
-    there = {key_of(DEPLOYMENT): live, Key("autoscaling", "HorizontalPodAutoscaler", "dev", "web"): scaler}
-    assert compare_objects([DEPLOYMENT], there, plane=PlaneName.ADDONS) == []
-    assert paths(compare(DEPLOYMENT, live)) == [".spec.replicas"]
+    return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "web", "namespace": "dev", **more.pop("metadata", {})},
+            "spec": {"scaleTargetRef": target, "maxReplicas": 9, **more}}  # fmt: skip
+
+
+KEDA = {"ownerReferences": [{"kind": "ScaledObject", "name": "web", "uid": "k", "controller": True}]}
+SCALED_BY = {"f:spec": {"f:replicas": {}}}
+
+
+@pytest.mark.parametrize("undeclared", [False, True])
+@pytest.mark.parametrize("manager", ["kube-controller-manager", "kubectl", "keda", None])
+@pytest.mark.parametrize(
+    ("beside", "replicas", "drift"),
+    [
+        (scaler(), 5, False),
+        # It does nothing where there are none: that is a person's off switch.
+        (scaler(), 0, True),
+        (scaler(minReplicas=0), 0, False),
+        (scaler(metadata=KEDA), 0, False),
+        (scaler(metadata=KEDA), 5, False),
+        # None is there any more: who is in charge of five?
+        (None, 5, True),
+        (scaler(metadata={"name": "other"}, scaleTargetRef={"apiVersion": "apps/v1", "kind": "Deployment",
+                                                            "name": "other"}), 5, True),
+    ],
+)  # fmt: skip
+def test_replicas_are_an_autoscalers_where_one_is_in_charge(
+    beside: Object | None, replicas: int, drift: bool, manager: str | None, undeclared: bool
+) -> None:
+    item = changed(DEPLOYMENT, "spec", "replicas", to=...) if undeclared else DEPLOYMENT
+    by = [book(manager, SCALED_BY, subresource="scale")] if manager else []
+    live = written(changed(DEPLOYMENT, "spec", "replicas", to=replicas), *by)
+    there = {key_of(each): each for each in (live, beside) if each}
+    findings = compare_objects([item], there, plane=PlaneName.ADDONS)
+    assert paths(findings) == ([".spec.replicas"] if drift else [])
+    if drift and manager:
+        assert findings[0].changed is not None
+        assert (findings[0].changed.who, findings[0].changed.how) == (manager, "Update of scale")
+
+
+def test_no_replicas_declared_beside_an_autoscaler_is_an_off_switch_too() -> None:
+    item = changed(DEPLOYMENT, "spec", "replicas", to=0)
+    live = written(changed(DEPLOYMENT, "spec", "replicas", to=3), book("kube-controller-manager", SCALED_BY))
+    there = {key_of(live): live, key_of(scaler()): scaler()}
+    assert paths(compare_objects([item], there, plane=PlaneName.ADDONS)) == [".spec.replicas"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "entries", "expected"),
+    [
+        ({}, [book("kubectl-autoscale", {"f:spec": {}}, time=BORN)], True),
+        ({}, [book("kubectl-edit", {"f:spec": {}})], True),
+        ({}, [book("helm", {"f:spec": {}}), book("kubectl-edit", {"f:spec": {}})], False),
+        ({}, [book("plumbline", {"f:spec": {}}), book("kube-controller-manager", {"f:status": {}})], False),
+        (KEDA, [book("keda-operator", {"f:spec": {}})], False),
+        ({}, [], False),
+    ],
+)
+def test_an_autoscaler_made_by_hand_is_told(metadata: Object, entries: list[Object], expected: bool) -> None:
+    metadata = {"creationTimestamp": BORN, **metadata, "managedFields": entries}
+    assert by_hand(scaler(metadata=metadata)) is expected
 
 
 @pytest.mark.parametrize(("manager", "drift"), [("cert-manager-cainjector", False), ("kubectl-patch", True)])

@@ -131,6 +131,26 @@ async def test_an_object_without_a_namespace_is_looked_for_in_its_releases(kuber
     assert [one.address for one in (await live.look(PlaneName.ADDONS, [bare])).findings] == ["Deployment/default/web"]
 
 
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize(("manager", "by_hand"), [("helm", False), ("kubectl-autoscale", True)])
+async def test_an_autoscaler_by_hand_is_in_charge_of_nothing(
+    kubernetes: FakeKubernetes, manager: str, by_hand: bool, declared: bool
+) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    scaler: dict[str, Any] = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"scaleTargetRef": target, "maxReplicas": 9},
+    }
+    books = [{"manager": manager, "operation": "Update", "time": "2031-01-01T00:00:00Z", "fieldsV1": {"f:spec": {}}}]
+    kubernetes.put({**WEB, "spec": {"replicas": 5}})
+    kubernetes.put({**scaler, "metadata": {**scaler["metadata"], "managedFields": books}})
+    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    seen = await live.look(PlaneName.ADDONS, [WEB, scaler] if declared else [WEB])
+    assert [one.path for one in seen.findings] == ([".spec.replicas"] if by_hand and not declared else [])
+
+
 async def test_objects_in_a_list_are_looked_at_one_by_one(kubernetes: FakeKubernetes) -> None:
     kubernetes.put({**WEB, "spec": {"replicas": 5}})
     many = {"apiVersion": "v1", "kind": "List", "items": [WEB]}

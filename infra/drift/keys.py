@@ -1,0 +1,24 @@
+"""What tells objects of one cluster apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Object = Mapping[str, Any]
+
+
+class Key(NamedTuple):
+    """What tells objects of one cluster apart; versions of a group are the same object."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+
+def key_of(item: Object) -> Key:
+    """The key of an object that has its apiVersion and kind."""
+    metadata = item["metadata"]
+    group = item["apiVersion"].rpartition("/")[0]
+    return Key(group, item["kind"], metadata.get("namespace") or "", metadata["name"])
