@@ -70,24 +70,31 @@ async def tell(
 
 
 async def tell_without_ledger(environment: str | None, failure: Failure, blocks: Sequence[str]) -> None:
-    """Tell that a check failed where the ledger does not answer: once a day for each reason, as far as Prefect knows.
+    """Tell that a check failed where the ledger does not answer, and Prefect alone knows what was told.
+
+    For each reason one event a day of each environment and one of the fleet; and one notification, since it is one
+    database that every check of the fleet misses.
 
     Args:
         environment: None of the fleet as a whole.
     """
+    of_fleet = _ledgerless(FLEET, failure)
+    events = [of_fleet, *([_ledgerless(resource(environment), failure)] if environment else [])]
     name = environment or "the fleet"
-    about = resource(environment) if environment else FLEET
-    known_as = uuid5(LEDGERLESS, f"{about['prefect.resource.id']} {datetime.now(UTC):%Y-%m-%d} {failure.reason}")
-    event = Event(id=known_as, event=FAILED, resource=about, payload=_failed(failure))
     try:
         with explained():
             async with asyncio.timeout(PATIENCE):
-                if await _received(event.id):
-                    return
-                await emit([event])
-            await notify(blocks, f"{name}: the drift check failed", failure.sentence())
+                known = await _received(of_fleet.id)
+                await emit(events)
+            if not known:
+                await notify(blocks, f"{name}: the drift check failed", failure.sentence())
     except PlumblineError as error:
         log.warning("That the check of %s failed was not told. %s", name, error)
+
+
+def _ledgerless(about: dict[str, str], failure: Failure) -> Event:
+    known_as = uuid5(LEDGERLESS, f"{about['prefect.resource.id']} {datetime.now(UTC):%Y-%m-%d} {failure.reason}")
+    return Event(id=known_as, event=FAILED, resource=about, payload=_failed(failure))
 
 
 def resource(environment: str) -> dict[str, str]:
