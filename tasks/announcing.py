@@ -24,7 +24,7 @@ from prefect.client.orchestration import get_client
 from prefect.events.related import related_resources_from_run_context
 from prefect.events.schemas.events import Event
 
-from infra.clients.errors import PlumblineError, Unavailable, explained
+from infra.clients.errors import PlumblineError, Unavailable, Unforeseen, explained
 from infra.drift.history import OnsetRecord
 from infra.drift.news import Failure, News, NewsKind
 from infra.drift.report import counted
@@ -66,7 +66,10 @@ async def tell(
             await notify(blocks, _subject(environment, news), _body(news, opening))
             await ledger.told(one.event for one in news)
     except PlumblineError as error:
-        log.warning("What is new in %s was not told; the next check does that. %s", environment, error)
+        unforeseen = isinstance(error, Unforeseen)
+        log.warning(
+            "What is new in %s was not told; the next check does that. %s", environment, error, exc_info=unforeseen
+        )
 
 
 async def tell_without_ledger(environment: str | None, failure: Failure, blocks: Sequence[str]) -> None:
@@ -89,7 +92,7 @@ async def tell_without_ledger(environment: str | None, failure: Failure, blocks:
             if not known:
                 await notify(blocks, f"{name}: the drift check failed", failure.sentence())
     except PlumblineError as error:
-        log.warning("That the check of %s failed was not told. %s", name, error)
+        log.warning("That the check of %s failed was not told. %s", name, error, exc_info=isinstance(error, Unforeseen))
 
 
 def _ledgerless(about: dict[str, str], failure: Failure) -> Event:

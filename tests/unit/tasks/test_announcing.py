@@ -177,3 +177,16 @@ async def test_a_ledger_that_does_not_answer_when_asked_for_news_ends_no_check(
     monkeypatch.setattr(ledger, "untold", silent)
     await announcing.tell("dev", ledger, OPS)
     assert "The ledger's database does not answer." in caplog.text and prefect.told == []
+
+
+async def test_a_mistake_of_ours_is_told_with_where_it_is(
+    prefect: PrefectStandIn, ledger: Ledger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(_: Any) -> Any:
+        raise KeyError("kind")
+
+    monkeypatch.setattr(announcing, "event_of", mistaken)
+    await check(ledger, 0, drift())
+    await announcing.tell("dev", ledger, OPS)
+    assert "KeyError, which nobody foresaw." in caplog.text and "Traceback" in caplog.text
+    assert prefect.told == []
