@@ -137,6 +137,8 @@ class _Look:
         """An object as a suspect; None where it is in step."""
         encoded, key = _encoded(item), key_of(item)
         if there is None or there["metadata"].get("deletionTimestamp"):
+            if _goes_by_itself(item):
+                return None
             return Suspect(key, orjson.loads(encoded), there)
         pointers = self.rules.of(item)
         # Not even a hash of a Secret is kept.
@@ -195,6 +197,12 @@ def compare_objects(
     """`suspects` and `findings_of` in one, for callers that have the dry runs' answers, or can do without."""
     found = suspects(declared, live, ignores=ignores, managers=managers, memory=memory)
     return findings_of(found, plane=plane, answers=answers)
+
+
+def _goes_by_itself(declared: Object) -> bool:
+    """Whether the cluster deletes the object once it is done: made again, the Job would run again."""
+    spec = declared.get("spec") or {}
+    return declared["kind"] == "Job" and spec.get("ttlSecondsAfterFinished") is not None and not spec.get("suspend")
 
 
 def _encoded(item: Object) -> bytes:

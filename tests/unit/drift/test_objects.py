@@ -326,6 +326,22 @@ def test_deleted_objects_are_destructive() -> None:
     assert finding.sentence == "ConfigMap/dev/web is being deleted."
 
 
+@pytest.mark.parametrize(
+    ("spec", "gone"),
+    [({"ttlSecondsAfterFinished": 0}, False), ({"ttlSecondsAfterFinished": 60}, False), ({}, True),
+     # It has never run, and never will: somebody deleted it.
+     ({"ttlSecondsAfterFinished": 60, "suspend": True}, True)],
+)  # fmt: skip
+def test_a_job_that_the_cluster_deletes_when_it_is_done_is_not_gone(spec: Object, gone: bool) -> None:
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "dev"}, "spec": spec}
+    for live in (None, written(changed(job, "metadata", "deletionTimestamp", to=LATER))):
+        assert bool(compare(job, live)) == gone
+    # While it is there, it is compared as any other.
+    edited = changed(job, "spec", "activeDeadlineSeconds", to=1)
+    by = book("kubectl-edit", {"f:spec": {"f:activeDeadlineSeconds": {}}})
+    assert paths(compare(job, written(edited, by))) == [".spec.activeDeadlineSeconds"]
+
+
 def test_what_was_taken_away_is_laid_at_the_last_persons_door() -> None:
     live = changed(CONFIG, "data", to={})
     by = [book("kubectl-label", {"f:metadata": {"f:labels": {"f:app": {}}}}, time="2031-03-03T00:00:00Z"),
