@@ -8,16 +8,17 @@ keys of maps whose keys people choose, and items of lists.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from infra.drift.allotting import TELLING, Allotting
 from infra.drift.defaulting import has_default, is_admitted, is_default, is_derived, without_completions
 from infra.drift.difference import Difference, Sort
 from infra.drift.held import NOTHING, Held, below
-from infra.drift.matching import Pairing, align, by_key, match_members, match_rules
+from infra.drift.matching import Pairing, align, by_key, last_of_each, match_members, match_rules
+from infra.drift.ordering import reordered
 from infra.drift.ownership import Owners
-from infra.drift.paths import ABSENT, Member, Path, Step
+from infra.drift.paths import ABSENT, Member, Path, Step, key_of
 from infra.drift.scaling import REPLICAS, SCALED, in_charge
 from infra.drift.tables import (
     BOOKS,
@@ -28,6 +29,7 @@ from infra.drift.tables import (
     HELM_MARK,
     LABELS_FROM_TEMPLATE,
     LIST_KEYS,
+    MOVED_KEYS,
     NOISE_KEYS,
     PICKED,
     RUNTIME_FIELDS,
@@ -76,6 +78,11 @@ class _Walk:
             ("metadata",),
             below(held, "metadata"),
         )
+        for name in sorted(TIES - metadata.keys()):
+            self._ties(there.get(name) or (), ("metadata", name))
+        notes, known = there.get("annotations") or {}, metadata.get("annotations") or {}
+        for name in sorted(MOVED_KEYS & notes.keys() - known.keys()):
+            self._add(("metadata", "annotations", name), ABSENT, notes[name], "extra", decidable=False)
         skipped = _TOLD_APART | {"metadata"}
         if declared.get("aggregationRule"):
             skipped |= {"rules"}  # the cluster collects them, and whatever a person writes there is overwritten
@@ -85,6 +92,13 @@ class _Walk:
             (),
             held,
         )
+
+    def _ties(self, items: Iterable[Any], path: Path) -> None:
+        """Finalizers and owners that nobody declares: controllers put them there all the time, at a keyboard nobody."""
+        for item in items:
+            step = Member(item) if isinstance(item, str) else key_of(item, ("uid",))
+            if step is not None and not _clusters(step) and self._owners.by_hand((*path, step)):
+                self._add((*path, step), ABSENT, item, "extra", decidable=False)
 
     def _map(self, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> None:
         noisy = bool(path) and path[-1] in BOOKS
@@ -139,6 +153,8 @@ class _Walk:
             if declared != live:
                 self._add(path, declared, live, "changed")
             return
+        if shared:
+            self._order(pairing, live, path)
         for step, value, there in pairing.pairs:
             self._value(value, there, (*path, step), below(held, step) if shared else held.whole())
         for step, value in pairing.missing:
@@ -150,6 +166,14 @@ class _Walk:
             else:
                 self._add((*path, step), ABSENT, there, "extra")
 
+    def _order(self, pairing: Pairing, live: list[Any], path: Path) -> None:
+        """What two orders of the same items say."""
+        known = {id(there) for _, _, there in pairing.pairs}
+        there = [each for each in live if id(each) in known]
+        orders = reordered(str(path[-1]), [value for _, value, _ in pairing.pairs], there)
+        if orders is not None:
+            self._add(path, *orders, "changed", decidable=False)
+
     def _pair(self, declared: list[Any], live: list[Any], path: Path) -> tuple[Pairing | None, bool]:
         """Which items belong together, and whether managers own single items."""
         name = next((step for step in reversed(path) if isinstance(step, str)), "")
@@ -157,6 +181,8 @@ class _Walk:
             known = LIST_KEYS.get(name) or tuple(filter(None, (self._owners.list_keys(path),)))
             for fields in known:
                 pairing = by_key(declared, live, fields)
+                if pairing is None and name == "env" and len(declared) != len(live):
+                    pairing = by_key(last_of_each(declared, fields), last_of_each(live, fields), fields)
                 if pairing is not None:
                     return pairing, True
             if path in UNORDERED_ITEMS.get(self._kind, ()):
@@ -260,7 +286,8 @@ class _Walk:
     ) -> None:
         if sort != "removed" and self._others(path, declared, observed):
             return
-        entry = self._owners.last_person() if sort == "removed" else self._owners.last_other(path)
+        gone = sort == "removed" or path[-1] in MOVED_KEYS
+        entry = self._owners.last_person() if gone else self._owners.last_other(path)
         self.found.append(Difference(path, declared, observed, sort, entry, decidable, doubtful))
 
 
@@ -282,7 +309,7 @@ def _template_labels(declared: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _books(key: str) -> bool:
     """Whether an extra label or annotation is somebody's book-keeping."""
-    return key in NOISE_KEYS or key == HELM_MARK or key.startswith(CONTROLLER_PREFIXES)
+    return key in NOISE_KEYS or key in MOVED_KEYS or key == HELM_MARK or key.startswith(CONTROLLER_PREFIXES)
 
 
 def _clusters(step: Step) -> bool:

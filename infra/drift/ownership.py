@@ -84,6 +84,7 @@ MAY_OVERRIDE: Final[dict[str, frozenset[str]]] = {
 _UNKNOWN_ORIGIN: Final = "before-first-apply"
 """Kubernetes' name for whoever wrote an object before anybody kept books."""
 
+_TOOLS: Final = frozenset({"k9s", "kubectl", "lens", "mozilla", "oc"})
 _BIRTH: Final = timedelta(seconds=2)
 _PEOPLE: Final = frozenset({Trust.PERSON, Trust.FOUNDER})
 
@@ -154,6 +155,10 @@ class Owners:
         people = [entry.trust for entry, _ in self.at(path) if entry.trust in _PEOPLE]
         return bool(people) and Trust.PERSON not in people
 
+    def by_hand(self, path: Path) -> bool:
+        """Whether somebody at a keyboard owns `path`: a program nobody told us of is no such one."""
+        return any(entry.trust in _PEOPLE and _at_keyboard(entry.manager) for entry, _ in self.at(path))
+
     def may_override(self, path: Path) -> bool:
         """Whether what is at `path` was last written by a controller whose work that is."""
         name = next((step for step in reversed(path) if isinstance(step, str)), "")
@@ -197,7 +202,9 @@ def suspicious(live: Mapping[str, Any], managers: Managers = MANAGERS) -> bool:
     ours, controllers = managers.ours, managers.controllers
     for entry in entries:
         manager = entry.get("manager")
-        if manager not in ours and manager not in controllers and entry.get("subresource") != "status":
+        if manager in ours or manager in controllers:
+            continue
+        if not _of_status(manager or "", entry.get("subresource", "")):
             return True
     return False
 
@@ -233,7 +240,7 @@ def _entry(raw: Mapping[str, Any], managers: Managers, born: str) -> Entry:
     fields = raw["fieldsV1"]
     if manager in managers.ours:
         trust = Trust.OURS
-    elif manager in managers.controllers or subresource == "status" or set(fields) <= {"f:status"}:
+    elif manager in managers.controllers or set(fields) <= {"f:status"} or _of_status(manager, subresource):
         trust = Trust.CONTROLLER
     elif manager == _UNKNOWN_ORIGIN:
         trust = Trust.UNKNOWN
@@ -242,6 +249,16 @@ def _entry(raw: Mapping[str, Any], managers: Managers, born: str) -> Entry:
     else:
         trust = Trust.PERSON
     return Entry(manager, raw.get("operation", ""), time, subresource, fields, trust)
+
+
+def _at_keyboard(manager: str) -> bool:
+    """Whether a manager is a tool that people type into or click at: `kubectl-edit`, a browser's dashboard."""
+    return manager.partition("-")[0].lower() in _TOOLS
+
+
+def _of_status(manager: str, subresource: str) -> bool:
+    """Whether a program reports what it sees; with it come annotations, which a person may send that way as well."""
+    return subresource == "status" and not _at_keyboard(manager)
 
 
 def _at_birth(time: str, born: str) -> bool:

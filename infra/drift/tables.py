@@ -63,7 +63,7 @@ LIST_KEYS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 }
 """Lists whose items have a key: their order does not matter. The first fields that all items have are the key."""
 
-SETS: Final = frozenset({"finalizers"})
+SETS: Final = frozenset({"finalizers", "validationActions"})
 """Lists of scalars that several managers share, each owning its members."""
 
 UNORDERED: Final = frozenset(
@@ -204,6 +204,7 @@ KEPT_ZEROS: Final = frozenset(
         "terminationGracePeriodSeconds",
         "tolerationSeconds",
         "ttlSecondsAfterFinished",
+        "weight",
     }
 )
 """Optional numbers and booleans whose 0 or false the API server keeps: absent means somebody took it away."""
@@ -236,7 +237,8 @@ SERVER_METADATA: Final = frozenset(
 """Metadata that identifies an object or that the API server keeps for itself."""
 
 TIES: Final = frozenset({"finalizers", "ownerReferences"})
-"""Metadata by which controllers tie objects to each other and to their ends: no one's edit, unless it is declared."""
+"""Metadata by which controllers tie objects to each other and to their ends: an edit only where it is declared, or
+where somebody at a keyboard wrote it."""
 
 BOOKS: Final = frozenset({"labels", "annotations"})
 """Maps of the metadata in which tools and controllers keep books."""
@@ -260,6 +262,10 @@ NOISE_KEYS: Final = frozenset(
     }
 )
 """Labels and annotations that tools and controllers keep books in: never a finding, whoever wrote them."""
+
+MOVED_KEYS: Final = frozenset({"autoscaling.alpha.kubernetes.io/behavior", "autoscaling.alpha.kubernetes.io/metrics"})
+"""Annotations in which version 1 shows what only a newer version of a kind has a field for. Who wrote it did so to the
+field: under the annotation's name, it is in nobody's books."""
 
 HELM_MARK: Final = "app.kubernetes.io/managed-by"
 """A label Helm adds by itself: nothing extra, though it may be declared as well."""
@@ -293,7 +299,16 @@ CONTROLLER_DATA: Final[dict[str, frozenset[str]]] = {
 ALLOTTED: Final = frozenset({"caBundle", "ingressClassName", "nodeName", "nodePort", "operation"})
 """Fields that the cluster may fill in when an object is created, in the name of its creator."""
 
-CONTROLLER_FINALIZERS: Final = ("kubernetes", "service.kubernetes.io/", "foregroundDeletion", "orphan")
+CONTROLLER_FINALIZERS: Final = (
+    "external-attacher/",
+    "external-provisioner.volume.kubernetes.io/",
+    "foregroundDeletion",
+    "gateway-exists-finalizer.",
+    "kubernetes",
+    "networking.k8s.io/",
+    "orphan",
+    "service.kubernetes.io/",
+)
 """Beginnings of the finalizers of the cluster's own protocols."""
 
 RUNTIME_FIELDS: Final[dict[str, frozenset[str]]] = {

@@ -90,6 +90,7 @@ EDIT = entry(
 )
 ADDED = [
     ".metadata.annotations.note",
+    ".metadata.finalizers[=somebody/else]",
     ".spec.template.spec.containers[name=spy2]",
     ".spec.template.spec.containers[name=spy]",
     ".spec.template.spec.containers[name=web].env[name=DEBUG]",
@@ -111,6 +112,7 @@ def test_what_is_taken_away_is_exactly_that() -> None:
     assert paths(after) == []
     expected = live(EDIT)
     del expected["metadata"]["annotations"]["note"]
+    expected["metadata"]["finalizers"] = []
     containers = expected["spec"]["template"]["spec"]["containers"]
     del containers[1:]
     containers[0]["env"].pop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import time
 from typing import Any
 
 import pytest
@@ -316,6 +317,100 @@ def test_finalizers_and_owners_are_compared_where_they_are_declared() -> None:
         ".metadata.finalizers[=example.org/ours]",
         ".metadata.finalizers[=example.org/wait]",
     ]
+
+
+@pytest.mark.parametrize(("manager", "by_hand"), [("kubectl-edit", True), ("k9s", True), ("operator", False)])
+def test_ties_by_hand_are_drift_and_a_controllers_are_none(manager: str, by_hand: bool) -> None:
+    """A finalizer keeps an object from being deleted; an owner that is gone takes it with it."""
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u1"}
+    live = changed(CONFIG, "metadata", "finalizers", to=["example.org/wait", "kubernetes"])
+    live = changed(live, "metadata", "ownerReferences", to=[owner])
+    names = {"f:finalizers": {".": {}, 'v:"example.org/wait"': {}, 'v:"kubernetes"': {}},
+             "f:ownerReferences": {".": {}, 'k:{"uid":"u1"}': {}}}  # fmt: skip
+    findings = compare(CONFIG, written(live, book(manager, {"f:metadata": names})))
+    expected = [".metadata.finalizers[=example.org/wait]", ".metadata.ownerReferences[uid=u1]"]
+    assert paths(findings) == (expected if by_hand else [])
+    assert {str(one.changed).split()[0] for one in findings} == ({manager} if by_hand else set())
+
+
+@pytest.mark.parametrize(("manager", "drift"), [("kubectl-edit", True), ("rollouts-controller", False)])
+def test_annotations_by_way_of_the_status_are_a_persons_too(manager: str, drift: bool) -> None:
+    live = changed(DEPLOYMENT, "metadata", "annotations", to={"example.org/a": "b"})
+    fields = {"f:metadata": {"f:annotations": {".": {}, "f:example.org/a": {}}}}
+    findings = compare(DEPLOYMENT, written(live, book(manager, fields, subresource="status")))
+    assert [str(one.changed) for one in findings] == (
+        [f"{manager} at 2031-02-02 02:02:02 UTC (Update of status)"] if drift else []
+    )
+
+
+def test_what_an_autoscaler_of_version_1_has_no_field_for_is_told_by_its_annotation() -> None:
+    """Edited through version 2: the books have the fields of that version."""
+    item = {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "h", "namespace": "dev"}, "spec": {"maxReplicas": 5}}  # fmt: skip
+    key = "autoscaling.alpha.kubernetes.io/behavior"
+    live = changed(item, "metadata", "annotations", to={key: "{}"})
+    (finding,) = compare(item, written(live, book("kubectl-edit", {"f:spec": {"f:behavior": {}}})))
+    assert finding.path == f'.metadata.annotations["{key}"]'
+    assert finding.changed is not None
+    assert finding.changed.who == "kubectl-edit"
+
+
+def env(*pairs: tuple[str, str]) -> Object:
+    """The Deployment with these variables."""
+    return changed(DEPLOYMENT, *POD, "containers", 0, "env", to=[{"name": name, "value": text} for name, text in pairs])
+
+
+IN_WEB = ".spec.template.spec.containers[name=web].env"
+
+
+def test_order_matters_where_a_variable_sees_another() -> None:
+    item = env(("A", "1"), ("B", "$(A)2"), ("C", "3"))
+    assert compare(item, written(env(("C", "3"), ("A", "1"), ("B", "$(A)2")))) == []
+    by = book("kubectl-edit", in_pod({"f:containers": {WEB: {"f:env": {}}}}))
+    (finding,) = compare(item, written(env(("B", "$(A)2"), ("A", "1"), ("C", "3")), by))
+    assert (finding.path, finding.declared, finding.observed) == (IN_WEB, ["A", "B", "C"], ["B", "A", "C"])
+
+
+def test_init_containers_run_one_after_the_other() -> None:
+    first, second = {"name": "a", "image": "a"}, {"name": "b", "image": "b"}
+    item = changed(DEPLOYMENT, *POD, "initContainers", to=[first, second])
+    live = changed(DEPLOYMENT, *POD, "initContainers", to=[second, first])
+    (finding,) = compare(item, written(live))
+    assert finding.path == ".spec.template.spec.initContainers"
+    assert (finding.declared, finding.observed) == (["a", "b"], ["b", "a"])
+    injected = changed(DEPLOYMENT, *POD, "initContainers", to=[{"name": "mesh", "image": "m"}, first, second])
+    assert compare(item, written(injected)) == []
+
+
+def test_of_a_variable_that_is_set_twice_the_last_counts() -> None:
+    item = env(("A", "1"), ("B", "2"), ("A", "3"))
+    assert compare(item, written(item, book("kubectl-edit", {"f:metadata": {}}))) == []
+    assert compare(item, written(env(("A", "3"), ("B", "2")))) == []
+    assert paths(compare(item, written(env(("A", "4"), ("B", "2"))))) == [f"{IN_WEB}[name=A].value"]
+    assert paths(compare(item, written(env(("A", "1"), ("B", "2"), ("A", "4"))))) == [f"{IN_WEB}[2].value"]
+
+
+def test_ports_of_one_number_are_told_apart_by_their_protocol() -> None:
+    ports = [{"name": "t", "port": 53}, {"name": "u", "port": 53, "protocol": "UDP"}]
+    item = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "dev"},
+            "spec": {"ports": ports}}  # fmt: skip
+    assert compare(item, written(changed(item, "spec", "ports", to=[ports[1], {**ports[0], "protocol": "TCP"}]))) == []
+    assert paths(compare(item, written(changed(item, "spec", "ports", to=ports[:1])))) == [
+        ".spec.ports[port=53,protocol=UDP]"
+    ]
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_thousands_of_rules_are_compared_in_seconds(other: bool) -> None:
+    rules = [{"apiGroups": [""], "resources": [f"r{number}", "x"], "verbs": ["get"]} for number in range(5000)]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "r"},
+            "rules": rules}  # fmt: skip
+    turned = [{**rule, "resources": rule["resources"][::-1], "verbs": ["list" if other else "get"]}
+              for rule in reversed(rules)]  # fmt: skip
+    begun = time.process_time()
+    findings = compare(role, written({**role, "rules": turned}, book("kubectl-edit", {"f:rules": {}})))
+    assert time.process_time() - begun < 20
+    assert bool(findings) == other
 
 
 def test_deleted_objects_are_destructive() -> None:
