@@ -22,3 +22,8 @@ def key_of(item: Object) -> Key:
     metadata = item["metadata"]
     group = item["apiVersion"].rpartition("/")[0]
     return Key(group, item["kind"], metadata.get("namespace") or "", metadata["name"])
+
+
+def nameless(item: Object) -> bool:
+    """Whether an object is to be given a name when it is created (`generateName`): each time it is another one."""
+    return not item["metadata"].get("name")

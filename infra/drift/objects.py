@@ -31,7 +31,7 @@ from infra.drift.differences import differences
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.ignoring import IgnoreRule, Ignores, Pointer, without
 from infra.drift.keys import Key as Key  # noqa: PLC0414 - names of this module, too
-from infra.drift.keys import Object
+from infra.drift.keys import Object, nameless
 from infra.drift.keys import key_of as key_of  # noqa: PLC0414
 from infra.drift.memory import Memory, pair_hash
 from infra.drift.ownership import MANAGERS, Managers, Owners, suspicious
@@ -112,7 +112,7 @@ def suspects(
     """Every declared object that is not plainly in step, in the order of the declaration.
 
     Args:
-        declared: objects with their namespaces (`placed`).
+        declared: objects with their namespaces (`placed`); one whose name is generated is none that can be found.
         live: what the API server has of them, and the HorizontalPodAutoscalers of their namespaces that are to be
             there: what one scales has the replicas it wants.
         ignores: the catalogue's rules for this release.
@@ -120,7 +120,7 @@ def suspects(
         memory: what was in step before; learns.
     """
     look = _Look(Ignores(ignores), managers, memory, floors(live.values()))
-    examined = (look.examine(item, live.get(key_of(item))) for item in declared)
+    examined = (look.examine(item, live.get(key_of(item))) for item in declared if not nameless(item))
     return [suspect for suspect in examined if suspect is not None]
 
 
@@ -209,7 +209,16 @@ def _encoded(item: Object) -> bytes:
     try:
         return orjson.dumps(item)
     except TypeError:
-        return orjson.dumps(item, option=_ENCODE)
+        return orjson.dumps(_as_json(item), option=_ENCODE)
+
+
+def _as_json(item: Any) -> Any:
+    """A value with its integers as the API server reads them: beyond 64 bits they are floating-point numbers."""
+    if isinstance(item, Mapping):
+        return {key: _as_json(value) for key, value in item.items()}
+    if isinstance(item, list):
+        return [_as_json(each) for each in item]
+    return float(item) if isinstance(item, int) and not -(2**63) <= item < 2**63 else item
 
 
 def _compared(item: Any, pointers: tuple[Pointer, ...]) -> Any:

@@ -12,8 +12,9 @@ from infra.clients.helm import HelmClient
 from infra.clients.helm_records import HelmRelease
 from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
 from infra.drift.concealing import Secrets, shows_text
-from infra.drift.findings import PlaneName
+from infra.drift.findings import BlindSpot, PlaneName
 from infra.drift.ignoring import IgnoreRule
+from infra.drift.keys import nameless
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, Suspect, findings_of, key_of, placed, suspects, unpacked
 from infra.drift.scaling import SCALED, SCALER, by_hand
@@ -26,6 +27,8 @@ Kind = tuple[str, str]
 """apiVersion and kind."""
 SCALER_VERSIONS = ("autoscaling/v2", "autoscaling/v1")
 """Version 1 is served everywhere and says enough; version 2 is what most of them are listed as already."""
+NAMELESS = "Nameless"
+"""Category of an object that cannot be looked for."""
 SIDE_BY_SIDE = 8
 """Dry runs at a time."""
 Place = tuple[str, str]
@@ -89,6 +92,8 @@ class LiveObjects:
         """
         by_kind: dict[Kind, list[Mapping[str, Any]]] = {}
         items = list(unpacked(declared))
+        unnamed = tuple(_unnamed(plane, item) for item in items if nameless(item))
+        items = [item for item in items if not nameless(item)]
         for item in items:
             by_kind.setdefault((item["apiVersion"], item["kind"]), []).append(item)
 
@@ -96,7 +101,7 @@ class LiveObjects:
             return await self.scalers(await self.placed((each for each in items if each["kind"] == SCALER), namespace))
 
         looks = (self._look(plane, group, namespace, tuple(ignores), scalers) for group in by_kind.values())
-        return Looked.together(await asyncio.gather(*looks))
+        return Looked.together([Looked(blind_spots=unnamed), *await asyncio.gather(*looks)])
 
     async def placed(self, items: Iterable[Mapping[str, Any]], namespace: str) -> list[dict[str, Any]]:
         """Objects as the API server files them, under the given namespace where they name none."""
@@ -116,7 +121,7 @@ class LiveObjects:
 
         Those in `declared` (`placed`), and whatever was not made by hand; errors as for `of`.
         """
-        wanted = {key_of(item) for item in declared if item["kind"] == SCALER}
+        wanted = {key_of(item) for item in declared if item["kind"] == SCALER and not nameless(item)}
         for version in SCALER_VERSIONS:
             if await self._kubernetes.resource(version, SCALER) is not None:
                 found = await self.of(version, SCALER)
@@ -187,3 +192,9 @@ class LiveObjects:
 
     async def _list_releases(self) -> dict[Place, HelmRelease]:
         return {(item.namespace, item.name): item for item in await self._helm.releases()}
+
+
+def _unnamed(plane: PlaneName, item: Mapping[str, Any]) -> BlindSpot:
+    """What is to be said of an object whose name is generated."""
+    why = "Its name is generated (generateName) when it is created, so that nobody can say which object it is."
+    return BlindSpot(plane=plane, what=address(item), why=why, category=NAMELESS)

@@ -413,6 +413,17 @@ def test_thousands_of_rules_are_compared_in_seconds(other: bool) -> None:
     assert bool(findings) == other
 
 
+@pytest.mark.parametrize("number", [2**63, 2**70, -(2**70)])
+def test_integers_beyond_64_bits_are_floating_point_to_the_api_server(number: int) -> None:
+    item = {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "dev"},
+            "spec": {"parts": [{"number": number}]}}  # fmt: skip
+    live = {**item, "spec": {"parts": [{"number": float(number)}]}}
+    memory = Memory()
+    for _ in range(2):
+        assert suspects([item], {key_of(item): written(live)}, memory=memory) == []
+    assert paths(compare(item, written({**live, "spec": {"parts": [{"number": 1}]}}))) == [".spec.parts[0].number"]
+
+
 def test_deleted_objects_are_destructive() -> None:
     (finding,) = compare(CONFIG, None)
     assert (finding.path, finding.severity) == ("", Severity.DESTRUCTIVE)

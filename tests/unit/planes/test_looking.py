@@ -151,6 +151,14 @@ async def test_an_autoscaler_by_hand_is_in_charge_of_nothing(
     assert [one.path for one in seen.findings] == ([".spec.replicas"] if by_hand and not declared else [])
 
 
+async def test_what_is_given_its_name_at_creation_cannot_be_looked_at(kubernetes: FakeKubernetes) -> None:
+    kubernetes.put(WEB)
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"generateName": "setup-"}, "spec": {}}
+    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, [WEB, job])  # type: ignore[arg-type]
+    assert seen.findings == ()
+    assert [(spot.what, spot.category) for spot in seen.blind_spots] == [("Job/setup-*", "Nameless")]
+
+
 async def test_objects_in_a_list_are_looked_at_one_by_one(kubernetes: FakeKubernetes) -> None:
     kubernetes.put({**WEB, "spec": {"replicas": 5}})
     many = {"apiVersion": "v1", "kind": "List", "items": [WEB]}
