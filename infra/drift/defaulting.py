@@ -26,11 +26,16 @@ def is_default(value: Any, path: Path, kind: str, is_builtin: bool = True) -> bo
     return _is_one(value, _within(path, EVERYWHERE)) or _usual(str(path[-1]), value)
 
 
+def has_default(path: Path, kind: str) -> bool:
+    """Whether it is known of this very place what the API server puts there."""
+    return bool(_within(path, kind))
+
+
 def is_derived(key: str, value: Any, declared: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     """Whether the API server made a value of what is declared beside it."""
     if key in COPIES:
         beside = COPIES[key]
-        return beside in declared and live.get(beside) == value
+        return bool(declared.get(beside)) and live.get(beside) == value
     if key == "imagePullPolicy":
         return bool(value == _pull_policy(str(live.get("image", ""))))
     return key in DERIVED and any(value == each and _holds(wanted, declared) for each, wanted in DERIVED[key])

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from infra.drift.defaulting import is_admitted, is_default, is_derived, without_completions
+from infra.drift.defaulting import has_default, is_admitted, is_default, is_derived, without_completions
 from infra.drift.difference import Difference, Sort
-from infra.drift.held import Held, below
+from infra.drift.held import NOTHING, Held, below
 from infra.drift.matching import Pairing, align, by_key, match_members, match_rules
 from infra.drift.ownership import Owners
 from infra.drift.paths import ABSENT, Member, Path, Step
 from infra.drift.tables import (
+    ALLOTTED,
     ASSIGNED,
     CONTROLLER_DATA,
     CONTROLLER_FINALIZERS,
@@ -36,7 +37,7 @@ from infra.drift.tables import (
     UNORDERED,
     UNORDERED_ITEMS,
 )
-from infra.drift.values import builtin, may_be_absent, same
+from infra.drift.values import builtin, is_unset, may_be_absent, same
 
 _TOLD_APART: Final = frozenset({"apiVersion", "kind", "status"})
 _BOOKS: Final = frozenset({"labels", "annotations"})
@@ -89,7 +90,7 @@ class _Walk:
     def _map(self, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> None:
         noisy = bool(path) and path[-1] in _BOOKS
         for key, value in declared.items():
-            if not (noisy and key in NOISE_KEYS):
+            if not (noisy and key in NOISE_KEYS) and not self._filled(key, declared, live, path, held):
                 self._declared(key, value, live.get(key, ABSENT), (*path, key), held)
         for key, there in live.items():
             if key not in declared and not (noisy and _books(key)) and not self._derived(key, declared, live, path):
@@ -100,6 +101,15 @@ class _Walk:
         if self._template_labels and path in _FROM_TEMPLATE and not declared:
             return bool(self._template_labels.get(key) == live[key])
         return self._builtin and is_derived(key, live[key], declared, live)
+
+    def _filled(self, key: str, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> bool:
+        """Whether the API server filled in what is declared as empty, which to it is not declared."""
+        there, where = live.get(key), (*path, key)
+        if there is None or not self._builtin or not is_unset(key, declared[key]) or path[-1:] in _CHOSEN_KEYS:
+            return False
+        if self._default(there, where) or is_derived(key, there, declared, live):
+            return True
+        return key in ALLOTTED and below(held, key) == NOTHING
 
     def _declared(self, key: str, value: Any, there: Any, path: Path, held: Held) -> None:
         if value is None:
@@ -167,7 +177,8 @@ class _Walk:
         if held.atomic:
             # A whole was written by a person, defaults included; only a dry run tells them apart.
             # So do programs that write custom resources with empty values that nobody chose.
-            doubtful = self._default(there, path) or not (there or self._builtin)
+            unknown = not (there or self._builtin or has_default(path, self._kind))
+            doubtful = self._default(there, path) or unknown
             self._add(path, ABSENT, there, "extra", doubtful=doubtful)
             return
         beneath = below(held, key)
@@ -244,6 +255,7 @@ class _Walk:
 
 
 _REPLICAS: Final = ("spec", "replicas")
+_CHOSEN_KEYS: Final = frozenset((name,) for name in FREE_FORM)
 _FROM_TEMPLATE: Final = (("metadata", "labels"), ("spec", "selector"))
 
 

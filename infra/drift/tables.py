@@ -9,8 +9,35 @@ from __future__ import annotations
 
 from typing import Final
 
-BUILTIN_GROUPS: Final = frozenset({"", "apps", "autoscaling", "batch", "policy", "extensions"})
-"""API groups without a dot; every other built-in one ends in `.k8s.io`."""
+BUILTIN_GROUPS: Final = frozenset(
+    {
+        "",
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "apps",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "autoscaling",
+        "batch",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "extensions",
+        "flowcontrol.apiserver.k8s.io",
+        "internal.apiserver.k8s.io",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "policy",
+        "rbac.authorization.k8s.io",
+        "resource.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+        "storagemigration.k8s.io",
+    }
+)
+"""The API server's own groups. Others that end in `.k8s.io` are of custom resources: the Gateway API, snapshots."""
 
 LIST_KEYS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "claims": (("name",),),
@@ -180,6 +207,17 @@ KEPT_ZEROS: Final = frozenset(
     }
 )
 """Optional numbers and booleans whose 0 or false the API server keeps: absent means somebody took it away."""
+
+KEPT_TEXTS: Final = frozenset({"storageClassName"})
+"""Optional text whose empty value says something else than none: a claim of no class, not of the default one."""
+
+DROPPED_MAPS: Final = frozenset(
+    {"definitions", "dependencies", "options", "patternProperties", "properties"} | (QUANTITY_MAPS - {"default"})
+)
+"""Maps that the API server drops when they are empty; a schema's `default: {}` it keeps."""
+
+ALLOTTED: Final = frozenset({"hostPort", "nodeName", "nodePort"})
+"""Fields of which the cluster chooses the value where none is declared, unless a person wrote it."""
 
 SERVER_METADATA: Final = frozenset(
     {

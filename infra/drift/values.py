@@ -12,8 +12,10 @@ from infra.drift.durations import duration
 from infra.drift.paths import Path
 from infra.drift.tables import (
     BUILTIN_GROUPS,
+    DROPPED_MAPS,
     DURATIONS,
     FREE_FORM,
+    KEPT_TEXTS,
     KEPT_ZEROS,
     OMITTED_FALSE,
     QUANTITIES,
@@ -23,8 +25,7 @@ from infra.drift.tables import (
 
 def builtin(api_version: str) -> bool:
     """Whether the API server knows the kind by itself: then it drops empty values; custom resources keep them."""
-    group = api_version.rpartition("/")[0]
-    return group in BUILTIN_GROUPS or group.endswith(".k8s.io")
+    return api_version.rpartition("/")[0] in BUILTIN_GROUPS
 
 
 def same(declared: Any, observed: Any, path: Path = (), is_builtin: bool = True) -> bool:
@@ -81,6 +82,16 @@ def _amount(text: str) -> Decimal | None:
         return None
 
 
+def is_unset(key: str, value: Any) -> bool:
+    """Whether a declared value of a built-in kind says no more than none: Go has no pointer that tells them apart.
+
+    The API server puts its default there.
+    """
+    if value == "":
+        return key not in KEPT_TEXTS
+    return value == [] or (value == 0 and isinstance(value, int | float) and key not in KEPT_ZEROS)
+
+
 def may_be_absent(key: str, value: Any, is_builtin: bool) -> bool:
     """Whether the API server may leave out `value`, so that its absence is no change.
 
@@ -90,7 +101,7 @@ def may_be_absent(key: str, value: Any, is_builtin: bool) -> bool:
     if value is None or value in ("", []):
         return True
     if value == {}:
-        return key in FREE_FORM
+        return key in FREE_FORM or (is_builtin and key in DROPPED_MAPS)
     if value == 0 and isinstance(value, bool | int | float):
         return key not in KEPT_ZEROS if is_builtin else value is False and key in OMITTED_FALSE
     return False

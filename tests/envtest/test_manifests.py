@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from infra.clients.helm import HelmClient
-from infra.clients.kubernetes import KubernetesClient
+from infra.clients.helm_records import HelmRelease
+from infra.clients.kubernetes import KubernetesClient, Object
 from infra.drift.findings import PlaneName
-from infra.drift.objects import compare_objects, key_of
+from infra.drift.objects import Key, compare_objects, key_of, placed
 from infra.sandbox.envtest import ControlPlane, available
 from infra.settings import Settings
+from tests.corpora.corpus import HERE
 from tests.corpora.scalars import KEYS, SCALARS
 
 pytestmark = [
@@ -79,6 +81,22 @@ def packed(folder: Path, **files: str) -> Path:
     return path
 
 
+async def namespaced(kubernetes: KubernetesClient, release: HelmRelease) -> list[Object]:
+    """The objects of a release as the API server files them."""
+    objects = release.objects()
+    known = {
+        (each["apiVersion"], each["kind"]): await kubernetes.resource(each["apiVersion"], each["kind"])
+        for each in objects
+    }
+    return placed(objects, release.namespace, lambda *kind: known[kind].namespaced)
+
+
+async def live_of(kubernetes: KubernetesClient, declared: list[Object]) -> dict[Key, Object]:
+    """What the API server has of objects."""
+    found = [await kubernetes.get_like(each) for each in declared]
+    return {key_of(each): each for each in found if each is not None}
+
+
 async def test_a_stored_manifest_is_read_as_helm_read_it(
     kubernetes: KubernetesClient, helm: HelmClient, tmp_path: Path
 ) -> None:
@@ -88,6 +106,21 @@ async def test_a_stored_manifest_is_read_as_helm_read_it(
         "demo", "scalars", packed(tmp_path, **{"crds/a.yaml": CRD, "templates/all.yaml": text}), {}
     )
     declared = done.release.objects()
-    live = await kubernetes.list("x.plumbline.dev/v1", "Scalars", "scalars")
-    assert declared[0]["spec"] == live[0]["spec"]
-    assert compare_objects(declared, {key_of(each): each for each in live}, plane=PlaneName.ADDONS) == []
+    live = await live_of(kubernetes, declared)
+    assert declared[0]["spec"] == live[key_of(declared[0])]["spec"]
+    assert compare_objects(declared, live, plane=PlaneName.ADDONS) == []
+
+
+async def test_what_is_declared_as_empty_is_filled_in_without_an_alarm(
+    kubernetes: KubernetesClient, helm: HelmClient, tmp_path: Path
+) -> None:
+    text = (HERE / "manifests/empties.yaml").read_text()
+    chart = packed(tmp_path, **{"templates/all.yaml": text})
+    done = await helm.ensure("empties", "empties", chart, {}, wait=False)
+    declared = await namespaced(kubernetes, done.release)
+    live = await live_of(kubernetes, declared)
+    assert len(live) == len(declared) >= 25
+    assert [each.sentence for each in compare_objects(declared, live, plane=PlaneName.ADDONS)] == []
+    for item in live.values():
+        del item["metadata"]["managedFields"]
+    assert [each.sentence for each in compare_objects(declared, live, plane=PlaneName.ADDONS)] == []
