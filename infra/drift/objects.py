@@ -32,6 +32,7 @@ from infra.drift.findings import Finding, PlaneName
 from infra.drift.ignoring import IgnoreRule, Ignores, Pointer, without
 from infra.drift.memory import Memory, pair_hash
 from infra.drift.ownership import MANAGERS, Managers, Owners, suspicious
+from infra.drift.structure import Structures
 from infra.drift.subset import covers
 from infra.drift.values import builtin
 from infra.drift.wording import difference_found, object_gone
@@ -126,13 +127,13 @@ def suspects(
 
     Args:
         declared: objects with their namespaces (`placed`).
-        live: what the API server has of them, and the HorizontalPodAutoscalers of their namespaces: what one scales
-            has the replicas it wants.
+        live: what the API server has of them; the HorizontalPodAutoscalers of their namespaces, for what one scales
+            has the replicas it wants; the definitions of custom resources, which say what is dropped and filled in.
         ignores: the catalogue's rules for this release.
         managers: whom to trust with what is not declared.
         memory: what was in step before; learns.
     """
-    look = _Look(Ignores(ignores), managers, memory, autoscaled(live.values()))
+    look = _Look(Ignores(ignores), managers, memory, autoscaled(live.values()), Structures(live.values()))
     examined = (look.examine(item, live.get(key_of(item))) for item in declared)
     return [suspect for suspect in examined if suspect is not None]
 
@@ -145,6 +146,7 @@ class _Look:
     managers: Managers
     memory: Memory | None
     scaled: frozenset[Key]
+    structures: Structures
 
     def examine(self, item: Object, there: Object | None) -> Suspect | None:
         """An object as a suspect; None where it is in step."""
@@ -168,7 +170,8 @@ class _Look:
     def _differences(self, declared: Object, live: Object, key: Key) -> list[Difference]:
         if not suspicious(live, self.managers) and covers(declared, live, builtin(declared["apiVersion"])):
             return []
-        return differences(declared, live, Owners(live, self.managers), autoscaled=key in self.scaled)
+        owners, structure = Owners(live, self.managers), self.structures.of(declared)
+        return differences(declared, live, owners, autoscaled=key in self.scaled, structure=structure)
 
 
 def findings_of(

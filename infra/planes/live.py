@@ -15,6 +15,7 @@ from infra.drift.findings import PlaneName
 from infra.drift.ignoring import IgnoreRule
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, Suspect, findings_of, key_of, placed, suspects, unpacked
+from infra.drift.values import builtin
 from infra.drift.wording import address
 from infra.planes.looking import Looked, blind_spot
 
@@ -24,6 +25,7 @@ Kind = tuple[str, str]
 """apiVersion and kind."""
 SCALERS: tuple[Kind, ...] = tuple((f"autoscaling/{one}", "HorizontalPodAutoscaler") for one in ("v2", "v1"))
 """Version 1 is served everywhere and says enough; version 2 is what most of them are listed as already."""
+DEFINITION: Kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 SIDE_BY_SIDE = 8
 """Dry runs at a time."""
@@ -121,6 +123,9 @@ class LiveObjects:
         except PlumblineError as error:
             return Looked(blind_spots=tuple(blind_spot(plane, address(item), error) for item in declared))
         found = suspects(filed, live, ignores=ignores, memory=self._memory)
+        if not builtin(kind[0]) and any(each.differences for each in found):
+            live = {**await self._definitions(), **live}
+            found = suspects(filed, live, ignores=ignores, memory=self._memory)
         return Looked(tuple(findings_of(found, plane=plane, answers=await self._answers(found))))
 
     async def _answers(self, found: Iterable[Suspect]) -> dict[Key, Object | None]:
@@ -142,6 +147,14 @@ class LiveObjects:
             except PlumblineError as error:
                 log.info("What applying %s would change is not known. %s", address(suspect.declared), error)
             return None
+
+    async def _definitions(self) -> dict[Key, Object]:
+        """The definitions of custom resources; none where they cannot be listed."""
+        try:
+            return await self.of(*DEFINITION)
+        except PlumblineError as error:
+            log.info("What definitions say of custom resources is not known. %s", error)
+            return {}
 
     async def _scalers(self) -> dict[Key, Object]:
         """The autoscalers: what one scales has the replicas that it wants."""
