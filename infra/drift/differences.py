@@ -125,7 +125,8 @@ class _Walk:
             if there is not ABSENT:
                 self._extra(key, there, path, held)
         elif there is ABSENT or there is None:
-            if not self._kind.may_lack(value, path):
+            left_out = not isinstance(value, dict) and self._owners.still_ours(path)
+            if not (left_out or self._kind.may_lack(value, path)):
                 self._add(path, value, ABSENT, "removed")
         else:
             self._value(value, there, path, below(held, key))

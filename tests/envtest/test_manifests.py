@@ -206,3 +206,54 @@ async def looked(kubernetes: KubernetesClient) -> list[Finding]:
     """The findings about the door."""
     live = await live_of(kubernetes, [DOOR, DOORS])
     return compare_objects([DOOR], live, plane=PlaneName.ADDONS)
+
+
+GATED: list[Object] = [
+    {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "gated", "namespace": "default"},
+        # Off by default before Kubernetes 1.21.
+        "spec": {
+            "ttlSecondsAfterFinished": 100,
+            "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "b"}]}},
+        },
+    },
+    {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "gated", "namespace": "default"},
+        # The first is off by default before 1.22.
+        "spec": {
+            "type": "LoadBalancer",
+            "allocateLoadBalancerNodePorts": False,
+            "publishNotReadyAddresses": True,
+            "loadBalancerSourceRanges": ["192.0.2.0/24"],
+            "selector": {"a": "b"},
+            "ports": [{"name": "a", "port": 80}],
+        },
+    },
+]
+
+
+async def test_what_a_feature_that_is_off_drops_is_told_from_what_somebody_took_away(
+    plane: ControlPlane, kubernetes: KubernetesClient
+) -> None:
+    for item in GATED:
+        await kubernetes.create(item)
+    assert compare_objects(GATED, await live_of(kubernetes, GATED), plane=PlaneName.ADDONS) == []
+    taken = ["/spec/publishNotReadyAddresses", "/spec/loadBalancerSourceRanges", "/spec/ports/0/name"]
+    async with Client.from_kubeconfig(plane.kubeconfig) as person:
+        await person.request(
+            "PATCH",
+            "/api/v1/namespaces/default/services/gated",
+            body=[{"op": "remove", "path": path} for path in taken],
+            params={"fieldManager": "kubectl-patch"},
+            content_type="application/json-patch+json",
+        )
+    found = compare_objects(GATED, await live_of(kubernetes, GATED), plane=PlaneName.ADDONS)
+    assert sorted(each.path for each in found) == [
+        ".spec.loadBalancerSourceRanges",
+        ".spec.ports[port=80,protocol=TCP].name",
+        ".spec.publishNotReadyAddresses",
+    ]

@@ -149,3 +149,24 @@ def test_a_jobs_keys_in_data_are_a_persons_even_without_books() -> None:
     config: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "dev"},
                       "data": {"a": "1"}}  # fmt: skip
     assert paths(compare(config, changed(config, "data", "job-name", to="x"))) == [".data.job-name"]
+
+
+LIMITED: Object = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "dev"},
+                   "spec": {"ttlSecondsAfterFinished": 100, "podFailurePolicy": {"rules": []}}}  # fmt: skip
+LEFT_OUT: dict[str, tuple[Object, Object, list[str]]] = {
+    "ours, and dropped": (
+        {"f:ttlSecondsAfterFinished": {}, "f:podFailurePolicy": {"f:rules": {}}}, {}, [".spec.podFailurePolicy"]),
+    "nobody's": (
+        {"f:backoffLimit": {}}, {}, [".spec.ttlSecondsAfterFinished", ".spec.podFailurePolicy"]),
+    "in a whole that a person wrote": (
+        {"f:ttlSecondsAfterFinished": {}}, {"f:spec": {}}, [".spec.ttlSecondsAfterFinished", ".spec.podFailurePolicy"]),
+    "in a whole of ours": (
+        {}, {"f:metadata": {}}, [".spec.ttlSecondsAfterFinished", ".spec.podFailurePolicy"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", LEFT_OUT)
+def test_a_field_that_is_still_ours_and_not_there_was_dropped_by_the_server(what: str) -> None:
+    helm, person, expected = LEFT_OUT[what]
+    live = written_after({**LIMITED, "spec": {}}, {"f:spec": helm}, person)
+    assert paths(compare(LIMITED, live)) == expected
