@@ -170,3 +170,34 @@ def test_a_field_that_is_still_ours_and_not_there_was_dropped_by_the_server(what
     helm, person, expected = LEFT_OUT[what]
     live = written_after({**LIMITED, "spec": {}}, {"f:spec": helm}, person)
     assert paths(compare(LIMITED, live)) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "live", "found"),
+    [
+        ({"limits": {"cpu": "1000m", "example.org/gpu": 1}}, {"limits": {"cpu": "1", "example.org/gpu": "1"}}, []),
+        ({"storage": {"requests": {"storage": "1024Mi"}}}, {"storage": {"requests": {"storage": "1Gi"}}}, []),
+        ({"volumes": [{"emptyDir": {"sizeLimit": "1024Mi"}}]}, {"volumes": [{"emptyDir": {"sizeLimit": "1Gi"}}]}, []),
+        ({"default": {"version": "1"}}, {"default": {"version": "1.0"}}, [".spec.default.version"]),
+        ({"limits": {"version": "1.10"}}, {"limits": {"version": "1.1"}}, [".spec.limits.version"]),
+        ({"max": {"rate": "1000m"}}, {"max": {"rate": "1"}}, [".spec.max.rate"]),
+        ({"tolerance": "0.10"}, {"tolerance": "0.1"}, [".spec.tolerance"]),
+        ({"target": {"value": "1"}}, {"target": {"value": "1.0"}}, [".spec.target.value"]),
+    ],
+)
+@pytest.mark.parametrize("books", [True, False])
+def test_what_looks_like_a_quantity_in_a_custom_resource(
+    spec: Object, live: Object, found: list[str], books: bool
+) -> None:
+    there = {**WIDGET, "spec": live}
+    assert paths(compare({**WIDGET, "spec": spec}, written(there) if books else there)) == found
+
+
+def test_the_default_of_a_schema_is_no_quantity() -> None:
+    def definition(version: str) -> Object:
+        schema = {"properties": {"spec": {"properties": {"a": {"default": {"version": version}}}}}}
+        return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "w"},
+                "spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]}}  # fmt: skip
+
+    (finding,) = compare(definition("1"), written(definition("1.0")))
+    assert finding.path.endswith(".properties.a.default.version")
