@@ -12,14 +12,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from infra.drift.allotting import TELLING, Allotting
-from infra.drift.defaulting import has_default, is_admitted, is_default, is_derived, without_completions
+from infra.drift.defaulting import is_admitted, is_derived, without_completions
 from infra.drift.difference import Difference, Sort
 from infra.drift.held import NOTHING, Held, below
+from infra.drift.kinds import Kind
 from infra.drift.matching import Pairing, align, by_key, last_of_each, match_members, match_rules
 from infra.drift.ordering import reordered
 from infra.drift.ownership import Owners
 from infra.drift.paths import ABSENT, Member, Path, Step, key_of
 from infra.drift.scaling import REPLICAS, SCALED, in_charge
+from infra.drift.structure import Structure
 from infra.drift.tables import (
     BOOKS,
     CONTROLLER_FINALIZERS,
@@ -39,20 +41,26 @@ from infra.drift.tables import (
     UNORDERED,
     UNORDERED_ITEMS,
 )
-from infra.drift.values import builtin, is_unset, may_be_absent, same
+from infra.drift.values import same
 
 _TOLD_APART: Final = frozenset({"apiVersion", "kind", "status"})
 
 
 def differences(
-    declared: Mapping[str, Any], live: Mapping[str, Any], owners: Owners, *, floor: int | None = None
+    declared: Mapping[str, Any],
+    live: Mapping[str, Any],
+    owners: Owners,
+    *,
+    floor: int | None = None,
+    structure: Structure | None = None,
 ) -> list[Difference]:
     """Every difference, in the order of the declaration, extras last.
 
     Args:
         floor: the fewest replicas that an autoscaler may choose; None where there is none.
+        structure: what a custom resource's definition says; None where that is not known.
     """
-    walk = _Walk(declared, owners, floor)
+    walk = _Walk(declared, owners, floor, structure)
     walk.object(declared, live)
     return walk.found
 
@@ -60,13 +68,14 @@ def differences(
 class _Walk:
     """One comparison under way."""
 
-    def __init__(self, declared: Mapping[str, Any], owners: Owners, floor: int | None) -> None:
+    def __init__(
+        self, declared: Mapping[str, Any], owners: Owners, floor: int | None, structure: Structure | None
+    ) -> None:
         self.found: list[Difference] = []
         self._owners, self._floor = owners, floor
-        self._builtin = builtin(declared.get("apiVersion", ""))
-        self._kind = _kind(declared, self._builtin)
-        self._template_labels = _template_labels(declared) if self._kind in LABELS_FROM_TEMPLATE else {}
-        self._allotting = Allotting(declared, owners, self._builtin)
+        self._kind = Kind(declared, structure)
+        self._template_labels = _template_labels(declared) if self._kind.name in LABELS_FROM_TEMPLATE else {}
+        self._allotting = Allotting(declared, owners, self._kind.builtin)
 
     def object(self, declared: Mapping[str, Any], live: Mapping[str, Any]) -> None:
         """Compare whole objects, without what identifies them and what the server keeps."""
@@ -113,14 +122,14 @@ class _Walk:
         """Whether the API server made an extra key of something that is declared."""
         if self._template_labels and path in _FROM_TEMPLATE and not declared:
             return bool(self._template_labels.get(key) == live[key])
-        return self._builtin and is_derived(key, live[key], declared, live)
+        return self._kind.builtin and is_derived(key, live[key], declared, live)
 
     def _filled(self, key: str, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> bool:
         """Whether the API server filled in what is declared as empty, which to it is not declared."""
         there, where = live.get(key), (*path, key)
-        if there is None or not self._builtin or not is_unset(key, declared[key]) or path[-1:] in _CHOSEN_KEYS:
+        if there is None or not self._kind.is_unset(declared[key], where):
             return False
-        if self._default(there, where) or is_derived(key, there, declared, live):
+        if self._kind.is_default(there, where) or is_derived(key, there, declared, live):
             return True
         return key in PICKED and below(held, key) == NOTHING
 
@@ -129,21 +138,22 @@ class _Walk:
             if there is not ABSENT:
                 self._extra(key, there, path, held)
         elif there is ABSENT or there is None:
-            if (len(path) > 1 and path[-2] in FREE_FORM) or not may_be_absent(key, value, self._builtin):
+            left_out = not isinstance(value, dict) and self._owners.still_ours(path)
+            if not (left_out or self._kind.may_lack(value, path)):
                 self._add(path, value, ABSENT, "removed")
         else:
             self._value(value, there, path, below(held, key))
 
     def _value(self, value: Any, there: Any, path: Path, held: Held) -> None:
         if isinstance(value, dict) and isinstance(there, dict):
-            limit = self._kind == "LimitRange" and path[:2] == ("spec", "limits") and len(path) == 3
+            limit = self._kind.name == "LimitRange" and path[:2] == ("spec", "limits") and len(path) == 3
             self._map(value, without_completions(value, there) if limit else there, path, held)
         elif isinstance(value, list) and isinstance(there, list):
             self._list(value, there, path, held)
         elif (
             isinstance(value, dict | list)
             or isinstance(there, dict | list)
-            or not same(value, there, path, self._builtin)
+            or not same(value, there, path, self._kind.builtin)
         ):
             self._add(path, value, there, "changed")
 
@@ -159,7 +169,7 @@ class _Walk:
             self._value(value, there, (*path, step), below(held, step) if shared else held.whole())
         for step, value in pairing.missing:
             self._add((*path, step), value, ABSENT, "removed")
-        extra = [each for each in pairing.extra if not is_admitted(each[1], path, self._kind)]
+        extra = [each for each in pairing.extra if not is_admitted(each[1], path, self._kind.name)]
         for step, there in extra:
             if shared:
                 self._extra_item(there, (*path, step), held)
@@ -185,31 +195,29 @@ class _Walk:
                     pairing = by_key(last_of_each(declared, fields), last_of_each(live, fields), fields)
                 if pairing is not None:
                     return pairing, True
-            if path in UNORDERED_ITEMS.get(self._kind, ()):
+            if path in UNORDERED_ITEMS.get(self._kind.name, ()):
                 return match_rules(declared, live), False
             return align(declared, live), False
         if any(isinstance(each, dict | list) for each in (*declared, *live)):
             return align(declared, live), False
         shared = name in SETS or self._owners.is_set(path)
-        if shared or (name in UNORDERED and self._builtin):
+        if shared or (name in UNORDERED and self._kind.builtin):
             return match_members(declared, live), shared
         return (align(declared, live) if len(declared) == len(live) else None), False
 
     def _extra(self, key: str, there: Any, path: Path, held: Held) -> None:
         """A key that only the live object has."""
-        if there is None or key in RUNTIME_FIELDS.get(self._kind, ()):
+        if there is None or key in RUNTIME_FIELDS.get(self._kind.name, ()):
             return
-        if isinstance(there, list) and there and all(is_admitted(each, path, self._kind) for each in there):
+        if isinstance(there, list) and there and all(is_admitted(each, path, self._kind.name) for each in there):
             return
-        if path == REPLICAS and self._kind in SCALED:
+        if path == REPLICAS and self._kind.name in SCALED:
             if there != 1:  # the default; whoever wrote another number, it is an autoscaler's or nobody's
                 self._add(path, ABSENT, there, "extra", decidable=False)
             return
         if held.atomic:
             # A whole was written by a person, defaults included; only a dry run tells them apart.
-            # So do programs that write custom resources with empty values that nobody chose.
-            unknown = not (there or self._builtin or has_default(path, self._kind))
-            doubtful = self._default(there, path) or unknown
+            doubtful = self._kind.is_doubtful(there, path)
             if self._allotting.at_birth(key, there, path) or (doubtful and self._owners.founded(path)):
                 return
             self._add(path, ABSENT, there, "extra", doubtful=doubtful)
@@ -226,15 +234,16 @@ class _Walk:
         opened = key in FREE_FORM or key == "metadata" or not owns_it
         if isinstance(there, dict) and there and not held.atomic and opened:
             self._map({}, there, path, held)
-        elif self._default(there, path) or self._shared(there, path) or self._allotting.at_birth(key, there, path):
+        elif (
+            self._kind.is_default(there, path)
+            or self._shared(there, path)
+            or self._allotting.at_birth(key, there, path)
+        ):
             return
         elif isinstance(there, list) and there and not held.atomic:
             self._list([], there, path, held)
         else:
             self._add(path, ABSENT, there, "extra", decidable=False)
-
-    def _default(self, there: Any, path: Path) -> bool:
-        return is_default(there, path, self._kind, self._builtin)
 
     def _shared(self, there: Any, path: Path) -> bool:
         """Whether a value is also ours or a controller's: who changes one takes it from everybody else."""
@@ -243,14 +252,16 @@ class _Walk:
     def _nobodys(self, key: str, there: Any, path: Path, held: Held) -> None:
         """An extra key of which nobody knows who wrote it."""
         if isinstance(there, dict) and (key in FREE_FORM or key in ("metadata", "template", "spec")):
-            if not self._default(there, path):
+            if not self._kind.is_default(there, path):
                 self._map({}, there, path, held)
         elif isinstance(there, list) and there and key in LIST_KEYS.keys() | SETS:
             self._list([], there, path, held)
         elif key not in TELLING and FREE_FORM.isdisjoint(path[-2:-1]):
             return
         elif not (
-            self._allotting.assigned(key, there, path) or self._owners.trusted(path) or self._default(there, path)
+            self._allotting.assigned(key, there, path)
+            or self._owners.trusted(path)
+            or self._kind.is_default(there, path)
         ):
             self._add(path, ABSENT, there, "extra", decidable=False)
 
@@ -270,7 +281,7 @@ class _Walk:
 
     def _others(self, path: Path, declared: Any, observed: Any) -> bool:
         """Whether a value is the choice of a controller whose work that is."""
-        if path == REPLICAS and self._kind in SCALED:
+        if path == REPLICAS and self._kind.name in SCALED:
             return in_charge(self._floor, declared, observed)
         return self._owners.may_override(path)
 
@@ -291,14 +302,7 @@ class _Walk:
         self.found.append(Difference(path, declared, observed, sort, entry, decidable, doubtful))
 
 
-_CHOSEN_KEYS: Final = frozenset((name,) for name in FREE_FORM)
 _FROM_TEMPLATE: Final = (("metadata", "labels"), ("spec", "selector"))
-
-
-def _kind(declared: Mapping[str, Any], is_builtin: bool) -> str:
-    """The kind as tables have it: a custom one with its group, for several groups have a Gateway or a Job."""
-    kind: str = declared.get("kind", "")
-    return kind if is_builtin else f"{kind}.{declared['apiVersion'].rpartition('/')[0]}"
 
 
 def _template_labels(declared: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -36,6 +36,7 @@ from infra.drift.keys import key_of as key_of  # noqa: PLC0414
 from infra.drift.memory import Memory, pair_hash
 from infra.drift.ownership import MANAGERS, Managers, Owners, suspicious
 from infra.drift.scaling import floors, scaled
+from infra.drift.structure import Structures
 from infra.drift.subset import covers
 from infra.drift.values import builtin
 from infra.drift.wording import difference_found, object_gone
@@ -113,13 +114,14 @@ def suspects(
 
     Args:
         declared: objects with their namespaces (`placed`); one whose name is generated is none that can be found.
-        live: what the API server has of them, and the HorizontalPodAutoscalers of their namespaces that are to be
-            there: what one scales has the replicas it wants.
+        live: what the API server has of them; the HorizontalPodAutoscalers of their namespaces that are to be there:
+            what one scales has the replicas it wants; the definitions of custom resources, which say what is dropped
+            and filled in.
         ignores: the catalogue's rules for this release.
         managers: whom to trust with what is not declared.
         memory: what was in step before; learns.
     """
-    look = _Look(Ignores(ignores), managers, memory, floors(live.values()))
+    look = _Look(Ignores(ignores), managers, memory, floors(live.values()), Structures(live.values()))
     examined = (look.examine(item, live.get(key_of(item))) for item in declared if not nameless(item))
     return [suspect for suspect in examined if suspect is not None]
 
@@ -132,6 +134,7 @@ class _Look:
     managers: Managers
     memory: Memory | None
     scaled: Mapping[Key, int]
+    structures: Structures
 
     def examine(self, item: Object, there: Object | None) -> Suspect | None:
         """An object as a suspect; None where it is in step."""
@@ -158,7 +161,8 @@ class _Look:
         plain = not suspicious(live, self.managers) and not scaled(declared, live)
         if plain and covers(declared, live, builtin(declared["apiVersion"])):
             return []
-        return differences(declared, live, Owners(live, self.managers), floor=self.scaled.get(key))
+        owners, structure = Owners(live, self.managers), self.structures.of(declared)
+        return differences(declared, live, owners, floor=self.scaled.get(key), structure=structure)
 
 
 def findings_of(

@@ -181,6 +181,16 @@ class Owners:
             for trust, node, depth in reached
         )
 
+    def still_ours(self, path: Path) -> bool:
+        """Whether we alone own the very field at `path`, though it is not there.
+
+        Who takes a field away takes it from every owner. What is owned and absent, the API server left out when it took
+        our write: the books are kept before it drops the fields of features that are off.
+        """
+        owned = [(entry.trust, *descend(entry.fields, path)) for entry in self.entries]
+        found = [(trust, node, depth) for trust, node, depth in owned if node is not None]
+        return bool(found) and all(each == (Trust.OURS, {}, len(path) - 1) for each in found)
+
     def list_keys(self, path: Path) -> tuple[str, ...] | None:
         """The key fields of the list at `path`: as managers own its items, they are written there."""
         for _, node in self.at(path):

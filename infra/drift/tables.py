@@ -7,6 +7,7 @@ that serves the pod templates inside custom resources as well, and no name needs
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 BUILTIN_GROUPS: Final = frozenset(
@@ -130,8 +131,14 @@ QUANTITY_MAPS: Final = frozenset(
 )
 """Maps of resource quantities."""
 
+RESOURCES: Final = re.compile(r"cpu|memory|storage|ephemeral-storage|hugepages-.+|.+/.+")
+"""Names of resources, by which a map of quantities is told from one of versions or of anything else."""
+
 QUANTITIES: Final = frozenset({"averageValue", "divisor", "maximumVolumeSize", "sizeLimit", "tolerance", "value"})
 """Fields that may be quantities; `value` only where a metric's target holds it."""
+
+POD_QUANTITIES: Final = frozenset({"divisor", "sizeLimit"})
+"""Those of a pod, which custom resources have as well."""
 
 KEPT_ZEROS: Final = frozenset(
     {

@@ -18,8 +18,10 @@ from infra.drift.tables import (
     KEPT_TEXTS,
     KEPT_ZEROS,
     OMITTED_FALSE,
+    POD_QUANTITIES,
     QUANTITIES,
     QUANTITY_MAPS,
+    RESOURCES,
 )
 
 
@@ -36,7 +38,7 @@ def same(declared: Any, observed: Any, path: Path = (), is_builtin: bool = True)
     if declared == observed:
         # In Python, True is 1; in JSON it is not.
         return isinstance(declared, bool) is isinstance(observed, bool)
-    if is_quantity(path):
+    if is_quantity(path, is_builtin):
         amount = quantity(declared)
         return amount is not None and amount == quantity(observed)
     if not (isinstance(declared, str) and isinstance(observed, str)):
@@ -54,12 +56,22 @@ def identical(left: Any, right: Any) -> bool:
     return left == right and isinstance(left, bool) is isinstance(right, bool)
 
 
-def is_quantity(path: Path) -> bool:
+def is_quantity(path: Path, is_builtin: bool) -> bool:
     """Whether a field is a resource quantity, by its name or its map's."""
     if len(path) > 1 and path[-2] in QUANTITY_MAPS:
-        return True
+        return holds_quantity(str(path[-2]), str(path[-1]), is_builtin)
     name = path[-1] if path else None
+    if not is_builtin:
+        return name in POD_QUANTITIES
     return name in QUANTITIES and (name != "value" or path[-2:-1] == ("target",))
+
+
+def holds_quantity(name: str, key: str, is_builtin: bool) -> bool:
+    """Whether a map of `QUANTITY_MAPS` has one under this key.
+
+    In custom resources, and in the defaults of their definitions, it may as well be a version, where 1 is not 1.0.
+    """
+    return (is_builtin and name != "default") or RESOURCES.fullmatch(key) is not None
 
 
 def _holds_bytes(path: Path) -> bool:

@@ -18,6 +18,7 @@ from infra.drift.keys import nameless
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, Suspect, findings_of, key_of, placed, suspects, unpacked
 from infra.drift.scaling import SCALED, SCALER, by_hand
+from infra.drift.values import builtin
 from infra.drift.wording import address
 from infra.planes.looking import Looked, blind_spot
 
@@ -29,6 +30,7 @@ SCALER_VERSIONS = ("autoscaling/v2", "autoscaling/v1")
 """Version 1 is served everywhere and says enough; version 2 is what most of them are listed as already."""
 NAMELESS = "Nameless"
 """Category of an object that cannot be looked for."""
+DEFINITION: Kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 SIDE_BY_SIDE = 8
 """Dry runs at a time."""
 Place = tuple[str, str]
@@ -147,6 +149,9 @@ class LiveObjects:
             hides = [f"{kind[1]}/*"]
             return Looked(blind_spots=tuple(blind_spot(plane, address(item), error, hides=hides) for item in declared))
         found = suspects(filed, live, ignores=ignores, memory=self._memory)
+        if not builtin(kind[0]) and any(each.differences for each in found):
+            live = {**await self._definitions(), **live}
+            found = suspects(filed, live, ignores=ignores, memory=self._memory)
         findings = findings_of(found, plane=plane, answers=await self._answers(found))
         if not any(map(shows_text, findings)):
             return Looked(tuple(findings))
@@ -180,6 +185,14 @@ class LiveObjects:
             except PlumblineError as error:
                 log.info("What applying %s would change is not known. %s", address(suspect.declared), error)
             return None
+
+    async def _definitions(self) -> dict[Key, Object]:
+        """The definitions of custom resources; none where they cannot be listed."""
+        try:
+            return await self.of(*DEFINITION)
+        except PlumblineError as error:
+            log.info("What definitions say of custom resources is not known. %s", error)
+            return {}
 
     async def _list(self, api_version: str, kind: str) -> dict[Key, Object]:
         if await self._kubernetes.resource(api_version, kind) is None:

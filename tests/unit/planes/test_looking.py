@@ -104,6 +104,48 @@ async def test_what_stands_in_a_secret_of_the_cluster_is_not_shown_elsewhere(kub
     assert (len(seen.findings), seen.blind_spots) == (2, ())
 
 
+DOOR = {
+    "apiVersion": "example.org/v1",
+    "kind": "Door",
+    "metadata": {"name": "front", "namespace": "shop"},
+    "spec": {"typo": 1},
+}
+DOORS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "doors.example.org"},
+    "spec": {
+        "group": "example.org",
+        "names": {"kind": "Door", "plural": "doors"},
+        "versions": [{"name": "v1", "schema": {"openAPIV3Schema": {"properties": {"spec": {"type": "object"}}}}}],
+    },
+}
+
+
+@pytest.mark.parametrize("listable", [True, False])
+async def test_definitions_are_read_where_a_custom_resource_differs(kubernetes: FakeKubernetes, listable: bool) -> None:
+    kubernetes.put(DOORS)
+    kubernetes.put({**DOOR, "spec": {}})
+    asked: list[str] = []
+    listing = kubernetes.list
+
+    async def counted(version: str, kind: str, *rest: Any, **more: Any) -> Any:
+        asked.append(kind)
+        if kind == "CustomResourceDefinition" and not listable:
+            raise Denied("403")
+        return await listing(version, kind, *rest, **more)
+
+    kubernetes.list = counted  # type: ignore[method-assign]
+    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    assert (await live.look(PlaneName.ADDONS, [{**DOOR, "spec": {}}])).findings == ()
+    assert asked == ["Door"]
+    seen = await live.look(PlaneName.ADDONS, [DOOR])
+    assert asked == ["Door", "CustomResourceDefinition"]
+    # Dropped by the API server, or taken away by somebody: without the definition nobody can tell.
+    assert [one.path for one in seen.findings] == ([] if listable else [".spec.typo"])
+    assert seen.blind_spots == ()
+
+
 @pytest.mark.parametrize("error", [Denied("403"), Unavailable("503"), UnknownKind("no such kind")])
 async def test_a_kind_that_cannot_be_listed_blinds_for_its_objects_alone(
     kubernetes: FakeKubernetes, error: Exception
