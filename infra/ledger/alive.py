@@ -80,7 +80,7 @@ def beat(store: Store, runs: Sequence[str]) -> None:
 def clock(session: Session) -> datetime:
     """Now, by the clock of a database that serves several hosts: theirs may be apart."""
     if session.get_bind().dialect.name == "postgresql":
-        return session.execute(select(func.clock_timestamp())).scalar_one()
+        return cast("datetime", session.execute(select(func.clock_timestamp())).scalar_one())
     return datetime.now(UTC)
 
 

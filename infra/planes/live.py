@@ -119,7 +119,8 @@ class LiveObjects:
             if kind[1] in SCALED:
                 live = {**await self._scalers(), **live}
         except PlumblineError as error:
-            return Looked(blind_spots=tuple(blind_spot(plane, address(item), error) for item in declared))
+            hides = [f"{kind[1]}/*"]
+            return Looked(blind_spots=tuple(blind_spot(plane, address(item), error, hides=hides) for item in declared))
         found = suspects(filed, live, ignores=ignores, memory=self._memory)
         return Looked(tuple(findings_of(found, plane=plane, answers=await self._answers(found))))
 

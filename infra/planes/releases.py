@@ -105,7 +105,8 @@ async def _look(plane: PlaneName, wanted: Release, clients: Clients) -> list[Loo
         deployed = await clients.live.release(wanted.name, wanted.namespace)
     except PlumblineError as error:
         return [Looked(blind_spots=(blind_spot(plane, where, error),))]
-    parts = [await look_at(plane, f"chart and Secrets of {where}", _record(plane, wanted, deployed, clients))]
+    record, hides = _record(plane, wanted, deployed, clients), [where, f"{credentials.SECRET[1]}/*"]
+    parts = [await look_at(plane, f"chart and Secrets of {where}", record, hides=hides)]
     if deployed is not None:
         objects = _objects(plane, wanted, deployed, clients)
         parts.append(await look_at(plane, f"manifest of {where}", objects))
