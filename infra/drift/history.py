@@ -6,7 +6,8 @@ a new onset of the same place, with one `recurrence` more: the history of the fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from infra.drift.findings import PlaneName, PlaneState, Severity
@@ -69,7 +70,7 @@ class OnsetRecord:
     address: str
     path: str
     recurrence: int
-    """How many onsets the same place had before, as far as is remembered."""
+    """How many onsets the same place had before in this environment, as far as is remembered."""
     severity: Severity
     sentence: str
     declared: str | None
@@ -129,3 +130,5 @@ class DriftHistory:
     """Those that began since then, the oldest first."""
     onsets: tuple[OnsetRecord, ...]
     """Those that were open since then, if only for a while, the oldest first."""
+    removed: Mapping[str, datetime] = field(default_factory=dict)
+    """When environments were removed last. What was before that is of another one of the same name."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import Row, and_, func, select, text, update
 from sqlalchemy.orm import Session
 
 from infra.drift.findings import Finding, PlaneName
@@ -27,31 +27,45 @@ Looks = list[tuple[str, datetime, tuple[str, ...]]]
 
 def record(session: Session, check: Check) -> CheckRow:
     """Record a check once; one that is recorded again changes nothing."""
-    if session.get_bind().dialect.name == "postgresql":
-        # SQLite has one writer; here checks of one environment take turns, so that each sees what the other found.
-        turn = {"key": LOCK_KEY, "environment": zlib.crc32(check.environment.encode()) & 0x7FFFFFFF}
-        session.execute(text("SELECT pg_advisory_xact_lock(:key, :environment)"), turn)
+    _take_turn(session, check.environment)
     known = session.get(CheckRow, check.id)
     if known is not None:
         return known
-    row = _row(session, check)
+    removed = removals(session, check.environment).get(check.environment)
+    row = _row(session, check, removed)
     session.add(row)
     session.flush()
-    row.changes = _Recording(session, check).run()
+    row.changes = _Recording(session, check, removed).run()
     return row
 
 
 def close_removed(session: Session, environment: str, run_id: str, now: datetime) -> None:
     """Clear what was open in an environment that a run has removed: it went with all the rest."""
+    _take_turn(session, environment)
     left = update(FindingRow).where(FindingRow.environment == environment, FindingRow.cleared_at.is_(None))
     session.execute(left.values(cleared_at=now, cleared_run=run_id))
 
 
-def _row(session: Session, check: Check) -> CheckRow:
+def removals(session: Session, environment: str | None = None) -> dict[str, datetime]:
+    """When each environment was removed last; one of the same name that was made since is another one."""
+    query = select(RunRow.environment, RunRow.ended).where(RunRow.state == "removed", RunRow.ended.is_not(None))
+    if environment is not None:
+        query = query.where(RunRow.environment == environment)
+    return {name: ended for name, ended in session.execute(query.order_by(RunRow.ended)) if ended is not None}
+
+
+def _take_turn(session: Session, environment: str) -> None:
+    """SQLite has one writer; on PostgreSQL those of one environment take turns: each sees what the other found."""
+    if session.get_bind().dialect.name == "postgresql":
+        turn = {"key": LOCK_KEY, "environment": zlib.crc32(environment.encode()) & 0x7FFFFFFF}
+        session.execute(text("SELECT pg_advisory_xact_lock(:key, :environment)"), turn)
+
+
+def _row(session: Session, check: Check, removed: datetime | None) -> CheckRow:
     before = select(func.max(CheckRow.began)).where(
         CheckRow.environment == check.environment, CheckRow.began < check.began
     )
-    previous = session.scalar(before)
+    previous = session.scalar(before.where(CheckRow.began > removed) if removed else before)
     due = check.due or (previous + check.declared if previous and check.declared else None)
     planes = {str(look.plane): look.as_json() for look in check.looks}
     return CheckRow(
@@ -78,8 +92,8 @@ def _row(session: Session, check: Check) -> CheckRow:
 class _Recording:
     """The recording of one check's findings."""
 
-    def __init__(self, session: Session, check: Check) -> None:
-        self.session, self.check = session, check
+    def __init__(self, session: Session, check: Check, removed: datetime | None) -> None:
+        self.session, self.check, self.removed = session, check, removed
         query = select(FindingRow).where(FindingRow.environment == check.environment, FindingRow.cleared_at.is_(None))
         self.open = {row.place: row for row in session.scalars(query.order_by(FindingRow.id))}
         self.changes: dict[str, list[FindingRow]] = defaultdict(list)
@@ -107,8 +121,7 @@ class _Recording:
             return []
         earliest = min(look.looked_at for look in self.check.looks)
         environment = self.check.environment
-        removed = select(func.max(RunRow.ended)).where(RunRow.environment == environment, RunRow.state == "removed")
-        gone = self.session.scalar(removed)
+        gone = self.removed
         query = select(CheckRow.planes).where(
             CheckRow.environment == environment, CheckRow.ended > earliest, CheckRow.id != self.check.id
         )
@@ -140,16 +153,25 @@ class _Recording:
             found += [(plane, checks[-1].began, ()) for plane in PlaneName]
         return found
 
-    def _earlier_onsets(self, places: Iterable[str]) -> dict[str, int]:
+    def _earlier_onsets(self, places: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """By place: which onset the next one is, and how many of those before it went with an environment."""
         # Not their number: the oldest of them may be forgotten by now (infra.ledger.pruning).
-        query = select(FindingRow.place, func.max(FindingRow.recurrence) + 1).where(
-            FindingRow.environment == self.check.environment, FindingRow.place.in_(list(places))
-        )
-        return {row.place: row[1] for row in self.session.execute(query.group_by(FindingRow.place))}
+        here = (FindingRow.environment == self.check.environment, FindingRow.place.in_(list(places)))
+        newest = select(FindingRow.place, func.max(FindingRow.recurrence).label("recurrence")).where(*here)
+        last = newest.group_by(FindingRow.place).subquery()
+        same = and_(FindingRow.place == last.c.place, FindingRow.recurrence == last.c.recurrence)
+        found = {}
+        for row in self.session.scalars(select(FindingRow).join(last, same).where(*here)):
+            number, gone = row.recurrence + 1, self.removed is not None and row.first_seen <= self.removed
+            found[row.place] = (number, number if gone else row.earlier)
+        return found
 
-    def _begin(self, look: Look, place: str, finding: Finding, onsets: dict[str, int], before_it: Looks) -> FindingRow:
+    def _begin(
+        self, look: Look, place: str, finding: Finding, onsets: dict[str, tuple[int, int]], before_it: Looks
+    ) -> FindingRow:
         """A new onset."""
-        row = FindingRow(environment=self.check.environment, place=place, recurrence=onsets.get(place, 0))
+        number, earlier = onsets.get(place, (0, 0))
+        row = FindingRow(environment=self.check.environment, place=place, recurrence=number, earlier=earlier)
         row.plane, row.first_check, row.first_seen = str(finding.plane), self.check.id, look.ended
         row.address, row.path = looks.text(finding.address) or "", looks.text(finding.path) or ""
         if finding.changed is not None:

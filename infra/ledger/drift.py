@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from infra.drift.findings import PlaneName, PlaneState, PlaneVerdict, Severity
 from infra.drift.history import Changes, CheckRecord, CheckSummary, DriftHistory, OnsetRecord, PlaneLook
-from infra.ledger.checks import record
+from infra.ledger.checks import record, removals
 from infra.ledger.journal import finished
 from infra.ledger.looks import Check, looks_of, utc
 from infra.ledger.store import Store
@@ -110,6 +110,7 @@ class DriftLedger:
                     since=start,
                     checks=tuple(_summary(row) for row in session.execute(checks)),
                     onsets=tuple(_onset(row) for row in session.scalars(onsets)),
+                    removed=removals(session, environment),
                 )
 
         return await asyncio.to_thread(read)
@@ -178,7 +179,7 @@ def _onset(row: FindingRow) -> OnsetRecord:
         plane=PlaneName(row.plane),
         address=row.address,
         path=row.path,
-        recurrence=row.recurrence,
+        recurrence=row.recurrence - row.earlier,
         severity=Severity(row.severity),
         sentence=row.sentence,
         declared=row.declared,

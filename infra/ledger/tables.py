@@ -157,6 +157,8 @@ class FindingRow(Base):
     place: Mapped[str] = mapped_column(String(64))
     """A digest of plane, address and path, which are too long for PostgreSQL's indexes."""
     recurrence: Mapped[int] = mapped_column(Integer)
+    earlier: Mapped[int] = mapped_column(Integer, server_default="0")
+    """Of `recurrence`, how many onsets an environment of this name had that has been removed since."""
     plane: Mapped[str] = mapped_column(String(30))
     address: Mapped[str] = mapped_column(Text)
     path: Mapped[str] = mapped_column(Text)

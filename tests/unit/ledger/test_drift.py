@@ -20,7 +20,7 @@ from infra.ledger import Ledger
 from infra.ledger.checks import REMEMBERED
 from infra.ledger.looks import HIDDEN_KEPT, looks_of, place_of
 from infra.ledger.store import MIGRATIONS, Store, ledger_url
-from infra.ledger.tables import CheckRow, JournalRow
+from infra.ledger.tables import CheckRow, JournalRow, RunRow
 from infra.settings import ROOT, Settings
 from tests.unit.ledger.drifting import COMMIT, EVERY, addresses, at, check, drift, look, record
 
@@ -236,6 +236,37 @@ async def test_what_was_open_goes_with_its_environment(ledger: Ledger) -> None:
     (gone, _) = (await ledger.drift_history(since=at(-1))).onsets
     assert (gone.cleared_check, gone.cleared_run, gone.repair_seconds) == (None, run.id, None)
     assert (await check(ledger, 1, drift())).found == (), "this check began before the removal"
+
+
+async def test_one_that_was_made_again_begins_to_count_anew(ledger: Ledger) -> None:
+    for minutes in range(4):
+        await check(ledger, minutes, *([] if minutes % 2 else [drift()]))
+    await check(ledger, 4, drift(), drift("ConfigMap/b"))
+    run = await ledger.begin("destroy-environment", "dev", COMMIT)
+    await run.end("removed")
+    with ledger._store.session(write=True) as session:
+        session.execute(update(RunRow).values(ended=at(10)))
+    (history,) = [await ledger.drift_history(since=at(-1))]
+    assert [one.recurrence for one in history.onsets if one.address == "ConfigMap/a"] == [0, 1, 2]
+    assert history.removed == {"dev": at(10)}
+    again = await check(ledger, 100, drift())
+    assert [one.recurrence for one in again.found] == [0]
+    assert (again.check.summary.interval_seconds, again.check.summary.latency_seconds) == (None, None)
+    await check(ledger, 115)
+    back = await check(ledger, 130, drift(), drift("ConfigMap/b"))
+    assert {one.address: one.recurrence for one in back.found} == {"ConfigMap/a": 1, "ConfigMap/b": 0}
+    assert back.check.summary.interval_seconds == 900
+    await check(ledger, 145)
+    assert [one.recurrence for one in (await check(ledger, 160, drift())).found] == [2]
+
+
+async def test_what_is_recorded_while_an_environment_is_removed_is_not_left_open(ledger: Ledger) -> None:
+    run = await ledger.begin("destroy-environment", "dev", COMMIT)
+    await asyncio.gather(
+        *(record(ledger, n, look(PlaneName.ADDONS, at(n), drift(f"ConfigMap/{n}"))) for n in range(8)),
+        run.end("removed"),
+    )
+    assert await ledger.open_findings() == []
 
 
 async def test_a_waived_finding_is_no_news_until_the_waiver_ends(ledger: Ledger) -> None:
