@@ -48,7 +48,10 @@ class Onset(Frozen):
         description="The run of Plumbline that wrote there in between; null while open, and where somebody else did."
     )
     detect_seconds: float | None = Field(description="From the change to the look that saw it.")
-    repair_seconds: float | None = Field(description="From the look that saw it to the one that no longer did.")
+    repair_seconds: float | None = Field(
+        description="From the look that saw it to the one that no longer did, without the time for which it was "
+        "waived, or at the end could not be looked at."
+    )
     open_seconds: float = Field(description="For how long it is or was known to be open.")
 
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import Row, and_, func, select, text, update
+from sqlalchemy import and_, func, select, text, update
 from sqlalchemy.orm import Session
 
 from infra.drift.findings import Finding, PlaneName
 from infra.ledger import looks
 from infra.ledger.looks import Check, Look
+from infra.ledger.onsets import Looks, Writes, arose, seconds_since, writer
 from infra.ledger.store import LOCK_KEY
 from infra.ledger.tables import CheckRow, FindingRow, JournalRow, RunRow
 
-CLOCKS = timedelta(seconds=60)
-"""How far the clocks of two systems may be apart."""
+CANARY = "drift-canary"
+"""The flow whose runs make differences on purpose and set them back: they repair nothing."""
 REMEMBERED = 20
 """Checks that are searched for the last one that looked where a finding is."""
-
-Looks = list[tuple[str, datetime, tuple[str, ...]]]
-"""Of which plane, when, and what they hid."""
 
 
 def record(session: Session, check: Check) -> CheckRow:
@@ -111,7 +109,11 @@ class _Recording:
                 self._see(row, look, finding, waived=waived)
                 touched.add(place)
         touched |= self._clear(before, {str(look.plane): look for look in telling}, touched)
-        self.changes["unconfirmed"] = [row for row in before if row.place not in touched and not row.waived]
+        unconfirmed = [row for row in before if row.place not in touched]
+        for row in unconfirmed:
+            if row.hidden_since is None and row.looked_at < self.check.began:
+                row.hidden_since = self.check.ended
+        self.changes["unconfirmed"] = [row for row in unconfirmed if not row.waived]
         self.session.flush()
         return {what: [row.id for row in rows] for what, rows in self.changes.items()}
 
@@ -172,6 +174,7 @@ class _Recording:
         """A new onset."""
         number, earlier = onsets.get(place, (0, 0))
         row = FindingRow(environment=self.check.environment, place=place, recurrence=number, earlier=earlier)
+        row.uncounted_seconds = 0.0
         row.plane, row.first_check, row.first_seen = str(finding.plane), self.check.id, look.ended
         row.address, row.path = looks.text(finding.address) or "", looks.text(finding.path) or ""
         if finding.changed is not None:
@@ -180,7 +183,7 @@ class _Recording:
                 looks.text(finding.changed.how, 200),
             )
             row.changed_when = looks.utc(finding.changed.when) if finding.changed.when else None
-            row.arose = _arose(row, look, before_it)
+            row.arose = arose(row, finding.changed, look, before_it)
         self.session.add(row)
         return row
 
@@ -189,7 +192,12 @@ class _Recording:
         new, was_waived = row.place not in self.open, bool(row.waived)
         row.severity, row.sentence = str(finding.severity), looks.text(finding.sentence) or ""
         row.declared, row.observed = looks.value_text(finding.declared), looks.value_text(finding.observed)
-        row.last_seen, row.looked_at, row.waived = look.ended, look.looked_at, waived
+        # A look may begin later than another and end sooner; and hosts have clocks of their own.
+        row.last_seen = max(row.last_seen or look.ended, look.ended)
+        row.looked_at, row.waived, row.hidden_since = look.looked_at, waived, None
+        if was_waived and not waived:
+            row.uncounted_seconds += seconds_since(row.waived_since, row.last_seen)
+        row.waived_since = (row.waived_since or row.last_seen) if waived else None
         what = "waived" if waived else "found" if new or was_waived else "stayed"
         self.changes[what].append(row)
 
@@ -202,41 +210,18 @@ class _Recording:
         ]
         writes = self._writes(min(row.looked_at for row in cleared)) if cleared else []
         for row in cleared:
-            row.cleared_at, row.cleared_check = telling[row.plane].ended, self.check.id
-            row.cleared_run = _writer(row, writes, row.cleared_at)
+            row.cleared_at, row.cleared_check = max(telling[row.plane].ended, row.last_seen), self.check.id
+            # It was repaired at some time after the last look that could tell.
+            paused = min(filter(None, (row.waived_since, row.hidden_since)), default=None)
+            row.uncounted_seconds += seconds_since(paused, row.cleared_at)
+            row.cleared_run = writer(row, writes, row.cleared_at)
         self.changes["cleared"] = [row for row in cleared if not row.waived]
         return {row.place for row in cleared}
 
-    def _writes(self, since: datetime) -> list[Row[tuple[str, str, str, datetime | None]]]:
+    def _writes(self, since: datetime) -> Writes:
         """What runs over this environment wrote since then, the newest first."""
         columns = (JournalRow.run_id, JournalRow.plane, JournalRow.address, JournalRow.ended)
         query = select(*columns).join(RunRow, JournalRow.run_id == RunRow.id)
         query = query.where(RunRow.environment == self.check.environment, JournalRow.outcome == "done")
+        query = query.where(RunRow.flow != CANARY)
         return list(self.session.execute(query.where(JournalRow.ended > since).order_by(JournalRow.ended.desc())))
-
-
-def _arose(row: FindingRow, look: Look, before_it: Looks) -> datetime | None:
-    """When a change made a finding of it; None where its time does not say.
-
-    A change from before a look that found nothing there is not what made this a finding: a commit was, or time. And one
-    from after the look that has seen it is none of this world: a clock is wrong.
-    """
-    seen = (
-        looked_at
-        for plane, looked_at, hidden in before_it
-        if plane == row.plane and not looks.hides(hidden, row.address)
-    )
-    clear, when = next(seen, None), row.changed_when
-    if when is None or when > look.ended + CLOCKS or (clear is not None and when < clear - CLOCKS):
-        return None
-    return when
-
-
-def _writer(row: FindingRow, writes: list[Row[tuple[str, str, str, datetime | None]]], until: datetime) -> str | None:
-    """The run that wrote between the last look that saw a finding and the one that did not.
-
-    Best to its very address; else anywhere in its plane: one apply or one release holds many objects.
-    """
-    between = [write for write in writes if write.ended and row.looked_at < write.ended <= until]
-    exact = [write.run_id for write in between if write.address == row.address]
-    return next(iter([*exact, *(write.run_id for write in between if write.plane == row.plane)]), None)

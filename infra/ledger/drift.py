@@ -195,4 +195,5 @@ def _onset(row: FindingRow) -> OnsetRecord:
         cleared_at=row.cleared_at,
         cleared_check=row.cleared_check,
         cleared_run=row.cleared_run,
+        uncounted_seconds=row.uncounted_seconds,
     )

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, select, text, update
 
 from infra.clients.masking import MASKER
 from infra.drift.findings import Changed, PlaneName, PlaneState, PlaneVerdict, Severity
-from infra.ledger import Ledger
+from infra.ledger import CANARY, Ledger
 from infra.ledger.checks import REMEMBERED
 from infra.ledger.looks import HIDDEN_KEPT, looks_of, place_of
 from infra.ledger.store import MIGRATIONS, Store, ledger_url
@@ -280,6 +280,53 @@ async def test_a_waived_finding_is_no_news_until_the_waiver_ends(ledger: Ledger)
     assert addresses(covered.waived) == ["ConfigMap/a"] and covered.cleared == covered.stayed == ()
     gone = await check(ledger, 45)
     assert gone.cleared == () and await ledger.open_findings() == []
+
+
+async def test_time_for_which_it_was_waived_is_no_part_of_its_repair(ledger: Ledger) -> None:
+    await check(ledger, 0, drift("late"), waived=[drift("first")])
+    await check(ledger, 15, drift("late"), waived=[drift("first")])
+    await check(ledger, 30, drift("first"), waived=[drift("late")])
+    await check(ledger, 45, drift("first"), waived=[drift("late")])
+    await check(ledger, 60, drift("first"), drift("late"))
+    await check(ledger, 75, drift("first"), drift("late"))
+    cleared = {one.address: one.repair_seconds for one in (await check(ledger, 90)).cleared}
+    assert cleared == {"first": 60 * 60, "late": 60 * 60}
+
+
+async def test_an_outage_before_it_was_cleared_is_no_part_of_its_repair(ledger: Ledger) -> None:
+    await check(ledger, 0, drift("ConfigMap/a"), drift("ConfigMap/b"))
+    await check(ledger, 15, blind=["everything"])
+    await record(ledger, 30, stale="The check failed: no answer.")
+    await check(ledger, 300, drift("ConfigMap/b"))
+    await check(ledger, 315)
+    history = await ledger.drift_history(since=at(-1))
+    seconds = {one.address: one.repair_seconds for one in history.onsets}
+    # The first may have been repaired at the outage's beginning; the other was there all along.
+    assert seconds == {"ConfigMap/a": 15 * 60 + 3, "ConfigMap/b": 315 * 60}
+
+
+async def test_a_look_that_ends_before_an_older_one_turns_no_time_around(light: Ledger) -> None:
+    await record(light, 0, look(PlaneName.ADDONS, at(0), drift(), seconds=1200))
+    (cleared,) = (await record(light, 5, look(PlaneName.ADDONS, at(5), seconds=2))).cleared
+    assert cleared.first_seen <= cleared.last_seen <= (cleared.cleared_at or at(0))
+    assert cleared.repair_seconds == 0
+
+
+async def test_a_canary_repairs_nothing(light: Ledger) -> None:
+    await check(light, 0, drift())
+    canary = await light.begin(CANARY, "dev", COMMIT)
+    async with canary.journal.write("addons", "set back", "ConfigMap/plumbline-system/drift-canary"):
+        pass
+    with light._store.session(write=True) as session:
+        session.execute(update(JournalRow).values(began=at(5), ended=at(5)))
+    assert [one.cleared_run for one in (await check(light, 15)).cleared] == [None]
+
+
+async def test_a_time_that_other_writes_move_is_not_when_it_was_changed(light: Ledger) -> None:
+    await check(light, 0)
+    polled = drift(changed=Changed(who="unknown (Magnum records no author)", when=at(14), by_then=True))
+    (onset,) = (await check(light, 15, polled)).found
+    assert (onset.changed_when, onset.arose, onset.detect_seconds) == (at(14), None, None)
 
 
 async def test_intervals_latency_and_duration(ledger: Ledger) -> None:
