@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import and_, func, select, text, update
+from sqlalchemy import and_, case, func, literal, select, text, update
 from sqlalchemy.orm import Session
 
 from infra.drift.findings import Finding, PlaneName
@@ -15,7 +15,7 @@ from infra.ledger import looks
 from infra.ledger.looks import Check, Look
 from infra.ledger.onsets import Looks, Writes, arose, seconds_since, writer
 from infra.ledger.store import LOCK_KEY
-from infra.ledger.tables import CheckRow, FindingRow, JournalRow, RunRow
+from infra.ledger.tables import CheckRow, FindingRow, JournalRow, RunRow, UtcTime
 
 CANARY = "drift-canary"
 """The flow whose runs make differences on purpose and set them back: they repair nothing."""
@@ -41,7 +41,9 @@ def close_removed(session: Session, environment: str, run_id: str, now: datetime
     """Clear what was open in an environment that a run has removed: it went with all the rest."""
     _take_turn(session, environment)
     left = update(FindingRow).where(FindingRow.environment == environment, FindingRow.cleared_at.is_(None))
-    session.execute(left.values(cleared_at=now, cleared_run=run_id))
+    # By another host's clock it may have been seen after that.
+    cleared_at = case((FindingRow.last_seen > now, FindingRow.last_seen), else_=literal(now, UtcTime))
+    session.execute(left.values(cleared_at=cleared_at, cleared_run=run_id))
 
 
 def removals(session: Session, environment: str | None = None) -> dict[str, datetime]:

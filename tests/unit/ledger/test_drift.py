@@ -235,6 +235,7 @@ async def test_what_was_open_goes_with_its_environment(ledger: Ledger) -> None:
     assert [o.environment for o in await ledger.open_findings()] == ["prod"]
     (gone, _) = (await ledger.drift_history(since=at(-1))).onsets
     assert (gone.cleared_check, gone.cleared_run, gone.repair_seconds) == (None, run.id, None)
+    assert gone.cleared_at is not None and abs(datetime.now(UTC) - gone.cleared_at) < timedelta(minutes=5)
     assert (await check(ledger, 1, drift())).found == (), "this check began before the removal"
 
 
@@ -517,6 +518,39 @@ def test_a_ledger_of_the_version_before_keeps_what_it_has(settings: Settings) ->
         assert session.execute(text("SELECT name FROM environments")).scalars().all() == ["dev"]
         assert session.execute(text("SELECT count(*) FROM findings")).scalar() == 0
     new.close()
+
+
+async def test_findings_of_the_version_before_go_on(settings: Settings) -> None:
+    settings.state_dir.mkdir()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = create_engine(ledger_url(settings))
+    now = "2026-03-02 08:00:00"
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        runs = "id, flow, environment, started, state, process"
+        connection.execute(text(f"INSERT INTO runs ({runs}) VALUES ('r', 'f', 'dev', '{now}', 'ready', 'h|1|1.0')"))
+        checks = (
+            "id, environment, state, began, ended, duration_seconds, findings, waived, blind_spots, planes, changes"
+        )
+        values = f"'c', 'dev', 'drifted', '{now}', '{now}', 1, 1, 1, 0, '{{}}', '{{}}'"
+        connection.execute(text(f"INSERT INTO checks ({checks}) VALUES ({values})"))
+        findings = (
+            "environment, place, recurrence, plane, address, path, severity, sentence, waived, first_seen, last_seen, "
+            "looked_at, first_check"
+        )
+        for address, waived in (("ConfigMap/a", "false"), ("ConfigMap/w", "true")):
+            values = f"'dev', '{place_of(drift(address))}', 3, 'addons', '{address}', '', 'config', 's', {waived}"
+            values += f", '{now}', '{now}', '{now}', 'c'"
+            connection.execute(text(f"INSERT INTO findings ({findings}) VALUES ({values})"))
+    engine.dispose()
+    async with Ledger.open(settings) as ledger:
+        assert [one.recurrence for one in await ledger.open_findings()] == [3, 3]
+        seen = await check(ledger, 15, drift("ConfigMap/w"), drift("ConfigMap/a"))
+        assert (addresses(seen.found), addresses(seen.stayed)) == (["ConfigMap/w"], ["ConfigMap/a"])
+        cleared = (await check(ledger, 30)).cleared
+        assert {one.address: one.repair_seconds for one in cleared} == {"ConfigMap/a": 1802, "ConfigMap/w": 900}
 
 
 def test_parts_of_a_plane_are_one_look_as_old_and_as_blind_as_all_of_them() -> None:
