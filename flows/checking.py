@@ -22,16 +22,13 @@ from infra.drift.concealing import masked
 from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.news import Failure
 from infra.drift.verdict import Verdict
-from infra.ledger import Ledger, ReadOnlyJournal
+from infra.ledger import CANARY, Ledger, ReadOnlyJournal
 from infra.planes.clients import Clients, open_clients
 from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.spec.repository import LoadedEnvironment
 from tasks.announcing import tell, tell_without_ledger
 from tasks.drift import exercise_canary, look_at_plane, publish_verdict, reach_for_looking
-
-CANARY = "drift-canary"
-"""What the ledger calls an exercise of the canary."""
 
 log = logging.getLogger(f"infra.{__name__}")
 

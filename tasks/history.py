@@ -32,9 +32,12 @@ async def read_drift_history(name: str | None, days: int, settings: Settings) ->
     async with Ledger.open(settings) as ledger:
         history = await ledger.drift_history(since=since, environment=name)
         known = {one.name: one.state for one in await ledger.environments() if name in (None, one.name)}
-        if name is not None and name not in known and not history.onsets and not await ledger.checks(name, limit=1):
-            hint = "Look for its drift first: python -m flows.check_drift NAME."
-            raise NotFound(f"The ledger knows nothing of an environment {name}.", hint=hint)
+        if name is not None and name not in known and not history.onsets:
+            if not await ledger.checks(name, limit=1):
+                others = ", ".join(one.name for one in await ledger.environments())
+                hint = f"It knows: {others}." if others else "Look for drift first: python -m flows.check_drift NAME."
+                raise NotFound(f"The ledger knows nothing of an environment {name}.", hint=hint)
+            known[name] = "unknown"
     # A fleet's month is a few hundred thousand checks: the loop stays free for Prefect meanwhile.
     return await asyncio.to_thread(drift_report, history, until=until, environment=name, known=known)
 

@@ -61,6 +61,9 @@ class Changed(Frozen):
     who: str = Field(description="Field manager, user, or service.")
     when: datetime | None = Field(default=None, description="When, in UTC.")
     how: str | None = Field(default=None, description="Operation, subresource or request id.")
+    by_then: bool = Field(
+        default=False, description="Whether `when` is only the latest that it can have been: other writes move it, too."
+    )
 
     def __str__(self) -> str:
         when = f" at {self.when:%Y-%m-%d %H:%M:%S} UTC" if self.when else ""

@@ -6,7 +6,8 @@ a new onset of the same place, with one `recurrence` more: the history of the fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from infra.drift.findings import PlaneName, PlaneState, Severity
@@ -69,7 +70,7 @@ class OnsetRecord:
     address: str
     path: str
     recurrence: int
-    """How many onsets the same place had before, as far as is remembered."""
+    """How many onsets the same place had before in this environment, as far as is remembered."""
     severity: Severity
     sentence: str
     declared: str | None
@@ -89,6 +90,8 @@ class OnsetRecord:
     """The check that no longer saw it; None while it is open, and where it went with its environment."""
     cleared_run: str | None
     """The run that wrote there in between; None where somebody else repaired it."""
+    uncounted_seconds: float = 0.0
+    """For how long it was waived, or before it was cleared could not be looked at."""
 
     @property
     def detect_seconds(self) -> float | None:
@@ -97,10 +100,14 @@ class OnsetRecord:
 
     @property
     def repair_seconds(self) -> float | None:
-        """From the look that first saw it to the one that no longer did; None while open, or gone with all else."""
+        """From the look that first saw it to the one that no longer did; None while open, or gone with all else.
+
+        Without the time for which it was waived: nobody was to repair it. And without an outage before it was cleared:
+        it may have been repaired at its beginning.
+        """
         if self.cleared_at is None or self.cleared_check is None:
             return None
-        return (self.cleared_at - self.first_seen).total_seconds()
+        return max(0.0, (self.cleared_at - self.first_seen).total_seconds() - self.uncounted_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +136,5 @@ class DriftHistory:
     """Those that began since then, the oldest first."""
     onsets: tuple[OnsetRecord, ...]
     """Those that were open since then, if only for a while, the oldest first."""
+    removed: Mapping[str, datetime] = field(default_factory=dict)
+    """When environments were removed last. What was before that is of another one of the same name."""

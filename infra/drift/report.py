@@ -48,7 +48,10 @@ class Onset(Frozen):
         description="The run of Plumbline that wrote there in between; null while open, and where somebody else did."
     )
     detect_seconds: float | None = Field(description="From the change to the look that saw it.")
-    repair_seconds: float | None = Field(description="From the look that saw it to the one that no longer did.")
+    repair_seconds: float | None = Field(
+        description="From the look that saw it to the one that no longer did, without the time for which it was "
+        "waived, or at the end could not be looked at."
+    )
     open_seconds: float = Field(description="For how long it is or was known to be open.")
 
 
@@ -149,13 +152,26 @@ class DriftReport(Frozen):
         """The report in one sentence."""
         there = [one for one in self.environments if one.state != "removed"]
         if not there:
-            return "No environment was looked at."
+            return self._nothing()
         drifted = sum(one.open > 0 for one in there)
-        unknown = sum(one.state == "unknown" for one in there)
-        said = f"{counted(len(self.open), 'finding')} open in {drifted} of {counted(len(there), 'environment')}"
-        if not self.open:
-            said = f"No open drift in {counted(len(there) - unknown, 'environment')}"
-        return f"{said}{f'; of {unknown} it is not known' if unknown else ''}."
+        unknown = [one for one in there if one.state == "unknown"]
+        if self.open:
+            said = f"{counted(len(self.open), 'finding')} open in {drifted} of {counted(len(there), 'environment')}"
+        elif len(unknown) < len(there):
+            said = f"No open drift in {counted(len(there) - len(unknown), 'environment')}"
+        elif len(there) == 1:
+            return f"Whether environment {there[0].environment} has drifted is not known: {there[0].sentence}."
+        else:
+            return f"Of none of {len(there)} environments it is known whether it has drifted."
+        return f"{said}{f'; of {len(unknown)} it is not known' if unknown else ''}."
+
+    def _nothing(self) -> str:
+        """The sentence where no environment stands."""
+        if not self.environments:
+            return "No environment was looked at yet: python -m flows.check_drift NAME looks at one."
+        if len(self.environments) == 1:
+            return f"Environment {self.environments[0].environment} was {self.environments[0].sentence}."
+        return f"None of {counted(len(self.environments), 'environment')} stands any more."
 
 
 def counted(number: int, what: str) -> str:

@@ -92,6 +92,8 @@ def _open(report: DriftReport) -> Iterator[str]:
 
 
 def _environments(report: DriftReport) -> Iterator[str]:
+    if not report.environments:
+        return
     yield "\n## Environments\n"
     yield "| | environment | last check | checks | interval (declared) | latency | duration |"
     yield "|---|---|---|---:|---:|---:|---:|"
@@ -108,7 +110,7 @@ def _figures(one: EnvironmentDrift) -> str:
     blind = f" ({one.unknown_checks} blind)" if one.unknown_checks else ""
     interval = f"{_mean(one.interval)} ({duration(one.declared_interval_seconds)})"
     figures = (interval, _mean(one.latency), _mean(one.duration))
-    return " | ".join([_time(one.last_check) or "never", f"{one.checks}{blind}", *figures])
+    return " | ".join([_time(one.last_check) or "none", f"{one.checks}{blind}", *figures])
 
 
 def _speed(report: DriftReport) -> Iterator[str]:

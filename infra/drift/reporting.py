@@ -34,16 +34,17 @@ def drift_report(
     counting = [onset for onset in records if not onset.waived]
     began = [onset for onset in counting if onset.first_seen >= since]
     ended = [onset for onset in counting if onset.cleared_check is not None]
+    there = [onset for onset in counting if not _of_another(onset.environment, onset.first_seen, history)]
     return DriftReport(
         environment=environment,
         since=since,
         until=until,
-        environments=_environments(history, counting, until, known or {}),
+        environments=_environments(history, counting, until, known or {}, environment),
         detect=mean(onset.detect_seconds for onset in began),
         repair=mean(onset.repair_seconds for onset in ended),
         repaired_by_us=sum(onset.cleared_run is not None for onset in ended),
-        offenders=_offenders(counting, since, until),
-        authors=_authors(counting),
+        offenders=_offenders(there, since, until),
+        authors=_authors(there),
         onsets=tuple(_onset(onset, until) for onset in records),
         history=levels(counting, since, until),
         marks=marks(history.checks, since, until),
@@ -61,29 +62,37 @@ def mean(values: Iterable[float | None]) -> Mean:
     )
 
 
+def _of_another(name: str, at: datetime, history: DriftHistory) -> bool:
+    """Whether a moment was before an environment was removed: that one may have another of its name as successor."""
+    removed = history.removed.get(name)
+    return removed is not None and at <= removed
+
+
 def _environments(
-    history: DriftHistory, onsets: Sequence[OnsetRecord], until: datetime, known: Mapping[str, str]
+    history: DriftHistory, onsets: Sequence[OnsetRecord], until: datetime, known: Mapping[str, str], asked: str | None
 ) -> tuple[EnvironmentDrift, ...]:
     checks: dict[str, list[CheckSummary]] = defaultdict(list)
     for check in history.checks:
-        checks[check.environment].append(check)
+        # Of one that is gone, all of them; of one that was made again, those of its own.
+        if known.get(check.environment) == "removed" or not _of_another(check.environment, check.began, history):
+            checks[check.environment].append(check)
     open_there = Counter(onset.environment for onset in onsets if onset.cleared_at is None)
     names = sorted({*checks, *open_there, *known})
-    rows = (_environment(name, checks[name], open_there[name], until, known.get(name)) for name in names)
-    # One that was removed before the report's time is no part of it.
-    return tuple(row for row in rows if row.checks or row.state != "removed")
+    rows = [_environment(history, name, checks[name], open_there[name], until, known.get(name)) for name in names]
+    # One that was removed before the report's time is no part of it, unless it is asked for.
+    return tuple(row for row in rows if row.checks or row.state != "removed" or row.environment == asked)
 
 
-def _environment(
-    name: str, checks: Sequence[CheckSummary], found: int, until: datetime, known: str | None
+def _environment(  # noqa: PLR0917 - what is known of one environment
+    history: DriftHistory, name: str, checks: Sequence[CheckSummary], found: int, until: datetime, known: str | None
 ) -> EnvironmentDrift:
     last = max(checks, key=lambda check: check.began, default=None)
     # A check that failed before it had read the declaration does not know it.
     every = next((check.declared_seconds for check in reversed(checks) if check.declared_seconds), None)
     ago = (until - last.began).total_seconds() if last else 0.0
-    removed = known == "removed" and found == 0
-    overdue = not removed and every is not None and ago > OVERDUE * every
-    state, sentence = _state(last, found, overdue=overdue, removed=removed)
+    gone, removed = known == "removed" and found == 0, history.removed.get(name)
+    overdue = not gone and every is not None and ago > OVERDUE * every
+    state, sentence = _state(last, found, since=history.since, overdue=overdue, gone=gone, removed=removed)
     return EnvironmentDrift(
         environment=name,
         state=state,
@@ -100,15 +109,19 @@ def _environment(
     )
 
 
-def _state(last: CheckSummary | None, found: int, *, overdue: bool, removed: bool) -> tuple[State, str]:
+def _state(
+    last: CheckSummary | None, found: int, *, since: datetime, overdue: bool, gone: bool, removed: datetime | None
+) -> tuple[State, str]:
     """What is known of an environment: open findings outlast a check that saw nothing, and old news is no news."""
-    if removed:
-        return "removed", "removed"
+    if gone:
+        return "removed", f"removed{f' on {removed:%Y-%m-%d %H:%M} UTC' if removed else ''}"
     if found:
         return "drifted", f"{counted(found, 'finding')} open{', and the next check is overdue' if overdue else ''}"
     doubt = None
     if last is None:
-        doubt = "not looked at in this time"
+        doubt = (
+            "not looked at since it was made again" if removed and removed >= since else "not looked at in this time"
+        )
     elif overdue:
         doubt = "the next check is overdue"
     elif last.stale is not None:

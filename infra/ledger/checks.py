@@ -7,24 +7,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import and_, case, func, literal, select, update
 from sqlalchemy.orm import Session
 
 from infra.drift.findings import Finding, PlaneName
 from infra.ledger import looks, news
 from infra.ledger.looks import Check, Look
+from infra.ledger.onsets import Looks, Writes, arose, seconds_since, writer
 from infra.ledger.store import take_turn
-from infra.ledger.tables import CheckRow, FindingRow, JournalRow, RunRow
+from infra.ledger.tables import CheckRow, FindingRow, JournalRow, RunRow, UtcTime
 
-CLOCKS = timedelta(seconds=60)
-"""How far the clocks of two systems may be apart."""
+CANARY = "drift-canary"
+"""The flow whose runs make differences on purpose and set them back: they repair nothing."""
 REMEMBERED = 20
 """Checks that are searched for the last one that looked where a finding is."""
-
-Looks = list[tuple[str, datetime, tuple[str, ...]]]
-"""Of which plane, when, and what they hid."""
 
 
 def record(session: Session, check: Check) -> CheckRow:
@@ -33,10 +31,11 @@ def record(session: Session, check: Check) -> CheckRow:
     known = session.get(CheckRow, check.id)
     if known is not None:
         return known
-    row = _row(session, check)
+    removed = removals(session, check.environment).get(check.environment)
+    row = _row(session, check, removed)
     session.add(row)
     session.flush()
-    recording = _Recording(session, check)
+    recording = _Recording(session, check, removed)
     row.changes = recording.run()
     news.note(session, check, recording.changes)
     return row
@@ -44,16 +43,27 @@ def record(session: Session, check: Check) -> CheckRow:
 
 def close_removed(session: Session, environment: str, run_id: str, now: datetime) -> None:
     """Clear what was open in an environment that a run has removed: it went with all the rest."""
+    take_turn(session, environment)
     left = update(FindingRow).where(FindingRow.environment == environment, FindingRow.cleared_at.is_(None))
-    session.execute(left.values(cleared_at=now, cleared_run=run_id))
+    # By another host's clock it may have been seen after that.
+    cleared_at = case((FindingRow.last_seen > now, FindingRow.last_seen), else_=literal(now, UtcTime))
+    session.execute(left.values(cleared_at=cleared_at, cleared_run=run_id))
     news.forget_untold(session, environment)
 
 
-def _row(session: Session, check: Check) -> CheckRow:
+def removals(session: Session, environment: str | None = None) -> dict[str, datetime]:
+    """When each environment was removed last; one of the same name that was made since is another one."""
+    query = select(RunRow.environment, RunRow.ended).where(RunRow.state == "removed", RunRow.ended.is_not(None))
+    if environment is not None:
+        query = query.where(RunRow.environment == environment)
+    return {name: ended for name, ended in session.execute(query.order_by(RunRow.ended)) if ended is not None}
+
+
+def _row(session: Session, check: Check, removed: datetime | None) -> CheckRow:
     before = select(func.max(CheckRow.began)).where(
         CheckRow.environment == check.environment, CheckRow.began < check.began
     )
-    previous = session.scalar(before)
+    previous = session.scalar(before.where(CheckRow.began > removed) if removed else before)
     due = check.due or (previous + check.declared if previous and check.declared else None)
     planes = {str(look.plane): look.as_json() for look in check.looks}
     return CheckRow(
@@ -80,8 +90,8 @@ def _row(session: Session, check: Check) -> CheckRow:
 class _Recording:
     """The recording of one check's findings."""
 
-    def __init__(self, session: Session, check: Check) -> None:
-        self.session, self.check = session, check
+    def __init__(self, session: Session, check: Check, removed: datetime | None) -> None:
+        self.session, self.check, self.removed = session, check, removed
         query = select(FindingRow).where(FindingRow.environment == check.environment, FindingRow.cleared_at.is_(None))
         self.open = {row.place: row for row in session.scalars(query.order_by(FindingRow.id))}
         self.changes: dict[str, list[FindingRow]] = defaultdict(list)
@@ -99,7 +109,11 @@ class _Recording:
                 self._see(row, look, finding, waived=waived)
                 touched.add(place)
         touched |= self._clear(before, {str(look.plane): look for look in telling}, touched)
-        self.changes["unconfirmed"] = [row for row in before if row.place not in touched and not row.waived]
+        unconfirmed = [row for row in before if row.place not in touched]
+        for row in unconfirmed:
+            if row.hidden_since is None and row.looked_at < self.check.began:
+                row.hidden_since = self.check.ended
+        self.changes["unconfirmed"] = [row for row in unconfirmed if not row.waived]
         self.session.flush()
         return {what: [row.id for row in rows] for what, rows in self.changes.items()}
 
@@ -109,8 +123,7 @@ class _Recording:
             return []
         earliest = min(look.looked_at for look in self.check.looks)
         environment = self.check.environment
-        removed = select(func.max(RunRow.ended)).where(RunRow.environment == environment, RunRow.state == "removed")
-        gone = self.session.scalar(removed)
+        gone = self.removed
         query = select(CheckRow.planes).where(
             CheckRow.environment == environment, CheckRow.ended > earliest, CheckRow.id != self.check.id
         )
@@ -142,16 +155,26 @@ class _Recording:
             found += [(plane, checks[-1].began, ()) for plane in PlaneName]
         return found
 
-    def _earlier_onsets(self, places: Iterable[str]) -> dict[str, int]:
+    def _earlier_onsets(self, places: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """By place: which onset the next one is, and how many of those before it went with an environment."""
         # Not their number: the oldest of them may be forgotten by now (infra.ledger.pruning).
-        query = select(FindingRow.place, func.max(FindingRow.recurrence) + 1).where(
-            FindingRow.environment == self.check.environment, FindingRow.place.in_(list(places))
-        )
-        return {row.place: row[1] for row in self.session.execute(query.group_by(FindingRow.place))}
+        here = (FindingRow.environment == self.check.environment, FindingRow.place.in_(list(places)))
+        newest = select(FindingRow.place, func.max(FindingRow.recurrence).label("recurrence")).where(*here)
+        last = newest.group_by(FindingRow.place).subquery()
+        same = and_(FindingRow.place == last.c.place, FindingRow.recurrence == last.c.recurrence)
+        found = {}
+        for row in self.session.scalars(select(FindingRow).join(last, same).where(*here)):
+            number, gone = row.recurrence + 1, self.removed is not None and row.first_seen <= self.removed
+            found[row.place] = (number, number if gone else row.earlier)
+        return found
 
-    def _begin(self, look: Look, place: str, finding: Finding, onsets: dict[str, int], before_it: Looks) -> FindingRow:
+    def _begin(
+        self, look: Look, place: str, finding: Finding, onsets: dict[str, tuple[int, int]], before_it: Looks
+    ) -> FindingRow:
         """A new onset."""
-        row = FindingRow(environment=self.check.environment, place=place, recurrence=onsets.get(place, 0))
+        number, earlier = onsets.get(place, (0, 0))
+        row = FindingRow(environment=self.check.environment, place=place, recurrence=number, earlier=earlier)
+        row.uncounted_seconds = 0.0
         row.plane, row.first_check, row.first_seen = str(finding.plane), self.check.id, look.ended
         row.address, row.path = looks.text(finding.address) or "", looks.text(finding.path) or ""
         if finding.changed is not None:
@@ -160,7 +183,7 @@ class _Recording:
                 looks.text(finding.changed.how, 200),
             )
             row.changed_when = looks.utc(finding.changed.when) if finding.changed.when else None
-            row.arose = _arose(row, look, before_it)
+            row.arose = arose(row, finding.changed, look, before_it)
         self.session.add(row)
         return row
 
@@ -169,7 +192,12 @@ class _Recording:
         new, was_waived = row.place not in self.open, bool(row.waived)
         row.severity, row.sentence = str(finding.severity), looks.text(finding.sentence) or ""
         row.declared, row.observed = looks.value_text(finding.declared), looks.value_text(finding.observed)
-        row.last_seen, row.looked_at, row.waived = look.ended, look.looked_at, waived
+        # A look may begin later than another and end sooner; and hosts have clocks of their own.
+        row.last_seen = max(row.last_seen or look.ended, look.ended)
+        row.looked_at, row.waived, row.hidden_since = look.looked_at, waived, None
+        if was_waived and not waived:
+            row.uncounted_seconds += seconds_since(row.waived_since, row.last_seen)
+        row.waived_since = (row.waived_since or row.last_seen) if waived else None
         what = "waived" if waived else "found" if new or was_waived else "stayed"
         self.changes[what].append(row)
 
@@ -182,41 +210,18 @@ class _Recording:
         ]
         writes = self._writes(min(row.looked_at for row in cleared)) if cleared else []
         for row in cleared:
-            row.cleared_at, row.cleared_check = telling[row.plane].ended, self.check.id
-            row.cleared_run = _writer(row, writes, row.cleared_at)
+            row.cleared_at, row.cleared_check = max(telling[row.plane].ended, row.last_seen), self.check.id
+            # It was repaired at some time after the last look that could tell.
+            paused = min(filter(None, (row.waived_since, row.hidden_since)), default=None)
+            row.uncounted_seconds += seconds_since(paused, row.cleared_at)
+            row.cleared_run = writer(row, writes, row.cleared_at)
         self.changes["cleared"] = [row for row in cleared if not row.waived]
         return {row.place for row in cleared}
 
-    def _writes(self, since: datetime) -> list[Row[tuple[str, str, str, datetime | None]]]:
+    def _writes(self, since: datetime) -> Writes:
         """What runs over this environment wrote since then, the newest first."""
         columns = (JournalRow.run_id, JournalRow.plane, JournalRow.address, JournalRow.ended)
         query = select(*columns).join(RunRow, JournalRow.run_id == RunRow.id)
         query = query.where(RunRow.environment == self.check.environment, JournalRow.outcome == "done")
+        query = query.where(RunRow.flow != CANARY)
         return list(self.session.execute(query.where(JournalRow.ended > since).order_by(JournalRow.ended.desc())))
-
-
-def _arose(row: FindingRow, look: Look, before_it: Looks) -> datetime | None:
-    """When a change made a finding of it; None where its time does not say.
-
-    A change from before a look that found nothing there is not what made this a finding: a commit was, or time. And one
-    from after the look that has seen it is none of this world: a clock is wrong.
-    """
-    seen = (
-        looked_at
-        for plane, looked_at, hidden in before_it
-        if plane == row.plane and not looks.hides(hidden, row.address)
-    )
-    clear, when = next(seen, None), row.changed_when
-    if when is None or when > look.ended + CLOCKS or (clear is not None and when < clear - CLOCKS):
-        return None
-    return when
-
-
-def _writer(row: FindingRow, writes: list[Row[tuple[str, str, str, datetime | None]]], until: datetime) -> str | None:
-    """The run that wrote between the last look that saw a finding and the one that did not.
-
-    Best to its very address; else anywhere in its plane: one apply or one release holds many objects.
-    """
-    between = [write for write in writes if write.ended and row.looked_at < write.ended <= until]
-    exact = [write.run_id for write in between if write.address == row.address]
-    return next(iter([*exact, *(write.run_id for write in between if write.plane == row.plane)]), None)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from infra.drift.findings import PlaneName, PlaneState, PlaneVerdict, Severity
 from infra.drift.history import Changes, CheckRecord, CheckSummary, DriftHistory, OnsetRecord, PlaneLook
 from infra.drift.news import Failure
-from infra.ledger.checks import record
+from infra.ledger.checks import record, removals
 from infra.ledger.journal import finished
 from infra.ledger.looks import Check, looks_of, utc
 from infra.ledger.news import FAILED
@@ -119,6 +119,7 @@ class DriftLedger:
                     since=start,
                     checks=tuple(_summary(row) for row in session.execute(checks)),
                     onsets=tuple(onset(row) for row in session.scalars(onsets)),
+                    removed=removals(session, environment),
                 )
 
         return await asyncio.to_thread(read)
@@ -188,7 +189,7 @@ def onset(row: FindingRow) -> OnsetRecord:
         plane=PlaneName(row.plane),
         address=row.address,
         path=row.path,
-        recurrence=row.recurrence,
+        recurrence=row.recurrence - row.earlier,
         severity=Severity(row.severity),
         sentence=row.sentence,
         declared=row.declared,
@@ -204,4 +205,5 @@ def onset(row: FindingRow) -> OnsetRecord:
         cleared_at=row.cleared_at,
         cleared_check=row.cleared_check,
         cleared_run=row.cleared_run,
+        uncounted_seconds=row.uncounted_seconds,
     )

@@ -157,6 +157,8 @@ class FindingRow(Base):
     place: Mapped[str] = mapped_column(String(64))
     """A digest of plane, address and path, which are too long for PostgreSQL's indexes."""
     recurrence: Mapped[int] = mapped_column(Integer)
+    earlier: Mapped[int] = mapped_column(Integer, server_default="0")
+    """Of `recurrence`, how many onsets an environment of this name had that has been removed since."""
     plane: Mapped[str] = mapped_column(String(30))
     address: Mapped[str] = mapped_column(Text)
     path: Mapped[str] = mapped_column(Text)
@@ -169,6 +171,11 @@ class FindingRow(Base):
     changed_how: Mapped[str | None] = mapped_column(Text)
     arose: Mapped[datetime | None] = mapped_column(UtcTime)
     waived: Mapped[bool] = mapped_column(Boolean)
+    waived_since: Mapped[datetime | None] = mapped_column(UtcTime)
+    hidden_since: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Since when no look has said whether it is still there."""
+    uncounted_seconds: Mapped[float] = mapped_column(Float, server_default="0")
+    """For how long it was waived, and at its end not known: no part of its repair."""
     first_seen: Mapped[datetime] = mapped_column(UtcTime)
     last_seen: Mapped[datetime] = mapped_column(UtcTime)
     looked_at: Mapped[datetime] = mapped_column(UtcTime)

@@ -57,7 +57,7 @@ def changed(item: Dated) -> Changed | None:
     """When Magnum last wrote a record. It keeps no author, and its own status polls move the time."""
     when = moment(item.updated_at)
     how = "updated_at, which Magnum's own polls move, too"
-    return Changed(who="unknown (Magnum records no author)", when=when, how=how) if when else None
+    return Changed(who="unknown (Magnum records no author)", when=when, how=how, by_then=True) if when else None
 
 
 def made(item: Dated) -> Changed | None:

@@ -86,7 +86,10 @@ def report(checks: Any = (), onsets: Any = (), **other: Any) -> DriftReport:
 def test_an_empty_ledger_knows_nothing_and_says_so() -> None:
     empty = report()
     assert empty.detect == empty.repair == Mean(seconds=None, longest=None, known=0, of=0)
-    assert empty.state is PlaneState.UNKNOWN and empty.sentence() == "No environment was looked at."
+    assert (
+        empty.state is PlaneState.UNKNOWN
+        and empty.sentence() == "No environment was looked at yet: python -m flows.check_drift NAME looks at one."
+    )
     assert "not known" in markdown(empty) and " 0.0 s" not in markdown(empty)
 
 
@@ -122,6 +125,7 @@ def test_means_are_over_what_is_known() -> None:
         (check(0.6), [onset(5)], "ready", "drifted", "overdue"),
         (check(99, declared_seconds=None), (), "ready", "in step", "in step"),
         (check(99), (), "removed", "removed", "removed"),
+        (check(99), [onset(5)], "removed", "drifted", "overdue"),
         (None, (), "ready", "unknown", "not looked at"),
     ],
 )
@@ -133,6 +137,61 @@ def test_the_state_of_an_environment(last: CheckSummary | None, onsets: Any, kno
 
 def test_an_environment_that_was_removed_before_is_no_part_of_it() -> None:
     assert report(known={"old": "removed"}).environments == ()
+
+
+def history(checks: Any = (), onsets: Any = (), **removed: datetime) -> DriftHistory:
+    return DriftHistory(SINCE, tuple(checks), tuple(onsets), removed)
+
+
+def test_one_that_was_removed_is_named_where_it_is_asked_for() -> None:
+    found = drift_report(history(old=ago(999)), until=UNTIL, environment="old", known={"old": "removed"})
+    assert found.sentence() == "Environment old was removed on 2026-02-17 18:00 UTC."
+    assert "removed on 2026-02-17 18:00 UTC" in markdown(found)
+    said = report([check(99), check(99, environment="prod")], known={"dev": "removed", "prod": "removed"}).sentence()
+    assert said == "None of 2 environments stands any more."
+
+
+def test_one_that_was_made_again_is_another_one() -> None:
+    checks = [check(20, PlaneState.DRIFTED), check(2)]
+    onsets = [
+        onset(20, 18, recurrence=7, changed_who="alice"),
+        onset(15, 10, cleared_check=None, cleared_run="r9"),
+        onset(5, 4, address="ConfigMap/new", changed_who="bob"),
+    ]
+    again = drift_report(history(checks, onsets, dev=ago(10)), until=UNTIL, known={"dev": "ready"})
+    assert [(one.address, one.came_back) for one in again.offenders] == [("ConfigMap/new", 0)]
+    assert [one.who for one in again.authors] == ["bob"]
+    assert [(one.state, one.checks, one.open) for one in again.environments] == [("unknown", 1, 0)]
+    assert again.environments[0].sentence == "the next check is overdue"
+    assert (again.repair.of, len(again.onsets)) == (2, 3), "how fast it was repaired is of the whole time"
+    unseen = drift_report(history(checks[:1], onsets[:2], dev=ago(10)), until=UNTIL, known={"dev": "ready"})
+    assert (unseen.environments[0].state, unseen.environments[0].last_check) == ("unknown", None)
+    assert unseen.sentence() == (
+        "Whether environment dev has drifted is not known: not looked at since it was made again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("checks", "onsets", "said"),
+    [
+        ([check(0.1), check(0.1, environment="b")], (), "No open drift in 2 environments."),
+        ([check(0.1), check(9, environment="b")], (), "No open drift in 1 environment; of 1 it is not known."),
+        ([check(0.1)], (), "No open drift in 1 environment."),
+        ([check(9)], (), "Whether environment dev has drifted is not known: the next check is overdue."),
+        (
+            [check(9), check(9, environment="b")],
+            (),
+            "Of none of 2 environments it is known whether it has drifted.",
+        ),
+        (
+            [check(0.1), check(9, environment="b")],
+            [onset(1)],
+            "1 finding open in 1 of 2 environments; of 1 it is not known.",
+        ),
+    ],
+)
+def test_the_report_in_one_sentence(checks: Any, onsets: Any, said: str) -> None:
+    assert report(checks, onsets).sentence() == said
 
 
 def test_figures_of_an_environment() -> None:

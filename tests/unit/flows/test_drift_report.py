@@ -81,13 +81,43 @@ async def test_the_report_of_one_environment_stands_beside_it(published: dict[st
 
 
 async def test_an_environment_nobody_knows_is_not_one_without_drift(published: dict[str, Any]) -> None:
-    with pytest.raises(NotFound, match="knows nothing of an environment nope"):
+    with pytest.raises(NotFound, match="knows nothing of an environment nope") as caught:
         await run("nope")
+    assert caught.value.hint == "Look for drift first: python -m flows.check_drift NAME."
     assert published == {}
 
 
+async def test_of_a_name_nobody_knows_those_are_named_that_are_known(published: dict[str, Any], tmp_path: Path) -> None:
+    async with Ledger.open(Settings(state_dir=tmp_path)) as ledger:
+        for name in ("dev", "prod"):
+            await (await ledger.begin("create-environment", name, None)).end("ready")
+    with pytest.raises(NotFound) as caught:
+        await run("prd")
+    assert caught.value.hint == "It knows: dev, prod."
+
+
+async def test_the_report_of_one_that_was_removed_says_so(published: dict[str, Any], tmp_path: Path) -> None:
+    await check(tmp_path, "dev", "recordset/a")
+    async with Ledger.open(Settings(state_dir=tmp_path)) as ledger:
+        await (await ledger.begin("destroy-environment", "dev", None)).end("removed")
+    report = await run("dev")
+    assert re.fullmatch(r"Environment dev was removed on [0-9: -]+ UTC\.", report.sentence())
+    assert (report.open, [one.cleared_by is None for one in report.onsets]) == ([], [False])
+    assert report.offenders == ()
+
+
+async def test_one_that_was_looked_at_longer_ago_is_known(published: dict[str, Any], tmp_path: Path) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=20)
+    async with Ledger.open(Settings(state_dir=tmp_path)) as ledger:
+        await ledger.record_check(environment="dev", commit=None, verdicts=[], began=long_ago, seconds=2)
+    report = await run("dev", days=7)
+    assert report.sentence() == "Whether environment dev has drifted is not known: not looked at in this time."
+
+
 async def test_a_new_ledger_has_a_report_too(published: dict[str, Any]) -> None:
-    assert (await run()).sentence() == "No environment was looked at."
+    assert (
+        await run()
+    ).sentence() == "No environment was looked at yet: python -m flows.check_drift NAME looks at one."
     assert published["open-drift"] == []
 
 

@@ -16,11 +16,11 @@ from sqlalchemy import create_engine, select, text, update
 
 from infra.clients.masking import MASKER
 from infra.drift.findings import Changed, PlaneName, PlaneState, PlaneVerdict, Severity
-from infra.ledger import Ledger
+from infra.ledger import CANARY, Ledger
 from infra.ledger.checks import REMEMBERED
 from infra.ledger.looks import HIDDEN_KEPT, looks_of, place_of
 from infra.ledger.store import MIGRATIONS, Store, ledger_url
-from infra.ledger.tables import CheckRow, JournalRow
+from infra.ledger.tables import CheckRow, JournalRow, RunRow
 from infra.settings import ROOT, Settings
 from tests.unit.ledger.drifting import COMMIT, EVERY, addresses, at, check, drift, look, record
 
@@ -235,7 +235,39 @@ async def test_what_was_open_goes_with_its_environment(ledger: Ledger) -> None:
     assert [o.environment for o in await ledger.open_findings()] == ["prod"]
     (gone, _) = (await ledger.drift_history(since=at(-1))).onsets
     assert (gone.cleared_check, gone.cleared_run, gone.repair_seconds) == (None, run.id, None)
+    assert gone.cleared_at is not None and abs(datetime.now(UTC) - gone.cleared_at) < timedelta(minutes=5)
     assert (await check(ledger, 1, drift())).found == (), "this check began before the removal"
+
+
+async def test_one_that_was_made_again_begins_to_count_anew(ledger: Ledger) -> None:
+    for minutes in range(4):
+        await check(ledger, minutes, *([] if minutes % 2 else [drift()]))
+    await check(ledger, 4, drift(), drift("ConfigMap/b"))
+    run = await ledger.begin("destroy-environment", "dev", COMMIT)
+    await run.end("removed")
+    with ledger._store.session(write=True) as session:
+        session.execute(update(RunRow).values(ended=at(10)))
+    (history,) = [await ledger.drift_history(since=at(-1))]
+    assert [one.recurrence for one in history.onsets if one.address == "ConfigMap/a"] == [0, 1, 2]
+    assert history.removed == {"dev": at(10)}
+    again = await check(ledger, 100, drift())
+    assert [one.recurrence for one in again.found] == [0]
+    assert (again.check.summary.interval_seconds, again.check.summary.latency_seconds) == (None, None)
+    await check(ledger, 115)
+    back = await check(ledger, 130, drift(), drift("ConfigMap/b"))
+    assert {one.address: one.recurrence for one in back.found} == {"ConfigMap/a": 1, "ConfigMap/b": 0}
+    assert back.check.summary.interval_seconds == 900
+    await check(ledger, 145)
+    assert [one.recurrence for one in (await check(ledger, 160, drift())).found] == [2]
+
+
+async def test_what_is_recorded_while_an_environment_is_removed_is_not_left_open(ledger: Ledger) -> None:
+    run = await ledger.begin("destroy-environment", "dev", COMMIT)
+    await asyncio.gather(
+        *(record(ledger, n, look(PlaneName.ADDONS, at(n), drift(f"ConfigMap/{n}"))) for n in range(8)),
+        run.end("removed"),
+    )
+    assert await ledger.open_findings() == []
 
 
 async def test_a_waived_finding_is_no_news_until_the_waiver_ends(ledger: Ledger) -> None:
@@ -249,6 +281,53 @@ async def test_a_waived_finding_is_no_news_until_the_waiver_ends(ledger: Ledger)
     assert addresses(covered.waived) == ["ConfigMap/a"] and covered.cleared == covered.stayed == ()
     gone = await check(ledger, 45)
     assert gone.cleared == () and await ledger.open_findings() == []
+
+
+async def test_time_for_which_it_was_waived_is_no_part_of_its_repair(ledger: Ledger) -> None:
+    await check(ledger, 0, drift("late"), waived=[drift("first")])
+    await check(ledger, 15, drift("late"), waived=[drift("first")])
+    await check(ledger, 30, drift("first"), waived=[drift("late")])
+    await check(ledger, 45, drift("first"), waived=[drift("late")])
+    await check(ledger, 60, drift("first"), drift("late"))
+    await check(ledger, 75, drift("first"), drift("late"))
+    cleared = {one.address: one.repair_seconds for one in (await check(ledger, 90)).cleared}
+    assert cleared == {"first": 60 * 60, "late": 60 * 60}
+
+
+async def test_an_outage_before_it_was_cleared_is_no_part_of_its_repair(ledger: Ledger) -> None:
+    await check(ledger, 0, drift("ConfigMap/a"), drift("ConfigMap/b"))
+    await check(ledger, 15, blind=["everything"])
+    await record(ledger, 30, stale="The check failed: no answer.")
+    await check(ledger, 300, drift("ConfigMap/b"))
+    await check(ledger, 315)
+    history = await ledger.drift_history(since=at(-1))
+    seconds = {one.address: one.repair_seconds for one in history.onsets}
+    # The first may have been repaired at the outage's beginning; the other was there all along.
+    assert seconds == {"ConfigMap/a": 15 * 60 + 3, "ConfigMap/b": 315 * 60}
+
+
+async def test_a_look_that_ends_before_an_older_one_turns_no_time_around(light: Ledger) -> None:
+    await record(light, 0, look(PlaneName.ADDONS, at(0), drift(), seconds=1200))
+    (cleared,) = (await record(light, 5, look(PlaneName.ADDONS, at(5), seconds=2))).cleared
+    assert cleared.first_seen <= cleared.last_seen <= (cleared.cleared_at or at(0))
+    assert cleared.repair_seconds == 0
+
+
+async def test_a_canary_repairs_nothing(light: Ledger) -> None:
+    await check(light, 0, drift())
+    canary = await light.begin(CANARY, "dev", COMMIT)
+    async with canary.journal.write("addons", "set back", "ConfigMap/plumbline-system/drift-canary"):
+        pass
+    with light._store.session(write=True) as session:
+        session.execute(update(JournalRow).values(began=at(5), ended=at(5)))
+    assert [one.cleared_run for one in (await check(light, 15)).cleared] == [None]
+
+
+async def test_a_time_that_other_writes_move_is_not_when_it_was_changed(light: Ledger) -> None:
+    await check(light, 0)
+    polled = drift(changed=Changed(who="unknown (Magnum records no author)", when=at(14), by_then=True))
+    (onset,) = (await check(light, 15, polled)).found
+    assert (onset.changed_when, onset.arose, onset.detect_seconds) == (at(14), None, None)
 
 
 async def test_intervals_latency_and_duration(ledger: Ledger) -> None:
@@ -439,6 +518,39 @@ def test_a_ledger_of_the_version_before_keeps_what_it_has(settings: Settings) ->
         assert session.execute(text("SELECT name FROM environments")).scalars().all() == ["dev"]
         assert session.execute(text("SELECT count(*) FROM findings")).scalar() == 0
     new.close()
+
+
+async def test_findings_of_the_version_before_go_on(settings: Settings) -> None:
+    settings.state_dir.mkdir()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = create_engine(ledger_url(settings))
+    now = "2026-03-02 08:00:00"
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        runs = "id, flow, environment, started, state, process"
+        connection.execute(text(f"INSERT INTO runs ({runs}) VALUES ('r', 'f', 'dev', '{now}', 'ready', 'h|1|1.0')"))
+        checks = (
+            "id, environment, state, began, ended, duration_seconds, findings, waived, blind_spots, planes, changes"
+        )
+        values = f"'c', 'dev', 'drifted', '{now}', '{now}', 1, 1, 1, 0, '{{}}', '{{}}'"
+        connection.execute(text(f"INSERT INTO checks ({checks}) VALUES ({values})"))
+        findings = (
+            "environment, place, recurrence, plane, address, path, severity, sentence, waived, first_seen, last_seen, "
+            "looked_at, first_check"
+        )
+        for address, waived in (("ConfigMap/a", "false"), ("ConfigMap/w", "true")):
+            values = f"'dev', '{place_of(drift(address))}', 3, 'addons', '{address}', '', 'config', 's', {waived}"
+            values += f", '{now}', '{now}', '{now}', 'c'"
+            connection.execute(text(f"INSERT INTO findings ({findings}) VALUES ({values})"))
+    engine.dispose()
+    async with Ledger.open(settings) as ledger:
+        assert [one.recurrence for one in await ledger.open_findings()] == [3, 3]
+        seen = await check(ledger, 15, drift("ConfigMap/w"), drift("ConfigMap/a"))
+        assert (addresses(seen.found), addresses(seen.stayed)) == (["ConfigMap/w"], ["ConfigMap/a"])
+        cleared = (await check(ledger, 30)).cleared
+        assert {one.address: one.repair_seconds for one in cleared} == {"ConfigMap/a": 1802, "ConfigMap/w": 900}
 
 
 def test_parts_of_a_plane_are_one_look_as_old_and_as_blind_as_all_of_them() -> None:

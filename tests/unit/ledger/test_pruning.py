@@ -15,7 +15,7 @@ from infra.drift.findings import Changed
 from infra.drift.history import DriftHistory
 from infra.ledger import Ledger, pruning
 from infra.ledger.checks import REMEMBERED
-from infra.ledger.tables import Base, CheckRow, JournalRow, RunRow, StepRow
+from infra.ledger.tables import Base, CheckRow, FindingRow, JournalRow, RunRow, StepRow
 from infra.settings import Settings
 from tests.unit.ledger.drifting import COMMIT, addresses, at, check, drift
 
@@ -114,6 +114,25 @@ async def test_recurrences_go_on_counting_when_the_first_are_forgotten(ledger: L
     (third, fourth) = (await ledger.drift_history(since=at(-1))).onsets
     assert (third.recurrence, fourth.recurrence) == (2, 3)
     assert [one.recurrence for one in (await check(ledger, 8, drift())).found] == [4]
+
+
+async def test_what_comes_back_200_times_neither_fills_the_table_nor_is_miscounted(ledger: Ledger) -> None:
+    window = 40
+    for number in range(200):
+        back = await check(ledger, 2 * number, drift())
+        assert [one.recurrence for one in back.found] == [number]
+        await check(ledger, 2 * number + 1)
+        if number % 10 == 9:
+            await forget(ledger, 2 * number + 1 - window)
+            findings, checks = counted(ledger, FindingRow, CheckRow)
+            assert findings <= window // 2 + 1
+            assert checks <= window + REMEMBERED
+    # The newest onset is remembered for as long as the others, and its number with it; then it is forgotten, too.
+    await forget(ledger, 399)
+    assert [one.recurrence for one in (await check(ledger, 400, drift())).found] == [200]
+    await check(ledger, 401)
+    await forget(ledger, 1000)
+    assert counted(ledger, FindingRow) == [0]
 
 
 def known(history: DriftHistory) -> tuple[object, ...]:
