@@ -118,9 +118,11 @@ def _speed(report: DriftReport) -> Iterator[str]:
     yield "| | mean | longest | |\n|---|---:|---:|---|"
     detect, repair = report.detect, report.repair
     known = f"of {counted(detect.of, 'new finding')}, {detect.known} say when they were changed"
+    known = known if detect.of else "nothing new was found"
     yield f"| time to detect | {_mean(detect)} | {duration(detect.longest)} | {known} |"
     others = repair.of - report.repaired_by_us
     who = f"{counted(repair.of, 'finding')} cleared: {report.repaired_by_us} by Plumbline, {others} by others"
+    who = who if repair.of else "nothing was cleared"
     yield f"| time to repair | {_mean(repair)} | {duration(repair.longest)} | {who} |"
 
 

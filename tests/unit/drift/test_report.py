@@ -90,7 +90,10 @@ def test_an_empty_ledger_knows_nothing_and_says_so() -> None:
         empty.state is PlaneState.UNKNOWN
         and empty.sentence() == "No environment was looked at yet: python -m flows.check_drift NAME looks at one."
     )
-    assert "not known" in markdown(empty) and " 0.0 s" not in markdown(empty)
+    said = markdown(empty)
+    assert "not known" in said and " 0.0 s" not in said
+    assert "| nothing new was found |" in said and "| nothing was cleared |" in said
+    assert "## Environments" not in said, "a table of none"
 
 
 def test_means_are_over_what_is_known() -> None:
