@@ -22,7 +22,7 @@ from infra.drift.verdict import Verdict
 from infra.ledger import Ledger
 from infra.settings import get_settings
 from tasks.declaration import load_environment
-from tasks.scheduling import superseded
+from tasks.superseding import SKIPPED, superseded
 
 LONGEST = timedelta(minutes=20)
 
@@ -41,23 +41,26 @@ async def check_drift(name: EnvironmentName, commit: Commit = None, canary: bool
     """
     logs.set_up()
     with cancelled_by_sigterm(), explained():
-        needless = await _needless(name)
+        needless = await _needless(commit)
         if needless is not None:
-            return Completed(name="Skipped", message=needless)
+            return Completed(name=SKIPPED, message=needless)
         settings, catalog = get_settings(), Catalog.load()
         async with Ledger.open(settings) as ledger, failing_loudly(name, ledger, settings):
             loaded = await load_environment(name, commit, settings, frozenset(catalog))
             return await check(loaded, settings, catalog, ledger, canary=canary)
 
 
-async def _needless(name: str) -> str | None:
-    """Why this run, which a deployment has started, is not needed; one started by hand always is."""
+async def _needless(commit: str | None) -> str | None:
+    """Why this run, which a deployment has started, is not needed.
+
+    One started by hand in a terminal always is, and so is one that asks about a commit: no other answers that.
+    """
     # Not prefect.runtime: of a run without a deployment that asks the server, and blocks the loop until it answers.
     context = FlowRunContext.get()
     run = context.flow_run if context else None
-    if run is None or run.deployment_id is None:
+    if commit is not None or run is None or run.deployment_id is None:
         return None
-    return await superseded(name, run.id, run.deployment_id, LONGEST)
+    return await superseded(run, LONGEST)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from prefect import flow
@@ -49,7 +50,7 @@ async def check_fleet(commit: Commit = None) -> FleetVerdict:
             results = await _sweep(loaded, settings, catalog, ledger)
             unforgotten = await _forget(ledger, settings)
         strays, unseen = await _strays(fleet, loaded, settings)
-        scheduled, notes = await _schedule(loaded)
+        scheduled, notes = await _schedule(loaded, fleet.names, commit)
         verdict = FleetVerdict(
             commit=fleet.commit,
             looked_at=looked_at,
@@ -124,12 +125,21 @@ async def _forget(ledger: Ledger, settings: Settings) -> list[str]:
     return []
 
 
-async def _schedule(loaded: list[LoadedEnvironment]) -> tuple[list[str], list[str]]:
-    """Keep the schedules; without a deployment to schedule, the sweep still counts, and says so."""
+async def _schedule(
+    loaded: list[LoadedEnvironment], declared: Collection[str], commit: str | None
+) -> tuple[list[str], list[str]]:
+    """Keep the schedules; without a deployment to schedule, the sweep still counts, and says so.
+
+    Args:
+        declared: the names of all environments: what cannot be loaded keeps the schedules it has.
+        commit: the one that was asked about, if one was: schedules follow the branch, not a look back.
+    """
+    if commit is not None:
+        return [], []
     every = {item.environment.name: item.environment.spec.policy.drift.every for item in loaded}
     try:
         with explained():
-            return await keep_schedules(every), []
+            return await keep_schedules(every, [name for name in declared if name not in every]), []
     except PlumblineError as error:
         return [], [f"The schedules were not looked at. {error}"]
 

@@ -154,15 +154,17 @@ async def test_only_a_run_of_a_deployment_may_be_needless(monkeypatch: pytest.Mo
         return "Another is at work."
 
     monkeypatch.setattr(check_drift, "superseded", superseded)
-    for run, said in (
-        (None, None),
-        (SimpleNamespace(id="r", deployment_id=None), None),
-        (SimpleNamespace(id="r", deployment_id="d"), "Another is at work."),
+    by_hand, deployed = SimpleNamespace(deployment_id=None), SimpleNamespace(deployment_id="d")
+    for run, commit, said in (
+        (None, None, None),
+        (by_hand, None, None),
+        (deployed, "f" * 40, None),
+        (deployed, None, "Another is at work."),
     ):
         context = SimpleNamespace(flow_run=run) if run else None
         monkeypatch.setattr(check_drift.FlowRunContext, "get", lambda context=context: context)
-        assert await check_drift._needless("dev") == said
-    assert asked == [("dev", "r", "d", check_drift.LONGEST)]
+        assert await check_drift._needless(commit) == said
+    assert asked == [(deployed, check_drift.LONGEST)]
 
 
 async def test_one_environment_that_cannot_be_checked_keeps_nobody_from_the_others(
@@ -186,18 +188,24 @@ async def test_one_environment_that_cannot_be_checked_keeps_nobody_from_the_othe
 async def test_a_sweep_counts_also_where_nothing_can_be_scheduled(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    asked: list[dict[str, timedelta]] = []
+    asked: list[Any] = []
 
-    async def refused(every: dict[str, timedelta]) -> list[str]:
-        asked.append(every)
+    async def refused(*given: Any) -> list[str]:
+        asked.append(given)
         raise error
 
     monkeypatch.setattr(check_fleet, "keep_schedules", refused)
     loaded = [LoadedEnvironment(declared(), "f" * 40, "environments/dev.yaml")]
-    changed, notes = await check_fleet._schedule(loaded)
-    assert (changed, asked) == ([], [{"dev": timedelta(minutes=15)}])
+    changed, notes = await check_fleet._schedule(loaded, ["broken", "dev"], None)
+    assert (changed, asked) == ([], [({"dev": timedelta(minutes=15)}, ["broken"])])
     assert "The schedules were not looked at." in notes[0]
     assert str(error) in notes[0]
+
+
+async def test_a_look_back_at_a_commit_changes_no_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_fleet, "keep_schedules", None)
+    loaded = [LoadedEnvironment(declared(), "f" * 40, "environments/dev.yaml")]
+    assert await check_fleet._schedule(loaded, ["dev"], "f" * 40) == ([], [])
 
 
 async def test_a_sweep_lets_the_ledger_forget_and_counts_also_where_it_cannot() -> None:

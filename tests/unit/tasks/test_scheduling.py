@@ -1,18 +1,19 @@
-"""Schedules as git says and no others; and a check that need not be made twice."""
+"""Schedules as git says and no others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from prefect.client.schemas.objects import StateType
-from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+from hypothesis import given
+from hypothesis import strategies as st
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 
 from infra.clients.errors import NotFound, Unavailable
@@ -22,12 +23,11 @@ QUARTER, HALF = timedelta(minutes=15), timedelta(minutes=30)
 
 
 class Prefect:
-    """Two deployments, their schedules and flow runs."""
+    """Two deployments and their schedules."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.schedules: dict[str, list[Any]] = {scheduling.CHECK: [], scheduling.RECONCILE: []}
         self.ids = {name: uuid4() for name in self.schedules}
-        self.runs: list[Any] = []
         self.error: Exception | None = None
         self.created: list[int] = []
 
@@ -45,6 +45,7 @@ class Prefect:
     async def create_deployment_schedules(self, deployment: UUID, creates: Sequence[Any]) -> None:
         self.created.append(len(creates))
         for one in creates:
+            assert one.slug not in {known.slug for known in self._of(deployment)}, "Prefect answers 409"
             made = SimpleNamespace(
                 id=uuid4(), slug=one.slug, schedule=one.schedule, active=one.active, parameters=one.parameters
             )
@@ -54,9 +55,11 @@ class Prefect:
         kept = self._of(deployment)
         kept[:] = [one for one in kept if one.id != schedule]
 
-    async def read_flow_runs(self, *, deployment_filter: Any, flow_run_filter: Any) -> list[Any]:
-        (state,) = flow_run_filter.state.type.any_
-        return [one for one in self.runs if one.state == state]
+    async def update_deployment_schedule(
+        self, deployment: UUID, schedule: UUID, active: bool, interval: Any, *, parameters: Any, slug: str
+    ) -> None:
+        (known,) = [one for one in self._of(deployment) if one.id == schedule]
+        known.active, known.schedule, known.parameters, known.slug = active, interval, parameters, slug
 
     def _of(self, deployment: UUID) -> list[Any]:
         return next(self.schedules[name] for name, known in self.ids.items() if known == deployment)
@@ -73,8 +76,8 @@ def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     return Prefect(monkeypatch)
 
 
-async def keep(every: dict[str, timedelta]) -> list[str]:
-    return await scheduling.keep_schedules.fn(every)
+async def keep(every: dict[str, timedelta], unread: Sequence[str] = ()) -> list[str]:
+    return await scheduling.keep_schedules.fn(every, unread)
 
 
 async def test_each_environment_is_checked_as_often_as_git_says(prefect: Prefect) -> None:
@@ -94,9 +97,9 @@ async def test_each_environment_is_checked_as_often_as_git_says(prefect: Prefect
 async def test_those_of_a_fleet_are_made_at_once(prefect: Prefect) -> None:
     every = {f"env-{number}": QUARTER for number in range(100)}
     assert len(await keep(every)) == 300
-    assert prefect.created == [100, 100, 100]
+    assert prefect.created == [200, 100]
     assert await keep(every) == []
-    assert len(prefect.created) == 3
+    assert len(prefect.created) == 2
 
 
 async def test_another_interval_and_a_withdrawn_environment_are_followed(prefect: Prefect) -> None:
@@ -134,43 +137,52 @@ def test_a_fleet_is_not_checked_all_at_once() -> None:
     assert max(anchors) - min(anchors) < QUARTER
 
 
-def run(state: StateType, *, began: float | None = None, due: float | None = None, name: str = "dev") -> Any:
-    now = datetime.now(UTC)
-    return SimpleNamespace(
-        id=uuid4(),
-        state=state,
-        start_time=now + timedelta(seconds=began) if began is not None else None,
-        next_scheduled_start_time=now + timedelta(seconds=due) if due is not None else None,
-        parameters={"name": name},
-    )
+async def test_schedules_of_an_environment_that_cannot_be_read_stay(prefect: Prefect) -> None:
+    await keep({"dev": QUARTER, "staging": QUARTER, "old": QUARTER})
+    changed = await keep({"dev": QUARTER}, unread=["staging"])
+    assert changed == ["old: no check-drift any more"] * 2 + ["old: no reconcile any more"]
+    assert {one.parameters["name"] for one in prefect.schedules[scheduling.CHECK]} == {"dev", "staging"}
 
 
-async def superseded(mine: Any) -> str | None:
-    return await scheduling.superseded("dev", mine.id, uuid4(), timedelta(minutes=20))
+async def test_no_environments_name_makes_it_anothers_canary(prefect: Prefect) -> None:
+    every = {"eu": QUARTER, "canary-eu": QUARTER}
+    await keep(every)
+    assert len(prefect.schedules[scheduling.CHECK]) == 4
+    assert await keep(every) == []
+    await keep({"eu": QUARTER})
+    assert {one.slug for one in prefect.schedules[scheduling.CHECK]} == {"plumbline-eu", "plumbline-eu.canary"}
 
 
-async def test_of_two_checks_at_work_the_later_steps_back(prefect: Prefect) -> None:
-    first, second = run(StateType.RUNNING, began=-60), run(StateType.RUNNING, began=-1)
-    prefect.runs = [first, second]
-    assert await superseded(first) is None
-    assert "is at work since" in str(await superseded(second))
+@pytest.mark.parametrize("parameters", [{"name": "eu", "canary": True}, {}])
+async def test_a_canarys_schedule_of_old_is_taken_over_paused_or_not(prefect: Prefect, parameters: Any) -> None:
+    await keep({"eu": QUARTER})
+    (canary,) = [one for one in prefect.schedules[scheduling.CHECK] if one.slug.endswith("canary")]
+    canary.slug, canary.active, canary.parameters = "plumbline-canary-eu", False, parameters
+    assert await keep({"eu": QUARTER}) == ["eu: check-drift with canary every 1d"]
+    assert (canary.slug, canary.active) == ("plumbline-eu.canary", False)
+    assert canary.parameters == {"name": "eu", "canary": True}
+    assert len(prefect.schedules[scheduling.CHECK]) == 2
 
 
-async def test_a_check_that_lost_its_process_holds_nobody_up(prefect: Prefect) -> None:
-    lost, mine = run(StateType.RUNNING, began=-7200), run(StateType.RUNNING, began=0)
-    prefect.runs = [lost, mine]
-    assert await superseded(mine) is None
+async def test_what_prefects_page_clears_of_a_schedule_is_put_back(prefect: Prefect) -> None:
+    """Whoever switches a schedule on or off there leaves it without parameters, and it would start nothing."""
+    await keep({"dev": QUARTER})
+    (heal,) = prefect.schedules[scheduling.RECONCILE]
+    heal.active, heal.parameters = True, {}
+    assert await keep({"dev": QUARTER}) == ["dev: reconcile every 1h"]
+    assert (heal.active, heal.parameters) == (True, {"name": "dev"})
 
 
-async def test_of_checks_that_have_piled_up_only_the_last_is_made(prefect: Prefect) -> None:
-    mine = run(StateType.RUNNING, began=0)
-    prefect.runs = [mine, run(StateType.SCHEDULED, due=900), run(StateType.SCHEDULED, due=-5, name="staging")]
-    assert await superseded(mine) is None
-    prefect.runs.append(run(StateType.SCHEDULED, due=-5))
-    assert "is due already" in str(await superseded(mine))
-
-
-def test_the_schedules_are_intervals() -> None:
-    known: Any = SimpleNamespace(schedule=IntervalSchedule(interval=QUARTER), parameters={"name": "dev"})
-    assert scheduling._as_wanted(known, {"name": "dev"}, QUARTER)
-    assert not scheduling._as_wanted(known, {"name": "dev"}, HALF)
+@given(
+    seconds=st.integers(60, 86400),
+    name=st.from_regex(r"[a-z]([-a-z0-9]{0,28}[a-z0-9])?", fullmatch=True),
+    day=st.integers(0, 1000),
+)
+def test_a_canary_is_half_way_between_two_checks_on_every_day(seconds: int, name: str, day: int) -> None:
+    every = timedelta(seconds=seconds)
+    plain, canary = scheduling._checks({name: every})
+    assert (plain.schedule.interval, canary.canary) == (every, True)
+    assert timedelta(hours=12) < canary.schedule.interval <= timedelta(days=1)
+    assert plain.schedule.anchor_date and canary.schedule.anchor_date
+    one = canary.schedule.anchor_date.timestamp() + day * canary.schedule.interval.total_seconds()
+    assert (one - plain.schedule.anchor_date.timestamp()) % seconds == pytest.approx(seconds / 2, abs=0.001)
