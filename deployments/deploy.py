@@ -13,19 +13,19 @@ from pathlib import Path
 
 import httpx
 
-from deployments import automations
+from deployments import automations, pausing
 from deployments.patience import Patient
 from deployments.settings import PrefectSettings, get_prefect_settings
 from infra.clients.errors import Failed, Misconfigured, PlumblineError, mask
 from infra.settings import ROOT
 
 PREFECT = str(Path(sys.executable).with_name("prefect"))
-TAG = "plumbline"
-"""Every deployment of prefect.yaml carries it."""
 
 
 def deploy(settings: PrefectSettings, environment: Mapping[str, str]) -> None:
     """Make the work pool where there is none, deploy, and add missing automations; nothing changes the second time.
+
+    What people have switched on or off stays so.
 
     Args:
         environment: of the `prefect` program; names the server and how to sign in.
@@ -44,7 +44,9 @@ def deploy(settings: PrefectSettings, environment: Mapping[str, str]) -> None:
     with httpx.Client(base_url=f"{url}/", auth=auth, timeout=30, transport=Patient()) as api:
         if api.get(f"work_pools/{settings.work_pool}").status_code == httpx.codes.NOT_FOUND:
             _prefect(environment, "work-pool", "create", settings.work_pool, "--type", "process")
-        _prefect({**environment, "PLUMBLINE_PREFECT_WORK_POOL": settings.work_pool}, "--no-prompt", "deploy", "--all")
+        with pausing.kept(api):
+            variables = {**environment, "PLUMBLINE_PREFECT_WORK_POOL": settings.work_pool}
+            _prefect(variables, "--no-prompt", "deploy", "--all")
         close_parameters(api)
         automations.add_missing(api)
 
@@ -57,9 +59,7 @@ def close_parameters(api: httpx.Client) -> None:
     Args:
         api: a client whose base URL is the Prefect API.
     """
-    found = api.post("deployments/filter", json={"deployments": {"tags": {"all_": [TAG]}}})
-    found.raise_for_status()
-    for deployment in found.json():
+    for deployment in pausing.deployments(api):
         schema = {**deployment["parameter_openapi_schema"], "additionalProperties": False}
         api.patch(f"deployments/{deployment['id']}", json={"parameter_openapi_schema": schema}).raise_for_status()
 
