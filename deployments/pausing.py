@@ -1,6 +1,7 @@
 """What people have switched on or off at a Prefect server stays so, whatever is deployed.
 
-Prefect takes a deployment that is deployed again for switched on, and makes its schedules anew as prefect.yaml has them.
+Prefect takes a deployment that is deployed again for switched on, and makes its schedules anew as prefect.yaml has
+them.
 """
 
 from __future__ import annotations

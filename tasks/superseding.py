@@ -1,10 +1,11 @@
-"""Checks that need not be made: another of the same environment is at work, waits already, or has answered since."""
+"""Runs that need not be made: another is at work, waits already, or has answered since."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -20,6 +21,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 
 SKIPPED = "Skipped"
 """Name of the state of a run that was not needed: it has answered nothing."""
@@ -60,6 +62,22 @@ async def superseded(run: FlowRun, longest: timedelta) -> str | None:
             if _later(other, due):
                 return f"A later check of {name} is due already."
     return None
+
+
+async def ended(flow_run_id: str | None) -> bool:
+    """Whether Prefect knows that a flow run is over; what it does not know, or forgot, is not.
+
+    Args:
+        flow_run_id: None for a run of which that is not known.
+    """
+    if flow_run_id is None:
+        return False
+    async with get_client() as client:
+        try:
+            run = await client.read_flow_run(UUID(flow_run_id))
+        except ObjectNotFound:
+            return False
+    return run.state is not None and run.state.is_final()
 
 
 def _filter(run: FlowRun, states: tuple[StateType, ...], **more: Any) -> FlowRunFilter:

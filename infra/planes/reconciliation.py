@@ -7,11 +7,31 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from infra.drift.findings import Finding, PlaneState
 from infra.drift.verdict import Verdict
 from infra.drift.verdict_report import LIGHTS, cell, worst_first
 from infra.planes.report import RunReport
 
 Mode = Literal["heal", "preview"]
+Outcome = Literal["closed", "still there", "waived", "not known"]
+
+
+class LeftAlone(BaseModel):
+    """In the place of a reconciliation: why there was none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    environment: str
+    skipped: str = Field(description="Why nothing was looked at to be changed, in a sentence.")
+
+    @property
+    def exit_status(self) -> int:
+        """Of a command: 2, since whether the environment is in step was not looked at."""
+        return 2
+
+    def sentence(self) -> str:
+        """The reason."""
+        return f"Nothing was changed. {self.skipped}"
 
 
 class Reconciliation(BaseModel):
@@ -35,6 +55,22 @@ class Reconciliation(BaseModel):
         """Of a command: that of the newest verdict."""
         return self.last.exit_status
 
+    def outcome(self, finding: Finding) -> Outcome:
+        """What the second look says of a finding of the first.
+
+        It says "closed" only of what it has looked at: not in a plane of which something could not be looked at, and
+        not while the detector has missed a difference of its own making.
+        """
+        now = next((plane for plane in self.last.planes if plane.plane is finding.plane), None)
+        if now is None:
+            return "not known"
+        if finding.place in {one.place for one in now.findings}:
+            return "still there"
+        if finding.place in {one.place for one in now.waived}:
+            return "waived"
+        looked = now.state is not PlaneState.UNKNOWN and not now.blind_spots and self.last.stale is None
+        return "closed" if looked else "not known"
+
     def sentence(self) -> str:
         """The reconciliation in one sentence."""
         if self.after is not None and self.report is not None:
@@ -55,13 +91,12 @@ class Reconciliation(BaseModel):
         for plane in self.before.planes:
             now = after[plane.plane]
             yield f"| {LIGHTS[now.state]} | {plane.state} | {now.state} | **{plane.plane}** |"
-        left = {finding.place for finding in self.last.findings}
         found = worst_first(self.before.findings)
         if found:
             yield "\n## What was found\n"
         for finding in found:
-            done = "still there" if finding.place in left else "closed"
-            yield f"- {done}: `{cell(finding.address)}{cell(finding.path)}`: {cell(finding.sentence)}"
+            said = f"`{cell(finding.address)}{cell(finding.path)}`: {cell(finding.sentence)}"
+            yield f"- {self.outcome(finding)}: {said}"
         if self.report is not None and self.report.writes:
             yield "\n## What was written\n"
             yield from (f"- `{cell(where)}`" for step in self.report.steps for where in step.made)

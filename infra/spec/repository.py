@@ -50,6 +50,10 @@ def check_commit(commit: str) -> str | None:
     return f"The commit {show(commit)} is not a commit's id; write 7 to 40 of its hexadecimal digits, in lower case."
 
 
+class Undeclared(NotFound):
+    """There is no such environment at the commit that was read."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedEnvironment:
     """An environment, and where exactly it was declared."""
@@ -83,13 +87,13 @@ class Snapshot:
 
         Raises:
             InvalidInput: the name cannot be one, or the file is not valid (`InvalidDeclaration`, with every problem).
-            NotFound: no such file at this commit.
+            Undeclared: no such file at this commit.
         """
         if sentence := check_name(name):
             raise InvalidInput(sentence)
         path = f"{FOLDER}/{name}{SUFFIX}"
         if name not in self.files:
-            raise NotFound(f"There is no {path} at commit {self.commit[:12]}.", hint=self._hint(name))
+            raise Undeclared(f"There is no {path} at commit {self.commit[:12]}.", hint=self._hint(name))
         content, what = self.files[name], f"{path} at commit {self.commit[:12]}"
         if isinstance(content, Problem):
             raise InvalidDeclaration(what, [content])

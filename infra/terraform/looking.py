@@ -114,6 +114,15 @@ class PlanReader:
         finally:
             await asyncio.to_thread(held.remove)
 
+    async def knows_anything(self) -> bool:
+        """Whether the state knows any object of the environment; without one nothing was made, or all is gone.
+
+        Raises:
+            PlumblineError: the state could not be read: as for `plan`.
+        """
+        text, _ = await self._state()
+        return not _empty(text)
+
     # -- the state -------------------------------------------------------------------------------------------------
 
     async def _state(self) -> tuple[str | None, bool]:

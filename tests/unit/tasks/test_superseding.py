@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Pending, Running, Scheduled, State
 
 from tasks import superseding
@@ -73,6 +74,12 @@ class Prefect:
         assert deployment_filter.id.any_ == [DEPLOYMENT]
         found = [one for one in self.runs if self._matches(one, flow_run_filter)]
         return found[offset : offset + self.AT_A_TIME]
+
+    async def read_flow_run(self, flow_run_id: UUID) -> FlowRun:
+        found = [one for one in self.runs if one.id == flow_run_id]
+        if not found:
+            raise ObjectNotFound(Exception("404"))
+        return found[0]
 
     @staticmethod
     def _matches(one: FlowRun, which: Any) -> bool:
@@ -182,3 +189,9 @@ async def test_on_time_it_takes_two_questions(prefect: Prefect) -> None:
     prefect.runs = [mine]
     assert await superseded(mine) is None
     assert prefect.asked == 2
+
+
+async def test_only_what_prefect_knows_to_be_over_is_over(prefect: Prefect) -> None:
+    prefect.runs = [run(StateType.RUNNING, due=-5, began=-1), run(StateType.COMPLETED, due=-5, began=-1)]
+    assert [await superseding.ended(str(one.id)) for one in prefect.runs] == [False, True]
+    assert [await superseding.ended(unknown) for unknown in (None, str(uuid4()))] == [False, False]

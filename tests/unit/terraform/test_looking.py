@@ -55,6 +55,7 @@ async def test_a_look_changes_nothing_and_leaves_nothing(make: Any, reader: Read
     before = everything(terraform.folder)
     look = await reader().plan()
     assert look.plan.empty and look.plan.file is None
+    assert await reader().knows_anything()
     assert (look.state_empty, look.unwritten, look.holder) == (False, False, None)
     assert everything(terraform.folder) == before
     assert [path.name for path in (tmp_path / "state/private").iterdir() if path.is_dir()] == []
@@ -70,6 +71,7 @@ async def test_what_it_sees_it_says_field_by_field(make: Any, reader: Reader) ->
 
 
 async def test_without_a_state_it_would_make_everything_and_says_why(reader: Reader, tmp_path: Path) -> None:
+    assert not await reader().knows_anything()
     look = await reader().plan()
     assert look.state_empty
     assert [change.verb for change in look.plan.changes] == ["create"]
@@ -196,4 +198,4 @@ def test_a_database_without_our_tables_has_no_state() -> None:
 
 
 def test_a_reader_can_do_nothing_but_plan(reader: Reader) -> None:
-    assert [name for name in dir(reader()) if not name.startswith("_")] == ["environment", "plan"]
+    assert [name for name in dir(reader()) if not name.startswith("_")] == ["environment", "knows_anything", "plan"]
