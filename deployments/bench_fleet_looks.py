@@ -17,10 +17,11 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, cast
 from unittest import mock
 
+from prefect.events.schemas.events import Event
 from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
@@ -28,11 +29,10 @@ from flows import check_drift, check_fleet, checking
 from infra.catalog import Catalog
 from infra.clients.private import write_private
 from infra.drift import verdict_report
-from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
 from infra.ledger import Ledger
 from infra.settings import Settings, get_settings
-from tasks import declaration, drift
+from tasks import announcing, declaration, drift
 
 STEPS = ("reach_for_looking", "look_at_plane")
 
@@ -48,7 +48,7 @@ def bare(step: Task[..., Any]) -> Callable[..., Awaitable[Any]]:
     return call
 
 
-async def write_verdict(verdict: Verdict, _changes: Changes, settings: Settings) -> None:
+async def write_verdict(verdict: Verdict, settings: Settings) -> None:
     """What `publish_verdict` does beside telling Prefect."""
     verdict_report.markdown(verdict)
     verdict_report.rows(verdict)
@@ -60,13 +60,17 @@ async def write_verdict(verdict: Verdict, _changes: Changes, settings: Settings)
 def without_prefect() -> Iterator[None]:
     """Checks call the functions, and not the tasks around them."""
 
-    async def publish(verdict: quote, changes: quote, settings: Settings) -> None:
-        await write_verdict(verdict.unquote(), changes.unquote(), settings)
+    async def publish(verdict: quote, settings: Settings) -> None:
+        await write_verdict(verdict.unquote(), settings)
+
+    async def unheard(_events: Sequence[Event]) -> None:
+        """As if Prefect had received them."""
 
     with contextlib.ExitStack() as stack:
         for name in STEPS:
             stack.enter_context(mock.patch.object(checking, name, bare(getattr(checking, name))))
         stack.enter_context(mock.patch.object(checking, "publish_verdict", publish))
+        stack.enter_context(mock.patch.object(announcing, "emit", unheard))
         yield
 
 

@@ -5,6 +5,7 @@ python -m flows.check_drift dev
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from prefect import flow
@@ -14,17 +15,18 @@ from prefect.states import Completed
 
 from flows import logs
 from flows.cancelling import cancelled_by_sigterm
-from flows.checking import check, failing_loudly
+from flows.checking import check, failing_loudly, open_ledger
 from flows.parameters import Commit, EnvironmentName
 from infra.catalog import Catalog
 from infra.clients.errors import explained
 from infra.drift.verdict import Verdict
-from infra.ledger import Ledger
 from infra.settings import get_settings
 from tasks.declaration import load_environment
 from tasks.superseding import SKIPPED, superseded
 
 LONGEST = timedelta(minutes=20)
+LAST_WORDS = timedelta(minutes=2)
+"""Of them, what is left for saying that the others were not enough."""
 
 
 @flow(name="check-drift", flow_run_name="check {name}", timeout_seconds=LONGEST.total_seconds())
@@ -40,12 +42,13 @@ async def check_drift(name: EnvironmentName, commit: Commit = None, canary: bool
             finds both, and set them back. If it does not, this and later verdicts are marked stale.
     """
     logs.set_up()
+    until = asyncio.get_running_loop().time() + (LONGEST - LAST_WORDS).total_seconds()
     with cancelled_by_sigterm(), explained():
         needless = await _needless(commit)
         if needless is not None:
             return Completed(name=SKIPPED, message=needless)
         settings, catalog = get_settings(), Catalog.load()
-        async with Ledger.open(settings) as ledger, failing_loudly(name, ledger, settings):
+        async with open_ledger(name, settings) as ledger, failing_loudly(name, ledger, settings, until=until):
             loaded = await load_environment(name, commit, settings, frozenset(catalog))
             return await check(loaded, settings, catalog, ledger, canary=canary)
 

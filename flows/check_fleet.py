@@ -14,7 +14,7 @@ from prefect import flow
 
 from flows import logs
 from flows.cancelling import cancelled_by_sigterm
-from flows.checking import check, failing_loudly
+from flows.checking import check, failing_loudly, open_ledger
 from flows.parameters import Commit
 from flows.quoting import unsearched
 from infra.catalog import Catalog
@@ -29,11 +29,14 @@ from tasks.declaration import load_fleet
 from tasks.drift import look_for_strays, publish_fleet
 from tasks.scheduling import keep_schedules
 
+LONGEST = timedelta(hours=1)
+LAST_WORDS = timedelta(minutes=10)
+"""Of it, what is left for what follows the checks; what is not checked by then has failed."""
 AT_A_TIME = 4
 """Environments looked at side by side: each waits for its own cloud most of the time."""
 
 
-@flow(name="check-fleet", flow_run_name="check fleet", timeout_seconds=3600)
+@flow(name="check-fleet", flow_run_name="check fleet", timeout_seconds=LONGEST.total_seconds())
 async def check_fleet(commit: Commit = None) -> FleetVerdict:
     """Look for drift in every declared environment without changing any, and keep the schedules of their checks.
 
@@ -42,12 +45,13 @@ async def check_fleet(commit: Commit = None) -> FleetVerdict:
     """
     logs.set_up()
     looked_at, began = datetime.now(UTC), time.monotonic()
+    until = asyncio.get_running_loop().time() + (LONGEST - LAST_WORDS).total_seconds()
     with cancelled_by_sigterm(), explained():
         settings, catalog = get_settings(), Catalog.load()
-        async with Ledger.open(settings) as ledger:
+        async with open_ledger(None, settings) as ledger:
             fleet = await load_fleet(commit, settings, frozenset(catalog))
             loaded, failed = await _declared(fleet, ledger, settings)
-            results = await _sweep(loaded, settings, catalog, ledger)
+            results = await _sweep(loaded, settings, catalog, ledger, until)
             unforgotten = await _forget(ledger, settings)
         strays, unseen = await _strays(fleet, loaded, settings)
         scheduled, notes = await _schedule(loaded, fleet.names, commit)
@@ -81,16 +85,20 @@ async def _declared(
 
 
 async def _sweep(
-    loaded: list[LoadedEnvironment], settings: Settings, catalog: Catalog, ledger: Ledger
+    loaded: list[LoadedEnvironment], settings: Settings, catalog: Catalog, ledger: Ledger, until: float | None = None
 ) -> list[Verdict | FailedCheck]:
-    """Check them, a few at a time; one that cannot be checked keeps nobody from the others."""
+    """Check them, a few at a time; one that cannot be checked keeps nobody from the others.
+
+    Args:
+        until: when all must have been checked, by the clock of the event loop.
+    """
     turns = asyncio.Semaphore(AT_A_TIME)
 
     async def one(item: LoadedEnvironment) -> Verdict | FailedCheck:
         name = item.environment.name
         async with turns:
             try:
-                async with failing_loudly(name, ledger, settings):
+                async with failing_loudly(name, ledger, settings, until=until):
                     return await check(item, settings, catalog, ledger)
             except PlumblineError as error:
                 return _failed(name, error)

@@ -1,4 +1,7 @@
-"""What every check has: a declaration at one commit, clients that can only read, a look at each plane, a verdict."""
+"""What every check has: a declaration at one commit, clients that can only read, a look at each plane, a verdict.
+
+And an end that is heard of: what is new, or why there was no check (tasks.announcing).
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,16 @@ from prefect.runtime import flow_run
 
 from flows.quoting import unsearched
 from infra.catalog import Catalog
-from infra.clients.errors import NotFound, PlumblineError, Unforeseen, explained
+from infra.clients.errors import NotFound, PlumblineError, Unavailable, Unforeseen, explained
 from infra.drift.findings import PlaneName, PlaneVerdict
+from infra.drift.news import Failure
 from infra.drift.verdict import Verdict
 from infra.ledger import Ledger, ReadOnlyJournal
 from infra.planes.clients import Clients, open_clients
 from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.spec.repository import LoadedEnvironment
-from tasks.announcing import announce_failure
+from tasks.announcing import tell, tell_without_ledger
 from tasks.drift import exercise_canary, look_at_plane, publish_verdict, reach_for_looking
 
 CANARY = "drift-canary"
@@ -64,7 +68,7 @@ async def check(
         stale=await _stale(ledger, environment.name),
         notes=await _at_work(ledger, environment.name, besides),
     )
-    changes = await ledger.record_check(
+    await ledger.record_check(
         environment=environment.name,
         commit=loaded.commit,
         verdicts=verdict.planes,
@@ -75,28 +79,76 @@ async def check(
         flow_run_id=flow_run.id,
         stale=verdict.stale,
     )
-    await publish_verdict(unsearched(verdict), unsearched(changes), settings)
+    # Before the report, which may take long to fail: what is recorded is out of its hands.
+    await tell(environment.name, ledger, settings.notify, opening=verdict.sentence(), besides=besides)
+    await publish_verdict(unsearched(verdict), settings)
     return verdict
 
 
 @contextlib.asynccontextmanager
-async def failing_loudly(name: str, ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
-    """Record and announce a check that could not be carried out, once for each new reason."""
+async def open_ledger(name: str | None, settings: Settings) -> AsyncIterator[Ledger]:
+    """Open the ledger; that it cannot be opened is announced without it.
+
+    Args:
+        name: the environment that is to be checked; None for all.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            with explained():
+                ledger = await stack.enter_async_context(Ledger.open(settings))
+        except PlumblineError as error:
+            await tell_without_ledger(name, Failure.of(error), settings.notify)
+            raise
+        yield ledger
+
+
+@contextlib.asynccontextmanager
+async def failing_loudly(
+    name: str, ledger: Ledger, settings: Settings, *, until: float | None = None
+) -> AsyncIterator[None]:
+    """Record and announce a check that could not be carried out, once for each new reason.
+
+    A check that is cancelled has not failed: somebody wanted it so.
+
+    Args:
+        until: when the check must have ended, by the clock of the event loop. Prefect's own limit of a flow arrives as
+            a cancellation: so that it is not taken for one, this has to come first.
+    """
     began = datetime.now(UTC)
     try:
         with explained():
-            yield
+            async with _in_time(until):
+                yield
     except PlumblineError as error:
         if isinstance(error, Unforeseen):
             log.exception("%s", name)
-        reason = f"The check failed: {error.summary}"
-        before = await ledger.checks(name, limit=1)
-        await ledger.record_check(
-            environment=name, commit=None, verdicts=(), began=began, seconds=0, flow_run_id=flow_run.id, stale=reason
-        )
-        if not before or before[0].summary.stale != reason:
-            await announce_failure(name, error, settings.notify)
+        await _announce(name, Failure.of(error), ledger, settings, began)
         raise
+
+
+@contextlib.asynccontextmanager
+async def _in_time(until: float | None) -> AsyncIterator[None]:
+    limit = asyncio.timeout_at(until)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        hint = "The verdicts before say how long each plane took."
+        raise Unavailable("The check was not done in time.", hint=hint) from error
+
+
+async def _announce(name: str, failure: Failure, ledger: Ledger, settings: Settings, began: datetime) -> None:
+    try:
+        await ledger.record_check(
+            environment=name, commit=None, verdicts=(), began=began, seconds=0, flow_run_id=flow_run.id, failure=failure
+        )
+    except PlumblineError as error:
+        log.warning("The ledger could not note that the check of %s failed. %s", name, error)
+        await tell_without_ledger(name, failure, settings.notify)
+    else:
+        await tell(name, ledger, settings.notify)
 
 
 async def _look(environment: Environment, clients: Clients) -> list[PlaneVerdict]:

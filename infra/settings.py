@@ -77,8 +77,8 @@ class Settings(BaseSettings):
     dns_ttl_max: int = Field(default=86400, ge=1, le=2147483647, description="Largest recordset TTL, s.")
     notify: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Prefect notification blocks that are told of new and cleared drift, as type/name "
-        "(slack-webhook/ops, email-server-credentials/ops), comma-separated.",
+        description="Prefect notification blocks that are told of new and cleared drift and of failed checks, as "
+        "type/name (slack-webhook/ops, sendgrid-email/ops, custom-webhook/ops), comma-separated.",
     )
     drift_dry_run: bool = Field(
         default=False,

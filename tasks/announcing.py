@@ -1,50 +1,93 @@
-"""What a check tells the world: one Prefect event for each change, and one notification, never the same twice.
+"""What a check tells the world: Prefect events and notifications, each change once.
 
-What has changed, the ledger says: a difference that was known before is no news, and a check that failed as the one
-before it did is none either. docs/drift.md describes the payloads.
+What is to be told, the ledger says, until it hears that it was: a process that dies in between loses nothing, and what
+it had already told keeps the id of its event, by which Prefect knows it. docs/drift.md describes the payloads.
+
+An event is posted and its receipt awaited: `emit_event` only queues it, and what is queued dies with the process. The
+note that all was told comes last. Notifications have no id by which a receiver could tell that he was told before: one
+that was sent by a process that died before it could note so is sent again, which is better than an alarm that is lost.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
 
-from prefect.blocks.abstract import NotificationBlock
-from prefect.blocks.core import Block
-from prefect.events import emit_event
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.events.related import related_resources_from_run_context
+from prefect.events.schemas.events import Event
 
-from infra.clients.errors import PlumblineError
-from infra.drift.history import Changes, OnsetRecord
-from infra.drift.verdict import Verdict
+from infra.clients.errors import PlumblineError, Unavailable, explained
+from infra.drift.history import OnsetRecord
+from infra.drift.news import Failure, News, NewsKind
+from infra.drift.report import counted
 from infra.drift.verdict_report import quoted
+from infra.ledger import Ledger
+from tasks.notifying import notify
 
 FOUND, CLEARED, FAILED = "plumbline.drift.found", "plumbline.drift.cleared", "plumbline.check.failed"
+EVENTS: Mapping[NewsKind, str] = {NewsKind.FOUND: FOUND, NewsKind.CLEARED: CLEARED, NewsKind.FAILED: FAILED}
 LISTED = 50
 """Findings an event carries; the ledger has them all."""
+QUOTED = 10
+"""Of them, those that a notification quotes."""
+PATIENCE = 60.0
+"""Seconds Prefect may take to receive events; with a notification's, less than the ledger's `LEASE`."""
+LEDGERLESS = UUID("5b0f1c5e-9d0f-4a53-8f4e-6b1f4f1f6a01")
+"""Namespace of the events that are emitted where no ledger answers."""
 
 log = logging.getLogger(f"infra.{__name__}")
 
 
-async def announce(verdict: Verdict, changes: Changes, blocks: Sequence[str]) -> None:
-    """Emit what a check has newly found or cleared, and notify of it.
+async def tell(
+    environment: str, ledger: Ledger, blocks: Sequence[str], *, opening: str | None = None, besides: str | None = None
+) -> None:
+    """Tell what is to be told of an environment; what cannot be told now, the next check tells.
 
     Args:
         blocks: notification blocks, as `type/name`.
+        opening: a sentence that a notification begins with.
+        besides: the run on whose behalf is told; news is held back while any other is at work.
     """
-    for event, onsets in ((FOUND, changes.found), (CLEARED, changes.cleared)):
-        if onsets:
-            payload = {"commit": verdict.commit, "state": str(verdict.state), "stale": verdict.stale, **_listed(onsets)}
-            emit_event(event, resource=resource(verdict.environment), payload=payload)
-    if changes.found or changes.cleared:
-        await notify(blocks, f"{verdict.environment}: {verdict.state}", _body(verdict, changes))
+    try:
+        with explained():
+            news = await ledger.untold(environment, besides=besides)
+            if not news:
+                return
+            async with asyncio.timeout(PATIENCE):
+                await emit([event_of(one) for one in news])
+            await notify(blocks, _subject(environment, news), _body(news, opening))
+            await ledger.told(one.event for one in news)
+    except PlumblineError as error:
+        log.warning("What is new in %s was not told; the next check does that. %s", environment, error)
 
 
-async def announce_failure(environment: str, error: PlumblineError, blocks: Sequence[str]) -> None:
-    """Emit that a check could not be carried out, and notify of it."""
-    payload = {"category": error.category, "summary": error.summary, "detail": error.detail, "hint": error.hint}
-    emit_event(FAILED, resource=resource(environment), payload=payload)
-    await notify(blocks, f"{environment}: the drift check failed", str(error))
+async def tell_without_ledger(environment: str | None, failure: Failure, blocks: Sequence[str]) -> None:
+    """Tell that a check failed where the ledger does not answer: once a day for each reason, as far as Prefect knows.
+
+    Args:
+        environment: None of the fleet as a whole.
+    """
+    name = environment or "the fleet"
+    about = resource(environment) if environment else FLEET
+    known_as = uuid5(LEDGERLESS, f"{about['prefect.resource.id']} {datetime.now(UTC):%Y-%m-%d} {failure.reason}")
+    event = Event(id=known_as, event=FAILED, resource=about, payload=_failed(failure))
+    try:
+        with explained():
+            async with asyncio.timeout(PATIENCE):
+                if await _received(event.id):
+                    return
+                await emit([event])
+            await notify(blocks, f"{name}: the drift check failed", failure.sentence())
+    except PlumblineError as error:
+        log.warning("That the check of %s failed was not told. %s", name, error)
 
 
 def resource(environment: str) -> dict[str, str]:
@@ -52,15 +95,57 @@ def resource(environment: str) -> dict[str, str]:
     return {"prefect.resource.id": f"plumbline.environment.{environment}", "prefect.resource.name": environment}
 
 
-async def notify(blocks: Sequence[str], subject: str, body: str) -> None:
-    """Send a notification through each block; one that fails is said in the log and holds up no check."""
-    for name in blocks:
-        try:
-            block = cast(NotificationBlock, await Block.aload(name))
-            with block.raise_on_failure():
-                await block.notify(body, subject)
-        except Exception as error:  # whatever a block of the site raises
-            log.warning("The notification through %s failed: %s: %s", name, type(error).__name__, error)
+FLEET = {"prefect.resource.id": "plumbline.fleet", "prefect.resource.name": "fleet"}
+"""The resource of what concerns every environment."""
+
+
+def event_of(news: News) -> Event:
+    """The event that tells a piece of news (pure)."""
+    if news.failure is not None:
+        payload = _failed(news.failure)
+    else:
+        payload = {
+            "commit": news.commit,
+            "state": str(news.state),
+            "stale": news.stale,
+            "looked_at": news.looked_at.isoformat(),
+            **_listed(news.onsets),
+        }
+    # It occurs now: Prefect's triggers reckon with an event's age, and news may have waited for a run.
+    return Event(id=UUID(news.event), event=EVENTS[news.kind], resource=resource(news.environment), payload=payload)
+
+
+async def emit(events: Sequence[Event]) -> None:
+    """Have events received by Prefect, with the flow run that emits them; one it knows by its id stays one.
+
+    Raises:
+        Unavailable: it does not answer, or does not take them.
+    """
+    with _asked():
+        async with get_client() as client:
+            related = await related_resources_from_run_context(client)
+            told = [event.model_copy(update={"related": [*event.related, *related]}) for event in events]
+            await client.request("POST", "/events", json=[event.model_dump(mode="json") for event in told])
+
+
+async def _received(event: UUID) -> bool:
+    """Whether Prefect has an event."""
+    with _asked():
+        async with get_client() as client:
+            found = await client.request("POST", "/events/filter", json={"filter": {"id": {"id": [str(event)]}}})
+            return bool(found.json()["events"])
+
+
+@contextmanager
+def _asked() -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise Unavailable("Prefect did not answer as it should.", detail=str(error)) from error
+
+
+def _failed(failure: Failure) -> dict[str, Any]:
+    return asdict(failure)
 
 
 def _listed(onsets: Sequence[OnsetRecord]) -> dict[str, Any]:
@@ -81,10 +166,22 @@ def _listed(onsets: Sequence[OnsetRecord]) -> dict[str, Any]:
     }
 
 
-def _body(verdict: Verdict, changes: Changes) -> str:
-    lines = [verdict.sentence()]
-    for what, onsets in (("New", changes.found), ("Cleared", changes.cleared)):
-        lines += [f"{what}: [{one.severity}] {quoted(one.sentence)}" for one in onsets[:10]]
-        if len(onsets) > 10:
-            lines.append(f"… and {len(onsets) - 10} more")
+def _subject(environment: str, news: Sequence[News]) -> str:
+    many = {kind: sum(len(one.onsets) for one in news if one.kind is kind) for kind in NewsKind}
+    parts = ["the drift check failed"] if any(one.failure for one in news) else []
+    if many[NewsKind.FOUND]:
+        parts.append(counted(many[NewsKind.FOUND], "new finding"))
+    if many[NewsKind.CLEARED]:
+        parts.append(f"{many[NewsKind.CLEARED]} cleared")
+    return f"{environment}: {', '.join(parts)}"
+
+
+def _body(news: Sequence[News], opening: str | None) -> str:
+    lines = [opening] if opening else []
+    lines += [one.failure.sentence() for one in news if one.failure]
+    for kind, what in ((NewsKind.FOUND, "New"), (NewsKind.CLEARED, "Cleared")):
+        onsets = [onset for one in news if one.kind is kind for onset in one.onsets]
+        lines += [f"{what}: [{one.severity}] {quoted(one.sentence)}" for one in onsets[:QUOTED]]
+        if len(onsets) > QUOTED:
+            lines.append(f"… and {len(onsets) - QUOTED} more")
     return "\n".join(lines)

@@ -16,7 +16,6 @@ from infra.clients.private import write_private
 from infra.drift import verdict_report
 from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.fleet import FleetVerdict
-from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
 from infra.planes import addons, canary, certificates, delivery, dns, reaching, runners, storage
 from infra.planes.clients import Clients
@@ -24,7 +23,6 @@ from infra.planes.cloud import check, strays
 from infra.planes.looking import Looked, blind_spot
 from infra.settings import Settings
 from infra.spec.models import Environment
-from tasks.announcing import announce
 from tasks.step import step
 
 LOOKS: Mapping[PlaneName, Callable[[Environment, Clients], Awaitable[Looked]]] = {
@@ -86,8 +84,8 @@ async def look_for_strays(cloud: str, declared: Collection[str], settings: Setti
 
 
 @step("report", timeout=60)
-async def publish_verdict(verdict: Verdict, changes: Changes, settings: Settings) -> None:
-    """Publish a verdict for people (Markdown), for tables, and as a JSON document; announce what is new in it."""
+async def publish_verdict(verdict: Verdict, settings: Settings) -> None:
+    """Publish a verdict for people (Markdown), for tables, and as a JSON document."""
     key = f"verdict-{verdict.environment}"
     text, rows = verdict_report.markdown(verdict), verdict_report.rows(verdict)
     await asyncio.gather(
@@ -96,7 +94,6 @@ async def publish_verdict(verdict: Verdict, changes: Changes, settings: Settings
     )
     path = settings.state_dir / VERDICTS / f"{verdict.environment}.json"
     await asyncio.to_thread(write_private, path, verdict.model_dump_json(indent=2))
-    await announce(verdict, changes, settings.notify)
 
 
 @step("fleet report", timeout=60)

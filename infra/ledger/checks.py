@@ -1,19 +1,21 @@
-"""Recording a check: what it newly found, what it cleared, and what it could not say, in one transaction."""
+"""Recording a check: what it newly found, what it cleared, what is news of that, and what it could not say.
+
+All of it in one transaction.
+"""
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 
 from infra.drift.findings import Finding
-from infra.ledger import looks
+from infra.ledger import looks, news
 from infra.ledger.looks import Check, Look
-from infra.ledger.store import LOCK_KEY
+from infra.ledger.store import take_turn
 from infra.ledger.tables import CheckRow, FindingRow, JournalRow, RunRow
 
 CLOCKS = timedelta(seconds=60)
@@ -24,17 +26,16 @@ REMEMBERED = 20
 
 def record(session: Session, check: Check) -> CheckRow:
     """Record a check once; one that is recorded again changes nothing."""
-    if session.get_bind().dialect.name == "postgresql":
-        # SQLite has one writer; here checks of one environment take turns, so that each sees what the other found.
-        turn = {"key": LOCK_KEY, "environment": zlib.crc32(check.environment.encode()) & 0x7FFFFFFF}
-        session.execute(text("SELECT pg_advisory_xact_lock(:key, :environment)"), turn)
+    take_turn(session, check.environment)
     known = session.get(CheckRow, check.id)
     if known is not None:
         return known
     row = _row(session, check)
     session.add(row)
     session.flush()
-    row.changes = _Recording(session, check).run()
+    recording = _Recording(session, check)
+    row.changes = recording.run()
+    news.note(session, check, recording.changes)
     return row
 
 
@@ -42,6 +43,7 @@ def close_removed(session: Session, environment: str, run_id: str, now: datetime
     """Clear what was open in an environment that a run has removed: it went with all the rest."""
     left = update(FindingRow).where(FindingRow.environment == environment, FindingRow.cleared_at.is_(None))
     session.execute(left.values(cleared_at=now, cleared_run=run_id))
+    news.forget_untold(session, environment)
 
 
 def _row(session: Session, check: Check) -> CheckRow:

@@ -12,9 +12,11 @@ from sqlalchemy.orm import Session
 
 from infra.drift.findings import PlaneName, PlaneState, PlaneVerdict, Severity
 from infra.drift.history import Changes, CheckRecord, CheckSummary, DriftHistory, OnsetRecord, PlaneLook
+from infra.drift.news import Failure
 from infra.ledger.checks import record
 from infra.ledger.journal import finished
 from infra.ledger.looks import Check, looks_of, utc
+from infra.ledger.news import FAILED
 from infra.ledger.store import Store
 from infra.ledger.tables import CheckRow, FindingRow
 
@@ -36,8 +38,11 @@ class DriftLedger:
         due: datetime | None = None,
         flow_run_id: str | None = None,
         stale: str | None = None,
+        failure: Failure | None = None,
     ) -> Changes:
-        """Keep what a check saw, and say what that changes; the same check recorded again gives the same answer.
+        """Keep what a check saw, say what that changes, and keep for telling what is news of it (infra.ledger.outbox).
+
+        The same check recorded again gives the same answer.
 
         Args:
             verdicts: one per plane that was looked at, planes without anything declared included: what is missing here
@@ -47,7 +52,10 @@ class DriftLedger:
             declared_interval: how often git says to look.
             due: when it was to begin; where that is not given, `declared_interval` after the check before it.
             stale: why the check must not be trusted, where that is so; it clears nothing then.
+            failure: why the check could not be carried out, where that is so.
         """
+        if failure is not None:
+            stale = f"{FAILED}{failure.summary}"
         looks = looks_of(verdicts, stale=stale is not None)
         began = utc(began)
         ended = max([began + timedelta(seconds=seconds), *(look.ended for look in looks)])
@@ -61,6 +69,7 @@ class DriftLedger:
             due=utc(due) if due else None,
             flow_run_id=str(flow_run_id) if flow_run_id else None,
             stale=stale,
+            failure=failure,
         )
 
         def write() -> Changes:
@@ -77,8 +86,8 @@ class DriftLedger:
             if environment is not None:
                 query = query.where(FindingRow.environment == environment)
             with self._store.session(write=False) as session:
-                found = [_onset(row) for row in session.scalars(query)]
-            return sorted(found, key=lambda onset: (-onset.severity.rank, onset.first_seen))
+                found = [onset(row) for row in session.scalars(query)]
+            return sorted(found, key=lambda one: (-one.severity.rank, one.first_seen))
 
         return await asyncio.to_thread(read)
 
@@ -109,7 +118,7 @@ class DriftLedger:
                 return DriftHistory(
                     since=start,
                     checks=tuple(_summary(row) for row in session.execute(checks)),
-                    onsets=tuple(_onset(row) for row in session.scalars(onsets)),
+                    onsets=tuple(onset(row) for row in session.scalars(onsets)),
                 )
 
         return await asyncio.to_thread(read)
@@ -117,7 +126,7 @@ class DriftLedger:
 
 def _changes(session: Session, row: CheckRow) -> Changes:
     wanted = {number for numbers in row.changes.values() for number in numbers}
-    onsets = {found.id: _onset(found) for number in wanted if (found := session.get(FindingRow, number))}
+    onsets = {found.id: onset(found) for number in wanted if (found := session.get(FindingRow, number))}
 
     def of(what: str) -> tuple[OnsetRecord, ...]:
         return tuple(onsets[number] for number in row.changes.get(what, ()) if number in onsets)
@@ -171,7 +180,8 @@ def _check(row: CheckRow) -> CheckRecord:
     return CheckRecord(summary=_summary(row), commit=row.commit, flow_run_id=row.flow_run_id, planes=planes)
 
 
-def _onset(row: FindingRow) -> OnsetRecord:
+def onset(row: FindingRow) -> OnsetRecord:
+    """The record of a finding's row."""
     return OnsetRecord(
         id=row.id,
         environment=row.environment,

@@ -14,6 +14,7 @@ from infra.clients.errors import PlumblineError
 from infra.ledger import records
 from infra.ledger.drift import DriftLedger
 from infra.ledger.journal import ended_by, finished
+from infra.ledger.outbox import Outbox
 from infra.ledger.pruning import TRANSACTIONS, prune
 from infra.ledger.run import RUNNING, LedgerRun, interrupt_dead, this_process
 from infra.ledger.store import Store, ledger_url
@@ -21,7 +22,7 @@ from infra.ledger.tables import EnvironmentRow, JournalRow, RunRow, StepRow
 from infra.settings import Settings
 
 
-class Ledger(DriftLedger):
+class Ledger(DriftLedger, Outbox):
     """An open ledger; `async with Ledger.open(settings) as ledger`."""
 
     def __init__(self, store: Store) -> None:

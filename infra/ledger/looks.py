@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from infra.drift.findings import BlindSpot, Finding, PlaneName, PlaneState, PlaneVerdict
+from infra.drift.news import Failure
 from infra.ledger.masking import masked
 
 SPOTS_KEPT = 20
@@ -73,6 +74,7 @@ class Check:
     due: datetime | None
     flow_run_id: str | None
     stale: str | None
+    failure: Failure | None = None
 
     @property
     def id(self) -> str:

@@ -8,6 +8,8 @@ What still says something stays, however old it is:
 - of each flow over an environment the newest run that ended in each state: what the canary said last, the removal;
 - writes that never ended, and those that may have repaired what is open and has not been looked at since;
 - whatever one of these, or what is young enough, refers to.
+
+News goes once it was told, and at the latest with the check or the finding that it is about.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from infra.ledger.checks import REMEMBERED
 from infra.ledger.run import RUNNING
 from infra.ledger.store import LOCK_KEY
-from infra.ledger.tables import CheckRow, FindingRow, JournalRow, RunRow
+from infra.ledger.tables import CheckRow, FindingRow, JournalRow, NewsRow, RunRow
 
 AT_ONCE = 500
 """Rows of each table that one transaction removes: on SQLite, others wait for it."""
@@ -37,7 +39,8 @@ def prune(session: Session, before: datetime) -> int:
         turn = text("SELECT pg_try_advisory_xact_lock(:key, -1)")
         if not session.scalar(turn, {"key": LOCK_KEY}):
             return 0
-    removed = _remove(session, FindingRow.id, FindingRow.cleared_at, FindingRow.cleared_at < before)
+    removed = _remove(session, NewsRow.id, NewsRow.told_at, NewsRow.told_at < before)
+    removed += _remove(session, FindingRow.id, FindingRow.cleared_at, FindingRow.cleared_at < before)
     removed += _remove(session, CheckRow.id, CheckRow.began, and_(CheckRow.began < before, _needless_check()))
     removed += _remove(session, RunRow.id, RunRow.started, and_(RunRow.started < before, _needless_run()))
     return removed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from infra.clients.errors import Failed, Misconfigured, Unavailable
 from infra.clients.masking import MASKER
 from infra.settings import Settings
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test compares it with the folder."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x504C554D  # "PLUM": the advisory lock that migrating processes take on PostgreSQL
@@ -112,6 +113,13 @@ class Store:
             yield
         finally:
             os.close(fd)
+
+
+def take_turn(session: Session, environment: str) -> None:
+    """Wait for others that write about the same environment, so that each sees what the other wrote."""
+    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer anyway
+        turn = {"key": LOCK_KEY, "environment": zlib.crc32(environment.encode()) & 0x7FFFFFFF}
+        session.execute(text("SELECT pg_advisory_xact_lock(:key, :environment)"), turn)
 
 
 def _lock(fd: int, path: Path) -> None:

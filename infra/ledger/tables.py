@@ -175,3 +175,27 @@ class FindingRow(Base):
     cleared_at: Mapped[datetime | None] = mapped_column(UtcTime)
     cleared_check: Mapped[str | None] = mapped_column(ForeignKey("checks.id"), index=True)
     cleared_run: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"), index=True)
+
+
+class NewsRow(Base):
+    """One thing that a check has newly found, cleared or failed of, until it is told and for a while after."""
+
+    __tablename__ = "news"
+    __table_args__ = (
+        Index("ix_news_environment_told_at", "environment", "told_at"),
+        Index("ix_news_told_at", "told_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    environment: Mapped[str] = mapped_column(String(63))
+    kind: Mapped[str] = mapped_column(String(20))
+    """found, cleared or failed."""
+    check_id: Mapped[str] = mapped_column(ForeignKey("checks.id", ondelete="CASCADE"), index=True)
+    finding_id: Mapped[int | None] = mapped_column(ForeignKey("findings.id", ondelete="CASCADE"), index=True)
+    failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Of a check that failed: category, summary, detail and hint."""
+    event: Mapped[str | None] = mapped_column(String(36))
+    """Id of the event that tells it, from when that is decided: told again, it is the same event."""
+    claimed_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When somebody last began to tell it."""
+    told_at: Mapped[datetime | None] = mapped_column(UtcTime)

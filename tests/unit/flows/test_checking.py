@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect.events.schemas.events import Event
 from prefect.utilities.annotations import quote
+from sqlalchemy import text
 
 from flows import check_drift, check_fleet, checking
 from infra.catalog import Catalog
 from infra.clients.errors import InvalidInput, NotFound, PlumblineError, Unavailable
 from infra.drift.findings import BlindSpot, Finding, PlaneName, PlaneState, PlaneVerdict
-from infra.drift.history import Changes
 from infra.drift.verdict import Verdict
 from infra.ledger import Ledger
 from infra.settings import Settings
 from infra.spec.repository import LoadedEnvironment
+from tasks import announcing
 from tests.unit.planes.fakes import declared
 
 FOUND = Finding(plane=PlaneName.DNS, address="recordset/x", sentence="It differs.")
@@ -32,9 +36,9 @@ class Stage:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = Settings(state_dir=folder)
         self.shown: dict[PlaneName, tuple[Finding | BlindSpot, ...]] = {}
-        self.published: list[tuple[Verdict, Changes]] = []
+        self.published: list[Verdict] = []
         self.opened: list[dict[str, Any]] = []
-        self.failures: list[str] = []
+        self.told: list[Event] = []
         self.canary: list[str] | PlumblineError = []
         for name, replacement in {
             "open_clients": self.clients,
@@ -42,9 +46,10 @@ class Stage:
             "look_at_plane": self.look,
             "publish_verdict": self.publish,
             "exercise_canary": self.exercise,
-            "announce_failure": self.failed,
         }.items():
             monkeypatch.setattr(checking, name, replacement)
+        monkeypatch.setattr(announcing, "emit", self.emit)
+        monkeypatch.setattr(announcing, "_received", self.received)
 
     @asynccontextmanager
     async def clients(self, _environment: Any, **given: Any) -> AsyncIterator[Any]:
@@ -60,16 +65,26 @@ class Stage:
         spots = [one for one in shown if isinstance(one, BlindSpot)]
         return PlaneVerdict.of(plane, findings, spots, looked_at=datetime.now(UTC), seconds=0.1)
 
-    async def publish(self, verdict: quote, changes: quote, _settings: Settings) -> None:
-        self.published.append((verdict.unquote(), changes.unquote()))
+    async def publish(self, verdict: quote, _settings: Settings) -> None:
+        self.published.append(verdict.unquote())
 
     async def exercise(self, _environment: quote, _clients: quote) -> list[str]:
         if isinstance(self.canary, PlumblineError):
             raise self.canary
         return self.canary
 
-    async def failed(self, name: str, error: PlumblineError, _blocks: Any) -> None:
-        self.failures.append(f"{name}: {error.summary}")
+    async def emit(self, events: Sequence[Event]) -> None:
+        self.told += events
+
+    async def received(self, event: UUID) -> bool:
+        return any(one.id == event for one in self.told)
+
+    @property
+    def news(self) -> list[str]:
+        """What was told, by the last word of its name and what it is about."""
+        return [
+            f"{one.event.rpartition('.')[2]} {one.payload.get('summary') or one.payload['count']}" for one in self.told
+        ]
 
     async def check(self, ledger: Ledger, **more: Any) -> Verdict:
         loaded = LoadedEnvironment(declared(), "f" * 40, "environments/dev.yaml")
@@ -105,8 +120,32 @@ async def test_what_is_found_is_news_once_and_what_is_cleared_too(stage: Stage, 
     await stage.check(ledger)
     stage.shown = {}
     await stage.check(ledger)
-    news = [(len(changes.found), len(changes.cleared)) for _, changes in stage.published]
-    assert news == [(1, 0), (0, 0), (0, 0), (0, 1)]
+    assert stage.news == ["found 1", "cleared 1"]
+    assert len(stage.published) == 4
+
+
+async def test_what_is_new_is_told_also_where_the_report_cannot_be_published(
+    stage: Stage, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: Any) -> None:
+        raise Unavailable("Prefect does not answer.")
+
+    monkeypatch.setattr(checking, "publish_verdict", refused)
+    stage.shown = {PlaneName.DNS: (FOUND,)}
+    with pytest.raises(Unavailable):
+        await stage.check(ledger)
+    assert stage.news == ["found 1"]
+
+
+async def test_news_waits_for_another_run_and_not_for_the_one_that_the_look_belongs_to(
+    stage: Stage, ledger: Ledger
+) -> None:
+    stage.shown = {PlaneName.DNS: (FOUND,)}
+    async with ledger.run("reconcile", "dev", "f" * 40) as run:
+        await stage.check(ledger)
+        assert stage.news == []
+        await stage.check(ledger, besides=run.id)
+    assert stage.news == ["found 1"]
 
 
 async def test_a_run_at_work_is_named_but_not_the_one_the_look_belongs_to(stage: Stage, ledger: Ledger) -> None:
@@ -128,22 +167,91 @@ async def test_a_canary_that_is_missed_makes_verdicts_stale_until_one_is_found(s
     assert [given.get("read_only", False) for given in stage.opened[:2]] == [False, True]
 
 
-async def test_a_check_that_fails_is_announced_once_for_each_reason(stage: Stage, ledger: Ledger) -> None:
-    async def failing(error: PlumblineError) -> None:
-        with pytest.raises(type(error)):
-            async with checking.failing_loudly("dev", ledger, stage.settings):
-                raise error
+async def fails(stage: Stage, ledger: Ledger, error: BaseException, **how: Any) -> None:
+    with pytest.raises(type(error)):
+        async with checking.failing_loudly("dev", ledger, stage.settings, **how):
+            raise error
 
-    for _ in range(3):
-        await failing(InvalidInput("The declaration is wrong."))
-    await failing(NotFound("The repository is gone."))
+
+async def test_a_check_that_fails_is_announced_once_for_each_reason(stage: Stage, ledger: Ledger) -> None:
+    for commit in ("4f2a9c1d00", "0badcafe11", "1111111111"):
+        await fails(stage, ledger, InvalidInput(f"The declaration is wrong at {commit}."))
+    await fails(stage, ledger, NotFound("The repository is gone."))
     await stage.check(ledger)
-    await failing(NotFound("The repository is gone."))
-    assert stage.failures == [
-        "dev: The declaration is wrong.",
-        "dev: The repository is gone.",
-        "dev: The repository is gone.",
+    await fails(stage, ledger, NotFound("The repository is gone."))
+    assert stage.news == [
+        "failed The declaration is wrong at 4f2a9c1d00.",
+        "failed The repository is gone.",
+        "failed The repository is gone.",
     ]
+
+
+async def test_a_check_that_takes_too_long_has_failed(stage: Stage, ledger: Ledger) -> None:
+    with pytest.raises(Unavailable, match="not done in time"):
+        async with checking.failing_loudly("dev", ledger, stage.settings, until=asyncio.get_running_loop().time()):
+            await asyncio.Event().wait()
+    assert stage.news == ["failed The check was not done in time."]
+    (kept,) = await ledger.checks("dev")
+    assert kept.summary.stale == "The check failed: The check was not done in time."
+
+
+async def test_a_check_that_somebody_cancels_has_not_failed(stage: Stage, ledger: Ledger) -> None:
+    started = asyncio.Event()
+
+    async def checked() -> None:
+        async with checking.failing_loudly("dev", ledger, stage.settings, until=asyncio.get_running_loop().time() + 60):
+            started.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(checked())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (stage.news, await ledger.checks("dev")) == ([], [])
+
+
+async def test_the_flow_ends_a_check_before_prefect_does_and_says_so(
+    stage: Stage, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def endless(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(check_drift, "get_settings", lambda: stage.settings)
+    monkeypatch.setattr(check_drift, "load_environment", endless)
+    monkeypatch.setattr(check_drift, "LAST_WORDS", check_drift.LONGEST - timedelta(seconds=0.1))
+    assert check_drift.check_drift.timeout_seconds == check_drift.LONGEST.total_seconds()
+    with pytest.raises(Unavailable, match="not done in time"):
+        await check_drift.check_drift.fn("dev")
+    assert stage.news == ["failed The check was not done in time."]
+    assert len(await ledger.checks("dev")) == 1
+
+
+@pytest.mark.parametrize(("name", "about"), [("dev", "environment.dev"), (None, "fleet")])
+async def test_that_the_ledger_cannot_be_opened_is_told_without_it(
+    stage: Stage, tmp_path: Path, name: str | None, about: str
+) -> None:
+    nowhere = stage.settings.model_copy(update={"ledger_url": f"postgresql://nobody@/none?host={tmp_path}"})
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="database does not answer"):
+            async with checking.open_ledger(name, nowhere):
+                raise AssertionError("never reached")
+    (event,) = stage.told
+    assert event.resource["prefect.resource.id"] == f"plumbline.{about}"
+    assert event.payload["category"] == "Unavailable"
+
+
+async def test_that_the_ledger_breaks_under_a_check_is_told_without_it(
+    stage: Stage, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ledger._store.session(write=True) as session:
+        session.execute(text("DROP TABLE checks"))
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="does not answer"):
+            async with checking.failing_loudly("dev", ledger, stage.settings):
+                await stage.check(ledger)
+    assert stage.news == ["failed The ledger's database does not answer."]
+    assert "could not note that the check of dev failed" in caplog.text
 
 
 async def test_only_a_run_of_a_deployment_may_be_needless(monkeypatch: pytest.MonkeyPatch) -> None:

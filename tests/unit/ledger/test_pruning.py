@@ -237,5 +237,5 @@ def test_the_days_are_bounded() -> None:
 def test_nothing_else_refers_to_what_is_removed() -> None:
     """Whoever adds a reference has to say in infra.ledger.pruning what it keeps."""
     referring = {str(column) for table in Base.metadata.tables.values() for column in table.c if column.foreign_keys}
-    with_their_run = {"steps.run_id", "journal.run_id"}
-    assert referring == with_their_run | {"findings.first_check", "findings.cleared_check", "findings.cleared_run"}
+    with_it = {"steps.run_id", "journal.run_id", "news.check_id", "news.finding_id"}
+    assert referring == with_it | {"findings.first_check", "findings.cleared_check", "findings.cleared_run"}

@@ -1,99 +1,178 @@
-"""Events and notifications: what is new, once, and no block that fails holds up a check."""
+"""Events and notifications: what is new, once, whatever goes wrong on the way."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from types import SimpleNamespace
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from pytest_httpserver import HTTPServer
 
-from infra.clients.errors import NotFound
-from infra.drift.findings import PlaneName, Severity
-from infra.drift.history import Changes
-from infra.drift.verdict import Verdict
+from infra.clients.errors import NotFound, Unavailable
+from infra.drift.findings import Severity
+from infra.drift.news import Failure
+from infra.ledger import Ledger
+from infra.settings import Settings
 from tasks import announcing
+from tests.unit.ledger.drifting import COMMIT, at, check, drift, record
+from tests.unit.tasks.prefect_stand_in import PrefectStandIn
 
-AT = datetime(2026, 11, 25, tzinfo=UTC)
-
-
-def onset(number: int) -> Any:
-    return SimpleNamespace(
-        plane=PlaneName.DNS,
-        severity=Severity.SECURITY,
-        address=f"recordset/{number}",
-        path="records",
-        sentence=f"Record {number} points elsewhere.",
-        changed_who="somebody",
-        recurrence=0,
-    )
-
-
-def changes(found: int = 0, cleared: int = 0, stayed: int = 0) -> Changes:
-    many = {"found": found, "cleared": cleared, "stayed": stayed, "unconfirmed": 0, "waived": 0}
-    return Changes(check=None, **{what: tuple(map(onset, range(count))) for what, count in many.items()})  # type: ignore[arg-type]
-
-
-VERDICT = Verdict.of("dev", "f" * 40, [], looked_at=AT, seconds=1)
-
-
-class World:
-    """Prefect's events, and the blocks of a site."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.events: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
-        self.sent: list[tuple[str, str]] = []
-        self.breaks = False
-        monkeypatch.setattr(announcing, "emit_event", self.emit)
-        monkeypatch.setattr(Block, "aload", self.load)
-
-    def emit(self, event: str, *, resource: dict[str, Any], payload: dict[str, Any]) -> None:
-        self.events.append((event, resource, payload))
-
-    async def load(self, name: str) -> Any:
-        assert name == "custom-webhook/ops"
-        block = CustomWebhookNotificationBlock(name="ops", url="https://example.org/hook")
-
-        async def notify(body: str, subject: str) -> None:
-            if self.breaks:
-                raise ConnectionError("no route")
-            self.sent.append((subject, body))
-
-        object.__setattr__(block, "notify", notify)
-        return block
+OPS = ["custom-webhook/ops"]
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(monkeypatch)
+def prefect(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrefectStandIn]:
+    stand_in = PrefectStandIn(httpserver)
+
+    async def load(name: str) -> Any:
+        assert name in OPS
+        return CustomWebhookNotificationBlock(
+            name="ops", url=stand_in.hook_url, json_data={"subject": "{{subject}}", "body": "{{body}}"}
+        )
+
+    monkeypatch.setattr(Block, "aload", load)
+    with temporary_settings({PREFECT_API_URL: stand_in.api_url}):
+        yield stand_in
 
 
-async def test_what_is_new_is_said_and_what_was_known_is_not(world: World) -> None:
-    await announcing.announce(VERDICT, changes(found=1, cleared=2), ["custom-webhook/ops"])
-    assert [(event, payload["count"]) for event, _, payload in world.events] == [
-        ("plumbline.drift.found", 1),
-        ("plumbline.drift.cleared", 2),
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    async with Ledger.open(Settings(state_dir=tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody has begun to tell is free at once."""
+    monkeypatch.setattr("infra.ledger.outbox.LEASE", timedelta(0))
+
+
+async def test_what_is_new_is_said_once(prefect: PrefectStandIn, ledger: Ledger) -> None:
+    await check(ledger, 0, drift(severity=Severity.SECURITY), drift("ConfigMap/b"))
+    for _ in range(2):
+        await announcing.tell("dev", ledger, OPS, opening="Environment dev has drifted.")
+    assert prefect.told == [("plumbline.drift.found", "plumbline.environment.dev")]
+    (event,) = prefect.events.values()
+    assert event["resource"]["prefect.resource.name"] == "dev"
+    payload = event["payload"]
+    assert {key: payload[key] for key in ("commit", "state", "stale", "looked_at", "count")} == {
+        "commit": COMMIT,
+        "state": "drifted",
+        "stale": None,
+        "looked_at": at(0).isoformat(),
+        "count": 2,
+    }
+    assert payload["findings"][0] == {
+        "plane": "addons",
+        "severity": "security",
+        "address": "ConfigMap/a",
+        "path": "",
+        "sentence": "ConfigMap/a is otherwise.",
+        "changed_by": None,
+        "recurrence": 0,
+    }
+    (sent,) = prefect.sent
+    assert sent["subject"] == "dev: 2 new findings"
+    assert sent["body"].splitlines() == [
+        "Environment dev has drifted.",
+        "New: [security] ConfigMap/a is otherwise.",
+        "New: [config] ConfigMap/b is otherwise.",
     ]
-    assert world.events[0][1]["prefect.resource.id"] == "plumbline.environment.dev"
-    ((subject, body),) = world.sent
-    assert subject.startswith("dev:")
-    assert "New: [security] Record 0 points elsewhere." in body
-    await announcing.announce(VERDICT, changes(stayed=3), ["custom-webhook/ops"])
-    assert (len(world.events), len(world.sent)) == (2, 1)
+    await check(ledger, 15, drift("ConfigMap/b"))
+    await announcing.tell("dev", ledger, OPS)
+    assert prefect.told[1:] == [("plumbline.drift.cleared", "plumbline.environment.dev")]
+    assert prefect.sent[1] == {"subject": "dev: 1 cleared", "body": "Cleared: [security] ConfigMap/a is otherwise."}
 
 
-async def test_thousands_of_findings_are_counted_and_few_of_them_listed(world: World) -> None:
-    await announcing.announce(VERDICT, changes(found=3000), ["custom-webhook/ops"])
-    payload = world.events[0][2]
-    assert (payload["count"], len(payload["findings"])) == (3000, 50)
-    assert "and 2990 more" in world.sent[0][1]
+async def test_thousands_of_findings_are_counted_and_few_of_them_listed(
+    prefect: PrefectStandIn, ledger: Ledger
+) -> None:
+    await check(ledger, 0, *(drift(f"ConfigMap/{number}") for number in range(3000)))
+    await announcing.tell("dev", ledger, OPS)
+    (event,) = prefect.events.values()
+    assert (event["payload"]["count"], len(event["payload"]["findings"])) == (3000, 50)
+    assert "and 2990 more" in prefect.sent[0]["body"]
 
 
-async def test_a_block_that_fails_is_said_and_holds_up_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.breaks = True
-    await announcing.announce_failure("dev", NotFound("The repository is gone."), ["custom-webhook/ops"])
-    assert world.events[0][0] == "plumbline.check.failed"
-    assert world.events[0][2]["category"] == "NotFound"
-    assert "The notification through custom-webhook/ops failed" in caplog.text
+@pytest.mark.usefixtures("impatient")
+async def test_what_prefect_did_not_receive_the_next_check_tells(
+    prefect: PrefectStandIn, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    await check(ledger, 0, drift())
+    prefect.refuses = True
+    await announcing.tell("dev", ledger, OPS)
+    assert "What is new in dev was not told; the next check does that." in caplog.text
+    assert (prefect.told, prefect.sent) == ([], [])
+    prefect.refuses = False
+    await check(ledger, 15, drift())
+    await announcing.tell("dev", ledger, OPS)
+    assert (len(prefect.events), len(prefect.sent)) == (1, 1)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_who_is_stopped_before_the_note_that_it_was_told_leaves_the_same_event(
+    prefect: PrefectStandIn, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await check(ledger, 0, drift())
+
+    async def stopped(*_: Any) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as at_the_seam:
+        at_the_seam.setattr(announcing, "notify", stopped)
+        with pytest.raises(asyncio.CancelledError):
+            await announcing.tell("dev", ledger, OPS)
+    assert (prefect.posts, len(prefect.events), prefect.sent) == (1, 1, [])
+    await announcing.tell("dev", ledger, OPS)
+    assert (prefect.posts, len(prefect.events), len(prefect.sent)) == (2, 1, 1)
+
+
+async def test_a_failed_check_is_an_event_with_its_reason(prefect: PrefectStandIn, ledger: Ledger) -> None:
+    await record(ledger, 0, commit=None, failure=Failure.of(NotFound("The repository is gone.", hint="Look for it.")))
+    await announcing.tell("dev", ledger, OPS)
+    (event,) = prefect.events.values()
+    assert event["event"] == "plumbline.check.failed"
+    assert event["payload"] == {
+        "category": "NotFound",
+        "summary": "The repository is gone.",
+        "detail": None,
+        "hint": "Look for it.",
+    }
+    assert prefect.sent == [
+        {"subject": "dev: the drift check failed", "body": "The repository is gone. Look for it."},
+    ]
+
+
+@pytest.mark.parametrize("environment", ["dev", None])
+async def test_without_a_ledger_a_reason_is_told_once_a_day(prefect: PrefectStandIn, environment: str | None) -> None:
+    for error in (Unavailable("No answer in 3 s."), Unavailable("No answer in 4 s."), NotFound("No such table.")):
+        await announcing.tell_without_ledger(environment, Failure.of(error), OPS)
+    about = "plumbline.environment.dev" if environment else "plumbline.fleet"
+    assert prefect.told == [("plumbline.check.failed", about)] * 2
+    assert [sent["body"] for sent in prefect.sent] == ["No answer in 3 s.", "No such table."]
+
+
+async def test_without_a_ledger_and_without_prefect_it_is_said_in_the_log(
+    prefect: PrefectStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    prefect.refuses = True
+    await announcing.tell_without_ledger("dev", Failure("Unavailable", "No answer."), OPS)
+    assert "That the check of dev failed was not told." in caplog.text
+    assert prefect.sent == []
+
+
+async def test_a_ledger_that_does_not_answer_when_asked_for_news_ends_no_check(
+    prefect: PrefectStandIn, ledger: Ledger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: Any, **__: Any) -> Any:
+        raise Unavailable("The ledger's database does not answer.")
+
+    monkeypatch.setattr(ledger, "untold", silent)
+    await announcing.tell("dev", ledger, OPS)
+    assert "The ledger's database does not answer." in caplog.text and prefect.told == []
