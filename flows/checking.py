@@ -17,6 +17,8 @@ from prefect.runtime import flow_run
 from flows.quoting import unsearched
 from infra.catalog import Catalog
 from infra.clients.errors import NotFound, PlumblineError, Unavailable, Unforeseen, explained
+from infra.clients.masking import MASKER
+from infra.drift.concealing import masked
 from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.news import Failure
 from infra.drift.verdict import Verdict
@@ -156,7 +158,8 @@ async def _look(environment: Environment, clients: Clients) -> list[PlaneVerdict
     wanted, by = unsearched(environment), unsearched(clients)
     unreachable = await reach_for_looking(wanted, by)
     looks = (look_at_plane(plane, wanted, by, unreachable) for plane in PlaneName)
-    return list(await asyncio.gather(*looks))
+    # Only now: one plane may have read a secret that another has shown before.
+    return [masked(plane, MASKER.mask) for plane in await asyncio.gather(*looks)]
 
 
 async def _exercise(loaded: LoadedEnvironment, settings: Settings, catalog: Catalog, ledger: Ledger) -> None:

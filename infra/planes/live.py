@@ -11,6 +11,7 @@ from infra.clients.errors import Denied, PlumblineError
 from infra.clients.helm import HelmClient
 from infra.clients.helm_records import HelmRelease
 from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
+from infra.drift.concealing import Secrets, shows_text
 from infra.drift.findings import PlaneName
 from infra.drift.ignoring import IgnoreRule
 from infra.drift.memory import Memory
@@ -121,7 +122,19 @@ class LiveObjects:
         except PlumblineError as error:
             return Looked(blind_spots=tuple(blind_spot(plane, address(item), error) for item in declared))
         found = suspects(filed, live, ignores=ignores, memory=self._memory)
-        return Looked(tuple(findings_of(found, plane=plane, answers=await self._answers(found))))
+        findings = findings_of(found, plane=plane, answers=await self._answers(found))
+        if not any(map(shows_text, findings)):
+            return Looked(tuple(findings))
+        secrets = await self._secrets()
+        return Looked(tuple(map(secrets.conceal, findings)))
+
+    async def _secrets(self) -> Secrets:
+        """What must not be shown of the cluster; asked only where there is something to show."""
+        try:
+            return Secrets.of((await self.of("v1", "Secret")).values())
+        except PlumblineError as error:
+            log.info("Secrets could not be read, so that none is known by its value. %s", error)
+            return Secrets()
 
     async def _answers(self, found: Iterable[Suspect]) -> dict[Key, Object | None]:
         """What applying would make of those objects that differ."""

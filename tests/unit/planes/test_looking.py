@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from infra.clients.dns import Answer
 from infra.clients.errors import Denied, InvalidInput, NotYet, Refused, Unavailable
 from infra.clients.helm_records import HelmRelease
 from infra.clients.kubernetes import UnknownKind
+from infra.clients.masking import HIDDEN
 from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import addons, delivery, dns, storage
 from infra.planes.clients import Clients
@@ -75,6 +77,31 @@ async def test_each_kind_is_listed_once_and_missing_and_changed_objects_are_foun
         ("Deployment/shop/web", ".spec.replicas", Severity.CONFIG),
         ("Deployment/shop/gone", "", Severity.DESTRUCTIVE),
     ]
+
+
+async def test_what_stands_in_a_secret_of_the_cluster_is_not_shown_elsewhere(kubernetes: FakeKubernetes) -> None:
+    word = "correct-horse-battery"
+    held = {"password": base64.b64encode(word.encode()).decode()}
+    where = {"name": "db", "namespace": "other"}
+    kubernetes.put({"apiVersion": "v1", "kind": "Secret", "metadata": where, "data": held})
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "shop"}}
+    kubernetes.put({**config, "data": {"motd": f"say {word}", "tone": "loud"}})
+    declared = [{**config, "data": {"motd": "say hello", "tone": "soft"}}]
+    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, declared)  # type: ignore[arg-type]
+    assert [(one.path, one.declared, one.observed) for one in seen.findings] == [
+        (".data.motd", "say hello", HIDDEN),
+        (".data.tone", "soft", "loud"),
+    ]
+    assert word not in repr(seen)
+
+    async def refused(version: str, kind: str, *rest: Any, **more: Any) -> Any:
+        if kind == "Secret":
+            raise Denied("403")
+        return await listing(version, kind, *rest, **more)
+
+    listing, kubernetes.list = kubernetes.list, refused  # type: ignore[method-assign]
+    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, declared)  # type: ignore[arg-type]
+    assert (len(seen.findings), seen.blind_spots) == (2, ())
 
 
 @pytest.mark.parametrize("error", [Denied("403"), Unavailable("503"), UnknownKind("no such kind")])
