@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     notify: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Prefect notification blocks that are told of new and cleared drift and of failed checks, as "
-        "type/name (slack-webhook/ops, sendgrid-email/ops, custom-webhook/ops), comma-separated.",
+        "type/name (slack-webhook/ops, sendgrid-email/ops, webhook/ops), comma-separated.",
     )
     drift_dry_run: bool = Field(
         default=False,

@@ -24,7 +24,7 @@ from prefect.client.orchestration import get_client
 from prefect.events.related import related_resources_from_run_context
 from prefect.events.schemas.events import Event
 
-from infra.clients.errors import PlumblineError, Unavailable, explained
+from infra.clients.errors import PlumblineError, Unavailable, Unforeseen, explained
 from infra.drift.history import OnsetRecord
 from infra.drift.news import Failure, News, NewsKind
 from infra.drift.report import counted
@@ -66,28 +66,38 @@ async def tell(
             await notify(blocks, _subject(environment, news), _body(news, opening))
             await ledger.told(one.event for one in news)
     except PlumblineError as error:
-        log.warning("What is new in %s was not told; the next check does that. %s", environment, error)
+        unforeseen = isinstance(error, Unforeseen)
+        log.warning(
+            "What is new in %s was not told; the next check does that. %s", environment, error, exc_info=unforeseen
+        )
 
 
 async def tell_without_ledger(environment: str | None, failure: Failure, blocks: Sequence[str]) -> None:
-    """Tell that a check failed where the ledger does not answer: once a day for each reason, as far as Prefect knows.
+    """Tell that a check failed where the ledger does not answer, and Prefect alone knows what was told.
+
+    For each reason one event a day of each environment and one of the fleet; and one notification, since it is one
+    database that every check of the fleet misses.
 
     Args:
         environment: None of the fleet as a whole.
     """
+    of_fleet = _ledgerless(FLEET, failure)
+    events = [of_fleet, *([_ledgerless(resource(environment), failure)] if environment else [])]
     name = environment or "the fleet"
-    about = resource(environment) if environment else FLEET
-    known_as = uuid5(LEDGERLESS, f"{about['prefect.resource.id']} {datetime.now(UTC):%Y-%m-%d} {failure.reason}")
-    event = Event(id=known_as, event=FAILED, resource=about, payload=_failed(failure))
     try:
         with explained():
             async with asyncio.timeout(PATIENCE):
-                if await _received(event.id):
-                    return
-                await emit([event])
-            await notify(blocks, f"{name}: the drift check failed", failure.sentence())
+                known = await _received(of_fleet.id)
+                await emit(events)
+            if not known:
+                await notify(blocks, f"{name}: the drift check failed", failure.sentence())
     except PlumblineError as error:
-        log.warning("That the check of %s failed was not told. %s", name, error)
+        log.warning("That the check of %s failed was not told. %s", name, error, exc_info=isinstance(error, Unforeseen))
+
+
+def _ledgerless(about: dict[str, str], failure: Failure) -> Event:
+    known_as = uuid5(LEDGERLESS, f"{about['prefect.resource.id']} {datetime.now(UTC):%Y-%m-%d} {failure.reason}")
+    return Event(id=known_as, event=FAILED, resource=about, payload=_failed(failure))
 
 
 def resource(environment: str) -> dict[str, str]:

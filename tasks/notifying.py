@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
+from prefect.blocks.webhook import Webhook
 from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
@@ -48,17 +49,25 @@ async def _send(name: str, subject: str, body: str) -> None:
         async with asyncio.timeout(PATIENCE):
             block = await _block(name)
             MASKER.learn(*secrets_of(block))
-            with block.raise_on_failure():
-                sending: Any = block.notify(body, subject)
-                if inspect.isawaitable(sending):
-                    await sending
+            await _deliver(block, subject, body)
     except PlumblineError as error:
         log.warning("The notification through %s failed: %s", name, error)
     except Exception as error:  # whatever a block of the site raises
         log.warning("The notification through %s failed: %s.", name, _what(error))
 
 
-async def _block(name: str) -> NotificationBlock:
+async def _deliver(block: NotificationBlock | Webhook, subject: str, body: str) -> None:
+    if isinstance(block, Webhook):
+        # Prefect's plain webhook: whatever listens there gets the words as they are.
+        (await block.call({"subject": subject, "body": body})).raise_for_status()
+        return
+    with block.raise_on_failure():
+        sending: Any = block.notify(body, subject)
+        if inspect.isawaitable(sending):
+            await sending
+
+
+async def _block(name: str) -> NotificationBlock | Webhook:
     """Load a block.
 
     Raises:
@@ -73,7 +82,7 @@ async def _block(name: str) -> NotificationBlock:
         if isinstance(error.__cause__, ObjectNotFound):
             raise NotFound("Prefect has no such block.", hint="Make it, or take it out of PLUMBLINE_NOTIFY.") from error
         raise
-    if not isinstance(block, NotificationBlock):
+    if not isinstance(block, NotificationBlock | Webhook):
         raise InvalidInput("A block of that type does not notify anybody.")
     return block
 
@@ -101,8 +110,9 @@ def secrets_of(value: object) -> Iterator[str]:
             yield from secrets_of(inner)
 
 
-def _sent(values: Mapping[str, str] | None) -> Iterator[str]:
-    for name, value in (values or {}).items():
+def _sent(values: Mapping[str, str] | Secret[Mapping[str, str]] | None) -> Iterator[str]:
+    known = values.get_secret_value() if isinstance(values, Secret) else values
+    for name, value in (known or {}).items():
         if name.lower() not in OPEN:
             yield from (part for part in _strings(value) if len(part) >= LONG)
 

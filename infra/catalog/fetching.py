@@ -25,6 +25,7 @@ from infra.catalog.catalog import Release
 from infra.catalog.lock import Lock, digest, expected, recorded, verify
 from infra.catalog.models import Chart
 from infra.clients.errors import DeadlineExceeded, Denied, Failed, NotFound, Temporary, Throttled, Unavailable
+from infra.clients.helm_records import parse_manifest
 from infra.clients.process import run
 from infra.settings import Settings, get_settings
 
@@ -262,8 +263,8 @@ def crds_of(packed: Path) -> list[dict[str, Any]]:
                 for member in sorted(archive.getmembers(), key=lambda one: one.name)
                 if member.isfile() and re.fullmatch(r"[^/]+/crds/.+\.ya?ml", member.name)
                 if (stream := archive.extractfile(member)) is not None
-                for document in yaml.load_all(stream, Loader=_LOADER)
+                for document in parse_manifest(stream.read().decode())
             ]
-    except (tarfile.TarError, yaml.YAMLError, OSError) as error:
+    except (tarfile.TarError, UnicodeDecodeError, OSError) as error:
         raise Failed(f"{packed.name} is not a packed chart.", detail=str(error)) from error
     return [one for one in documents if isinstance(one, dict) and one.get("kind") == "CustomResourceDefinition"]

@@ -15,11 +15,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.clients.errors import Failed
 from infra.clients.kubernetes import Object
+from infra.clients.manifest_yaml import load_documents
 
 SECRET_TYPE = "helm.sh/release.v1"  # noqa: S105
 PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
@@ -54,24 +54,21 @@ class HelmRelease(BaseModel):
         return self.status in UNFINISHED
 
     def objects(self) -> list[Object]:
-        """The objects of the stored manifest, without hooks; for reading only, since equal manifests share them."""
+        """The objects of the stored manifest, without hooks; for reading only, since equal manifests share them.
+
+        Raises:
+            Failed: it cannot be read.
+        """
         return list(_objects(self.manifest))
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML as Go reads it: a plain `=` is a string (yaml/pyyaml#89)."""
-
-
-def _text(loader: _Loader, node: yaml.ScalarNode) -> Any:
-    return loader.construct_scalar(node)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:value", _text)
-
-
 def parse_manifest(text: str) -> list[Object]:
-    """The objects of a manifest of several YAML documents, empty ones left out."""
-    return [document for document in yaml.load_all(text, Loader=_Loader) if document]
+    """The objects of a manifest of several YAML documents, empty ones left out.
+
+    Raises:
+        Failed: it cannot be read.
+    """
+    return [document for document in load_documents(text) if document]
 
 
 @lru_cache(maxsize=64)

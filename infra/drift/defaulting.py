@@ -26,13 +26,19 @@ def is_default(value: Any, path: Path, kind: str, is_builtin: bool = True) -> bo
     return _is_one(value, _within(path, EVERYWHERE)) or _usual(str(path[-1]), value)
 
 
+def has_default(path: Path, kind: str) -> bool:
+    """Whether it is known of this very place what the API server puts there."""
+    return bool(_within(path, kind))
+
+
 def is_derived(key: str, value: Any, declared: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     """Whether the API server made a value of what is declared beside it."""
     if key in COPIES:
         beside = COPIES[key]
-        return beside in declared and live.get(beside) == value
+        # The copy stays as it was when what it comes from is changed.
+        return bool(declared.get(beside)) and value in (live.get(beside), declared[beside])
     if key == "imagePullPolicy":
-        return bool(value == _pull_policy(str(live.get("image", ""))))
+        return bool(value == _pull_policy(str(live.get("image") or declared.get("image", ""))))
     return key in DERIVED and any(value == each and _holds(wanted, declared) for each, wanted in DERIVED[key])
 
 
@@ -67,7 +73,7 @@ _COMPLETED: Final = {"default": ("max",), "defaultRequest": ("default", "max", "
 def is_admitted(item: Any, path: Path, kind: str) -> bool:
     """Whether admission adds an item like this to the list at `path` of a `kind`."""
     known = ADMITTED.get(kind, {}).get(str(path[-1]), ())
-    return any(
+    return isinstance(item, dict) and any(
         item.keys() == each.keys() and all(each[key] is ANY or each[key] == item[key] for key in each) for each in known
     )
 

@@ -28,7 +28,6 @@ DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "allocateLoadBalancerNodePorts": (True,),
     "allocationMode": ("ExactCount",),
     "allowVolumeExpansion": (False,),
-    "allowedRoutes": ({"namespaces": {"from": "Same"}},),
     "apiGroup": ("", "rbac.authorization.k8s.io"),
     "apiVersion": ("v1",),
     "attachRequired": (True,),
@@ -120,7 +119,7 @@ DEFAULTS_WITHIN: Final[dict[str, dict[str, dict[str, tuple[Any, ...]]]]] = {
         "exempt": {"nominalConcurrencyShares": (0,)},
         "httpGet": {"path": ("/",)},
         "image": {"pullPolicy": ("Always", "IfNotPresent")},
-        "limited": {"nominalConcurrencyShares": (30,)},
+        "limited": {"assuredConcurrencyShares": (30,), "nominalConcurrencyShares": (30,)},
         "livenessProbe": {"timeoutSeconds": (1,)},
         "matchConstraints": {"namespaceSelector": ({},)},
         "matchResources": {"namespaceSelector": ({},)},
@@ -141,7 +140,7 @@ DEFAULTS_WITHIN: Final[dict[str, dict[str, dict[str, tuple[Any, ...]]]]] = {
         "strategy": {"rollingUpdate": (_QUARTER,)},
     },
     "EndpointSlice": {"endpoints": {"conditions": ({},)}},
-    "GRPCRoute": {
+    "GRPCRoute.gateway.networking.k8s.io": {
         "backendRef": {"kind": ("Service",)},
         "backendRefs": {"kind": ("Service",), "weight": (1,)},
         "headers": {"type": ("Exact",)},
@@ -149,14 +148,15 @@ DEFAULTS_WITHIN: Final[dict[str, dict[str, dict[str, tuple[Any, ...]]]]] = {
         "parentRefs": {"group": ("gateway.networking.k8s.io",), "kind": ("Gateway",)},
         "sessionPersistence": {"type": ("Cookie",)},
     },
-    "Gateway": {
+    "Gateway.gateway.networking.k8s.io": {
         "allowedRoutes": {"namespaces": ({"from": "Same"},)},
         "certificateRefs": {"kind": ("Secret",)},
         "kinds": {"group": ("gateway.networking.k8s.io",)},
+        "listeners": {"allowedRoutes": ({"namespaces": {"from": "Same"}},)},
         "namespaces": {"from": ("Same",)},
         "tls": {"mode": ("Terminate",)},
     },
-    "HTTPRoute": {
+    "HTTPRoute.gateway.networking.k8s.io": {
         "backendRef": {"kind": ("Service",)},
         "backendRefs": {"kind": ("Service",), "weight": (1,)},
         "headers": {"type": ("Exact",)},

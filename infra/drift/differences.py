@@ -8,27 +8,32 @@ keys of maps whose keys people choose, and items of lists.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from infra.drift.defaulting import is_admitted, is_default, is_derived, without_completions
+from infra.drift.allotting import TELLING, Allotting
+from infra.drift.defaulting import is_admitted, is_derived, without_completions
 from infra.drift.difference import Difference, Sort
-from infra.drift.held import Held, below
-from infra.drift.matching import Pairing, align, by_key, match_members, match_rules
+from infra.drift.held import NOTHING, Held, below
+from infra.drift.kinds import Kind
+from infra.drift.matching import Pairing, align, by_key, last_of_each, match_members, match_rules
+from infra.drift.ordering import reordered
 from infra.drift.ownership import Owners
-from infra.drift.paths import ABSENT, Member, Path, Step
+from infra.drift.paths import ABSENT, Member, Path, Step, key_of
+from infra.drift.scaling import REPLICAS, SCALED, in_charge
+from infra.drift.structure import Structure
 from infra.drift.tables import (
-    ASSIGNED,
-    CONTROLLER_DATA,
+    BOOKS,
     CONTROLLER_FINALIZERS,
-    CONTROLLER_KEYS,
     CONTROLLER_LISTS,
     CONTROLLER_PREFIXES,
     FREE_FORM,
     HELM_MARK,
     LABELS_FROM_TEMPLATE,
     LIST_KEYS,
+    MOVED_KEYS,
     NOISE_KEYS,
+    PICKED,
     RUNTIME_FIELDS,
     SERVER_METADATA,
     SETS,
@@ -36,21 +41,26 @@ from infra.drift.tables import (
     UNORDERED,
     UNORDERED_ITEMS,
 )
-from infra.drift.values import builtin, may_be_absent, same
+from infra.drift.values import same
 
 _TOLD_APART: Final = frozenset({"apiVersion", "kind", "status"})
-_BOOKS: Final = frozenset({"labels", "annotations"})
 
 
 def differences(
-    declared: Mapping[str, Any], live: Mapping[str, Any], owners: Owners, *, autoscaled: bool = False
+    declared: Mapping[str, Any],
+    live: Mapping[str, Any],
+    owners: Owners,
+    *,
+    floor: int | None = None,
+    structure: Structure | None = None,
 ) -> list[Difference]:
     """Every difference, in the order of the declaration, extras last.
 
     Args:
-        autoscaled: an autoscaler is in charge of the object's replicas.
+        floor: the fewest replicas that an autoscaler may choose; None where there is none.
+        structure: what a custom resource's definition says; None where that is not known.
     """
-    walk = _Walk(declared, owners, autoscaled)
+    walk = _Walk(declared, owners, floor, structure)
     walk.object(declared, live)
     return walk.found
 
@@ -58,13 +68,14 @@ def differences(
 class _Walk:
     """One comparison under way."""
 
-    def __init__(self, declared: Mapping[str, Any], owners: Owners, autoscaled: bool) -> None:
+    def __init__(
+        self, declared: Mapping[str, Any], owners: Owners, floor: int | None, structure: Structure | None
+    ) -> None:
         self.found: list[Difference] = []
-        self._owners, self._autoscaled = owners, autoscaled
-        self._builtin = builtin(declared.get("apiVersion", ""))
-        self._kind = _kind(declared, self._builtin)
-        self._template_labels = _template_labels(declared) if self._kind in LABELS_FROM_TEMPLATE else {}
-        self._controllers_data = CONTROLLER_DATA.get(declared.get("type", ""), frozenset())
+        self._owners, self._floor = owners, floor
+        self._kind = Kind(declared, structure)
+        self._template_labels = _template_labels(declared) if self._kind.name in LABELS_FROM_TEMPLATE else {}
+        self._allotting = Allotting(declared, owners, self._kind.builtin)
 
     def object(self, declared: Mapping[str, Any], live: Mapping[str, Any]) -> None:
         """Compare whole objects, without what identifies them and what the server keeps."""
@@ -76,6 +87,11 @@ class _Walk:
             ("metadata",),
             below(held, "metadata"),
         )
+        for name in sorted(TIES - metadata.keys()):
+            self._ties(there.get(name) or (), ("metadata", name))
+        notes, known = there.get("annotations") or {}, metadata.get("annotations") or {}
+        for name in sorted(MOVED_KEYS & notes.keys() - known.keys()):
+            self._add(("metadata", "annotations", name), ABSENT, notes[name], "extra", decidable=False)
         skipped = _TOLD_APART | {"metadata"}
         if declared.get("aggregationRule"):
             skipped |= {"rules"}  # the cluster collects them, and whatever a person writes there is overwritten
@@ -86,10 +102,17 @@ class _Walk:
             held,
         )
 
+    def _ties(self, items: Iterable[Any], path: Path) -> None:
+        """Finalizers and owners that nobody declares: controllers put them there all the time, at a keyboard nobody."""
+        for item in items:
+            step = Member(item) if isinstance(item, str) else key_of(item, ("uid",))
+            if step is not None and not _clusters(step) and self._owners.by_hand((*path, step)):
+                self._add((*path, step), ABSENT, item, "extra", decidable=False)
+
     def _map(self, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> None:
-        noisy = bool(path) and path[-1] in _BOOKS
+        noisy = bool(path) and path[-1] in BOOKS
         for key, value in declared.items():
-            if not (noisy and key in NOISE_KEYS):
+            if not (noisy and key in NOISE_KEYS) and not self._filled(key, declared, live, path, held):
                 self._declared(key, value, live.get(key, ABSENT), (*path, key), held)
         for key, there in live.items():
             if key not in declared and not (noisy and _books(key)) and not self._derived(key, declared, live, path):
@@ -99,28 +122,38 @@ class _Walk:
         """Whether the API server made an extra key of something that is declared."""
         if self._template_labels and path in _FROM_TEMPLATE and not declared:
             return bool(self._template_labels.get(key) == live[key])
-        return self._builtin and is_derived(key, live[key], declared, live)
+        return self._kind.builtin and is_derived(key, live[key], declared, live)
+
+    def _filled(self, key: str, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> bool:
+        """Whether the API server filled in what is declared as empty, which to it is not declared."""
+        there, where = live.get(key), (*path, key)
+        if there is None or not self._kind.is_unset(declared[key], where):
+            return False
+        if self._kind.is_default(there, where) or is_derived(key, there, declared, live):
+            return True
+        return key in PICKED and below(held, key) == NOTHING
 
     def _declared(self, key: str, value: Any, there: Any, path: Path, held: Held) -> None:
         if value is None:
             if there is not ABSENT:
                 self._extra(key, there, path, held)
         elif there is ABSENT or there is None:
-            if (len(path) > 1 and path[-2] in FREE_FORM) or not may_be_absent(key, value, self._builtin):
+            left_out = not isinstance(value, dict) and self._owners.still_ours(path)
+            if not (left_out or self._kind.may_lack(value, path)):
                 self._add(path, value, ABSENT, "removed")
         else:
             self._value(value, there, path, below(held, key))
 
     def _value(self, value: Any, there: Any, path: Path, held: Held) -> None:
         if isinstance(value, dict) and isinstance(there, dict):
-            limit = self._kind == "LimitRange" and path[:2] == ("spec", "limits") and len(path) == 3
+            limit = self._kind.name == "LimitRange" and path[:2] == ("spec", "limits") and len(path) == 3
             self._map(value, without_completions(value, there) if limit else there, path, held)
         elif isinstance(value, list) and isinstance(there, list):
             self._list(value, there, path, held)
         elif (
             isinstance(value, dict | list)
             or isinstance(there, dict | list)
-            or not same(value, there, path, self._builtin)
+            or not same(value, there, path, self._kind.builtin)
         ):
             self._add(path, value, there, "changed")
 
@@ -130,16 +163,26 @@ class _Walk:
             if declared != live:
                 self._add(path, declared, live, "changed")
             return
+        if shared:
+            self._order(pairing, live, path)
         for step, value, there in pairing.pairs:
             self._value(value, there, (*path, step), below(held, step) if shared else held.whole())
         for step, value in pairing.missing:
             self._add((*path, step), value, ABSENT, "removed")
-        extra = [each for each in pairing.extra if not is_admitted(each[1], path, self._kind)]
+        extra = [each for each in pairing.extra if not is_admitted(each[1], path, self._kind.name)]
         for step, there in extra:
             if shared:
                 self._extra_item(there, (*path, step), held)
             else:
                 self._add((*path, step), ABSENT, there, "extra")
+
+    def _order(self, pairing: Pairing, live: list[Any], path: Path) -> None:
+        """What two orders of the same items say."""
+        known = {id(there) for _, _, there in pairing.pairs}
+        there = [each for each in live if id(each) in known]
+        orders = reordered(str(path[-1]), [value for _, value, _ in pairing.pairs], there)
+        if orders is not None:
+            self._add(path, *orders, "changed", decidable=False)
 
     def _pair(self, declared: list[Any], live: list[Any], path: Path) -> tuple[Pairing | None, bool]:
         """Which items belong together, and whether managers own single items."""
@@ -148,26 +191,35 @@ class _Walk:
             known = LIST_KEYS.get(name) or tuple(filter(None, (self._owners.list_keys(path),)))
             for fields in known:
                 pairing = by_key(declared, live, fields)
+                if pairing is None and name == "env" and len(declared) != len(live):
+                    pairing = by_key(last_of_each(declared, fields), last_of_each(live, fields), fields)
                 if pairing is not None:
                     return pairing, True
-            if path in UNORDERED_ITEMS.get(self._kind, ()):
+            if path in UNORDERED_ITEMS.get(self._kind.name, ()):
                 return match_rules(declared, live), False
             return align(declared, live), False
         if any(isinstance(each, dict | list) for each in (*declared, *live)):
             return align(declared, live), False
         shared = name in SETS or self._owners.is_set(path)
-        if shared or (name in UNORDERED and self._builtin):
+        if shared or (name in UNORDERED and self._kind.builtin):
             return match_members(declared, live), shared
         return (align(declared, live) if len(declared) == len(live) else None), False
 
     def _extra(self, key: str, there: Any, path: Path, held: Held) -> None:
         """A key that only the live object has."""
-        if there is None or key in RUNTIME_FIELDS.get(self._kind, ()):
+        if there is None or key in RUNTIME_FIELDS.get(self._kind.name, ()):
+            return
+        if isinstance(there, list) and there and all(is_admitted(each, path, self._kind.name) for each in there):
+            return
+        if path == REPLICAS and self._kind.name in SCALED:
+            if there != 1:  # the default; whoever wrote another number, it is an autoscaler's or nobody's
+                self._add(path, ABSENT, there, "extra", decidable=False)
             return
         if held.atomic:
             # A whole was written by a person, defaults included; only a dry run tells them apart.
-            # So do programs that write custom resources with empty values that nobody chose.
-            doubtful = self._default(there, path) or not (there or self._builtin)
+            doubtful = self._kind.is_doubtful(there, path)
+            if self._allotting.at_birth(key, there, path) or (doubtful and self._owners.founded(path)):
+                return
             self._add(path, ABSENT, there, "extra", doubtful=doubtful)
             return
         beneath = below(held, key)
@@ -179,17 +231,19 @@ class _Walk:
     def _persons(self, key: str, there: Any, path: Path, held: Held) -> None:
         """An extra key that a person owns, or that holds something a person owns."""
         owns_it = held.atomic or any("." in node for node in held.nodes)
-        if isinstance(there, dict) and there and not held.atomic and (key in FREE_FORM or not owns_it):
+        opened = key in FREE_FORM or key == "metadata" or not owns_it
+        if isinstance(there, dict) and there and not held.atomic and opened:
             self._map({}, there, path, held)
-        elif self._default(there, path) or self._shared(there, path):
+        elif (
+            self._kind.is_default(there, path)
+            or self._shared(there, path)
+            or self._allotting.at_birth(key, there, path)
+        ):
             return
         elif isinstance(there, list) and there and not held.atomic:
             self._list([], there, path, held)
         else:
             self._add(path, ABSENT, there, "extra", decidable=False)
-
-    def _default(self, there: Any, path: Path) -> bool:
-        return is_default(there, path, self._kind, self._builtin)
 
     def _shared(self, there: Any, path: Path) -> bool:
         """Whether a value is also ours or a controller's: who changes one takes it from everybody else."""
@@ -198,24 +252,24 @@ class _Walk:
     def _nobodys(self, key: str, there: Any, path: Path, held: Held) -> None:
         """An extra key of which nobody knows who wrote it."""
         if isinstance(there, dict) and (key in FREE_FORM or key in ("metadata", "template", "spec")):
-            if not self._default(there, path):
+            if not self._kind.is_default(there, path):
                 self._map({}, there, path, held)
         elif isinstance(there, list) and there and key in LIST_KEYS.keys() | SETS:
             self._list([], there, path, held)
-        elif len(path) > 1 and path[-2] in FREE_FORM and not (self._assigned(key, path) or self._default(there, path)):
+        elif key not in TELLING and FREE_FORM.isdisjoint(path[-2:-1]):
+            return
+        elif not (
+            self._allotting.assigned(key, there, path)
+            or self._owners.trusted(path)
+            or self._kind.is_default(there, path)
+        ):
             self._add(path, ABSENT, there, "extra", decidable=False)
-
-    def _assigned(self, key: str, path: Path) -> bool:
-        """Whether the API server or a controller may have put the key there."""
-        if path[-2] in ASSIGNED or (path[-2] in _BOOKS and key in CONTROLLER_KEYS):
-            return True
-        return (path[0] == "data" and key in self._controllers_data) or self._owners.trusted(path)
 
     def _extra_item(self, there: Any, path: Path, held: Held) -> None:
         """An item that only the live object has, in a list whose items have owners of their own."""
         beneath = below(held, path[-1])
         persons = held.atomic or beneath.nodes or beneath.atomic
-        if _clusters(path[-1]):
+        if _clusters(path[-1]) or (path[-2] in CONTROLLER_LISTS and self._owners.founded(path)):
             return
         if persons and self._owners.trusted(path):
             # Injected for us, and edited by a person: only the edit is a person's.
@@ -224,6 +278,12 @@ class _Walk:
             return
         if persons or (self._owners.unclear and path[-2] not in CONTROLLER_LISTS and not self._owners.trusted(path)):
             self._add(path, ABSENT, there, "extra", decidable=False)
+
+    def _others(self, path: Path, declared: Any, observed: Any) -> bool:
+        """Whether a value is the choice of a controller whose work that is."""
+        if path == REPLICAS and self._kind.name in SCALED:
+            return in_charge(self._floor, declared, observed)
+        return self._owners.may_override(path)
 
     def _add(
         self,
@@ -235,22 +295,14 @@ class _Walk:
         decidable: bool = True,
         doubtful: bool = False,
     ) -> None:
-        if sort == "changed" and (self._owners.may_override(path) or (self._autoscaled and path == _REPLICAS)):
+        if sort != "removed" and self._others(path, declared, observed):
             return
-        if sort == "extra" and self._owners.may_override(path):
-            return
-        entry = self._owners.last_person() if sort == "removed" else self._owners.last_other(path)
+        gone = sort == "removed" or path[-1] in MOVED_KEYS
+        entry = self._owners.last_person() if gone else self._owners.last_other(path)
         self.found.append(Difference(path, declared, observed, sort, entry, decidable, doubtful))
 
 
-_REPLICAS: Final = ("spec", "replicas")
 _FROM_TEMPLATE: Final = (("metadata", "labels"), ("spec", "selector"))
-
-
-def _kind(declared: Mapping[str, Any], is_builtin: bool) -> str:
-    """The kind as tables have it: a custom one with its group, for several groups have a Gateway or a Job."""
-    kind: str = declared.get("kind", "")
-    return kind if is_builtin else f"{kind}.{declared['apiVersion'].rpartition('/')[0]}"
 
 
 def _template_labels(declared: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -261,7 +313,7 @@ def _template_labels(declared: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _books(key: str) -> bool:
     """Whether an extra label or annotation is somebody's book-keeping."""
-    return key in NOISE_KEYS or key == HELM_MARK or key.startswith(CONTROLLER_PREFIXES)
+    return key in NOISE_KEYS or key in MOVED_KEYS or key == HELM_MARK or key.startswith(CONTROLLER_PREFIXES)
 
 
 def _clusters(step: Step) -> bool:

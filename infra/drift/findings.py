@@ -121,6 +121,11 @@ class BlindSpot(Frozen):
     what: str = Field(description="What was to be looked at, as an address or in words.")
     why: str = Field(description="Why it could not, in a sentence.")
     category: str | None = Field(default=None, description="Of the error, where one was the reason.")
+    hides: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses of which nothing is known for that reason, `ConfigMap/*` for all of a kind; empty where "
+        "it may be anything of the plane.",
+    )
 
 
 class PlaneState(StrEnum):

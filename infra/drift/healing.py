@@ -6,14 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infra.drift.ignoring import IgnoreRule
-from infra.drift.objects import key_of, suspects
+from infra.drift.objects import Key, key_of, suspects
 from infra.drift.paths import Item, Member, Path
+from infra.drift.scaling import floors, in_charge
 
 Pointer = tuple[str | int, ...]
 
 
 def removals(
-    declared: Mapping[str, Any], live: Mapping[str, Any], ignores: Iterable[IgnoreRule] = ()
+    declared: Mapping[str, Any],
+    live: Mapping[str, Any],
+    ignores: Iterable[IgnoreRule] = (),
+    scalers: Mapping[Key, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """JSON Patch operations (RFC 6902) that take away what nobody declares, unless the object has changed meanwhile.
 
@@ -21,8 +25,9 @@ def removals(
 
     Args:
         ignores: fields that others write by design.
+        scalers: the autoscalers that are to be there.
     """
-    found = suspects([declared], {key_of(live): live}, ignores=ignores)
+    found = suspects([declared], {**(scalers or {}), key_of(live): live}, ignores=ignores)
     extra = [one for each in found for one in each.differences if one.sort == "extra" and not one.doubtful]
     pointers = [pointer for one in extra if (pointer := pointer_to(live, one.path)) is not None]
     if not pointers:
@@ -31,6 +36,21 @@ def removals(
     # The last items of a list first: removing one moves those behind it.
     last_first = sorted(pointers, key=lambda pointer: [(isinstance(one, int), str(one).zfill(9)) for one in pointer])
     return [unchanged, *({"op": "remove", "path": text_of(pointer)} for pointer in reversed(last_first))]
+
+
+def as_scaled(
+    declared: Mapping[str, Any], live: Mapping[str, Any], scalers: Mapping[Key, Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """A declaration to apply, with the replicas that an autoscaler has chosen: applied as declared, it would scale.
+
+    To leave them out would not do: who applied them once and does no more takes them away, and the default is one.
+    """
+    wanted, there = (item.get("spec") or {} for item in (declared, live))
+    number = wanted.get("replicas")
+    floor = floors(scalers.values()).get(key_of(live))
+    if number is None or not in_charge(floor, number, there.get("replicas")):
+        return declared
+    return {**declared, "spec": {**wanted, "replicas": there["replicas"]}}
 
 
 def pointer_to(value: Any, path: Path) -> Pointer | None:

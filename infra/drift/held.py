@@ -33,4 +33,5 @@ def below(held: Held, step: Step) -> Held:
         return NOTHING
     name = element(step)
     nodes = tuple(node[name] for node in held.nodes if name in node)
-    return Held(nodes, atomic=any(not node for node in nodes)) if nodes else NOTHING
+    # Where anybody owns single fields of it, it was no whole but a map that was empty.
+    return Held(nodes, atomic=not any(nodes)) if nodes else NOTHING

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from infra.drift.paths import Item, Member, Step, key_of
 from infra.drift.subset import item_covers
@@ -35,6 +37,11 @@ def by_key(declared: list[Any], live: list[Any], fields: Sequence[str]) -> Pairi
     )
 
 
+def last_of_each(items: list[Any], fields: Sequence[str]) -> list[Any]:
+    """The last of those items that have the same key: of a variable that is set twice, it is the one that counts."""
+    return list({key_of(item, fields): item for item in items}.values())
+
+
 def _index(items: list[Any], fields: Sequence[str]) -> dict[Item, Any] | None:
     found: dict[Item, Any] = {}
     for item in items:
@@ -47,29 +54,75 @@ def _index(items: list[Any], fields: Sequence[str]) -> dict[Item, Any] | None:
 
 def match_members(declared: list[Any], live: list[Any]) -> Pairing:
     """Match scalars by value."""
+    wanted, there = frozenset(declared), frozenset(live)
     return Pairing(
-        missing=[(Member(each), each) for each in declared if each not in live],
-        extra=[(Member(each), each) for each in live if each not in declared],
+        missing=[(Member(each), each) for each in declared if each not in there],
+        extra=[(Member(each), each) for each in live if each not in wanted],
     )
 
 
 def match_rules(declared: list[Any], live: list[Any]) -> Pairing:
     """Match items in any order: first those that say the same, then what is left in order."""
-    free = dict(enumerate(live))
-    pairing, left = Pairing(), []
-    for index, item in enumerate(declared):
-        candidates = (index, *free)
-        found = next((each for each in candidates if each in free and _alike(item, free[each])), None)
-        if found is None:
-            left.append((index, item))
-        else:
-            pairing.pairs.append((index, item, free.pop(found)))
+    pairing = Pairing()
+    left, free = _same_place(dict(enumerate(declared)), dict(enumerate(live)), pairing)
+    left, free = _same_text(left, free, pairing)
+    if len(left) * len(free) <= _MOST_TRIED:
+        left = _same_meaning(left, free, pairing)
     rest = list(free.items())
-    for (index, item), (_, there) in zip(left, rest, strict=False):
+    for (index, item), (_, there) in zip(left.items(), rest, strict=False):
         pairing.pairs.append((index, item, there))
-    pairing.missing += left[len(rest) :]
+    pairing.pairs.sort(key=lambda pair: pair[0])  # findings come in the order of the object
+    pairing.missing += list(left.items())[len(rest) :]
     pairing.extra += rest[len(left) :]
     return pairing
+
+
+_MOST_TRIED: Final = 100_000
+"""Pairs that are tried one by one; with more of them, what neither place nor text says is paired in order."""
+Items = dict[int, Any]
+
+
+def _same_place(declared: Items, live: Items, pairing: Pairing) -> tuple[Items, Items]:
+    """Pair what says the same at the same index."""
+    alike = {index for index, item in declared.items() if index in live and _alike(item, live[index])}
+    pairing.pairs += [(index, declared[index], live[index]) for index in sorted(alike)]
+    left, free = ({index: item for index, item in side.items() if index not in alike} for side in (declared, live))
+    return left, free
+
+
+def _same_text(declared: Items, live: Items, pairing: Pairing) -> tuple[Items, Items]:
+    """Pair what is the same to the letter but for the order of scalars; what is left of both."""
+    by_text: dict[bytes, list[int]] = {}
+    for index, item in reversed(live.items()):
+        by_text.setdefault(_text(item), []).append(index)
+    left, free = {}, dict(live)
+    for index, item in declared.items():
+        found = by_text.get(_text(item))
+        if found:
+            pairing.pairs.append((index, item, free.pop(found.pop())))
+        else:
+            left[index] = item
+    return left, free
+
+
+def _same_meaning(declared: Items, free: Items, pairing: Pairing) -> Items:
+    """Pair what says the same, one by one; what is left of the declared ones."""
+    left = {}
+    for index, item in declared.items():
+        found = next((each for each, there in free.items() if _alike(item, there)), None)
+        if found is None:
+            left[index] = item
+        else:
+            pairing.pairs.append((index, item, free.pop(found)))
+    return left
+
+
+def _text(item: Any) -> bytes:
+    """An item as text, lists of scalars sorted."""
+    plain = item
+    if isinstance(item, dict):
+        plain = {key: sorted(map(str, value)) if isinstance(value, list) else value for key, value in item.items()}
+    return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
 
 
 def align(declared: list[Any], live: list[Any]) -> Pairing:

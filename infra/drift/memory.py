@@ -67,17 +67,17 @@ class Memory:
         return memory
 
 
-def pair_hash(declared: bytes, live: Mapping[str, Any], ignored: tuple[Pointer, ...], *, autoscaled: bool) -> str:
+def pair_hash(declared: bytes, live: Mapping[str, Any], ignored: tuple[Pointer, ...], *, floor: int | None) -> str:
     """The hash of an object and of everything else that decides whether it is in step.
 
     Args:
         declared: the declaration, encoded.
         ignored: what is left out of the comparison.
-        autoscaled: an autoscaler is in charge of its replicas.
+        floor: the fewest replicas that an autoscaler may choose; None where there is none.
     """
     content = {key: value for key, value in live.items() if key != "status"}
     content["metadata"] = {key: value for key, value in live["metadata"].items() if key not in _IGNORED_METADATA}
-    made = blake2b(orjson.dumps([ignored, autoscaled, content]), digest_size=_SIZE)
+    made = blake2b(orjson.dumps([ignored, floor, content]), digest_size=_SIZE)
     made.update(declared)
     return made.hexdigest()
 

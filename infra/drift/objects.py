@@ -22,7 +22,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
@@ -30,31 +30,19 @@ from infra.drift.difference import Difference, confirmed
 from infra.drift.differences import differences
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.ignoring import IgnoreRule, Ignores, Pointer, without
+from infra.drift.keys import Key as Key  # noqa: PLC0414 - names of this module, too
+from infra.drift.keys import Object, nameless
+from infra.drift.keys import key_of as key_of  # noqa: PLC0414
 from infra.drift.memory import Memory, pair_hash
 from infra.drift.ownership import MANAGERS, Managers, Owners, suspicious
+from infra.drift.scaling import floors, scaled
+from infra.drift.structure import Structures
 from infra.drift.subset import covers
 from infra.drift.values import builtin
 from infra.drift.wording import difference_found, object_gone
 
-Object = Mapping[str, Any]
 _ENCODE: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 """Manifests come from YAML, where dates and numbers as keys are possible; the API server sees JSON."""
-
-
-class Key(NamedTuple):
-    """What tells objects of one cluster apart; versions of a group are the same object."""
-
-    group: str
-    kind: str
-    namespace: str
-    name: str
-
-
-def key_of(item: Object) -> Key:
-    """The key of an object that has its apiVersion and kind."""
-    metadata = item["metadata"]
-    group = item["apiVersion"].rpartition("/")[0]
-    return Key(group, item["kind"], metadata.get("namespace") or "", metadata["name"])
 
 
 def placed(
@@ -125,15 +113,16 @@ def suspects(
     """Every declared object that is not plainly in step, in the order of the declaration.
 
     Args:
-        declared: objects with their namespaces (`placed`).
-        live: what the API server has of them, and the HorizontalPodAutoscalers of their namespaces: what one scales
-            has the replicas it wants.
+        declared: objects with their namespaces (`placed`); one whose name is generated is none that can be found.
+        live: what the API server has of them; the HorizontalPodAutoscalers of their namespaces that are to be there:
+            what one scales has the replicas it wants; the definitions of custom resources, which say what is dropped
+            and filled in.
         ignores: the catalogue's rules for this release.
         managers: whom to trust with what is not declared.
         memory: what was in step before; learns.
     """
-    look = _Look(Ignores(ignores), managers, memory, autoscaled(live.values()))
-    examined = (look.examine(item, live.get(key_of(item))) for item in declared)
+    look = _Look(Ignores(ignores), managers, memory, floors(live.values()), Structures(live.values()))
+    examined = (look.examine(item, live.get(key_of(item))) for item in declared if not nameless(item))
     return [suspect for suspect in examined if suspect is not None]
 
 
@@ -144,17 +133,20 @@ class _Look:
     rules: Ignores
     managers: Managers
     memory: Memory | None
-    scaled: frozenset[Key]
+    scaled: Mapping[Key, int]
+    structures: Structures
 
     def examine(self, item: Object, there: Object | None) -> Suspect | None:
         """An object as a suspect; None where it is in step."""
         encoded, key = _encoded(item), key_of(item)
         if there is None or there["metadata"].get("deletionTimestamp"):
+            if _goes_by_itself(item):
+                return None
             return Suspect(key, orjson.loads(encoded), there)
         pointers = self.rules.of(item)
         # Not even a hash of a Secret is kept.
         memory = self.memory if key.kind != "Secret" else None
-        digest = pair_hash(encoded, there, pointers, autoscaled=key in self.scaled) if memory is not None else ""
+        digest = pair_hash(encoded, there, pointers, floor=self.scaled.get(key)) if memory is not None else ""
         if memory is not None and memory.knows(there, digest):
             return None
         wanted = orjson.loads(encoded)
@@ -166,9 +158,11 @@ class _Look:
         return None
 
     def _differences(self, declared: Object, live: Object, key: Key) -> list[Difference]:
-        if not suspicious(live, self.managers) and covers(declared, live, builtin(declared["apiVersion"])):
+        plain = not suspicious(live, self.managers) and not scaled(declared, live)
+        if plain and covers(declared, live, builtin(declared["apiVersion"])):
             return []
-        return differences(declared, live, Owners(live, self.managers), autoscaled=key in self.scaled)
+        owners, structure = Owners(live, self.managers), self.structures.of(declared)
+        return differences(declared, live, owners, floor=self.scaled.get(key), structure=structure)
 
 
 def findings_of(
@@ -209,24 +203,26 @@ def compare_objects(
     return findings_of(found, plane=plane, answers=answers)
 
 
-def autoscaled(live: Iterable[Object]) -> frozenset[Key]:
-    """What the HorizontalPodAutoscalers among `live` scale."""
-    return frozenset(_targets(live))
-
-
-def _targets(live: Iterable[Object]) -> Iterator[Key]:
-    for item in live:
-        if item.get("kind") == "HorizontalPodAutoscaler":
-            target = (item.get("spec") or {}).get("scaleTargetRef") or {}
-            group = target.get("apiVersion", "").rpartition("/")[0]
-            yield Key(group, target.get("kind", ""), item["metadata"].get("namespace") or "", target.get("name", ""))
+def _goes_by_itself(declared: Object) -> bool:
+    """Whether the cluster deletes the object once it is done: made again, the Job would run again."""
+    spec = declared.get("spec") or {}
+    return declared["kind"] == "Job" and spec.get("ttlSecondsAfterFinished") is not None and not spec.get("suspend")
 
 
 def _encoded(item: Object) -> bytes:
     try:
         return orjson.dumps(item)
     except TypeError:
-        return orjson.dumps(item, option=_ENCODE)
+        return orjson.dumps(_as_json(item), option=_ENCODE)
+
+
+def _as_json(item: Any) -> Any:
+    """A value with its integers as the API server reads them: beyond 64 bits they are floating-point numbers."""
+    if isinstance(item, Mapping):
+        return {key: _as_json(value) for key, value in item.items()}
+    if isinstance(item, list):
+        return [_as_json(each) for each in item]
+    return float(item) if isinstance(item, int) and not -(2**63) <= item < 2**63 else item
 
 
 def _compared(item: Any, pointers: tuple[Pointer, ...]) -> Any:

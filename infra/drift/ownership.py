@@ -31,7 +31,9 @@ class Trust(Enum):
     PERSON = "person"
     """Somebody at a keyboard, or a program nobody told us of."""
     FOUNDER = "founder"
-    """Who created the object before it became ours: the defaults are in its name, so its fields say nothing."""
+    """A person who created the object: what the cluster allots at birth is in this name as well."""
+    UNKNOWN = "unknown"
+    """Whoever wrote it before anybody kept books: defaults and edits look the same."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ MAY_OVERRIDE: Final[dict[str, frozenset[str]]] = {
 _UNKNOWN_ORIGIN: Final = "before-first-apply"
 """Kubernetes' name for whoever wrote an object before anybody kept books."""
 
+_TOOLS: Final = frozenset({"k9s", "kubectl", "lens", "mozilla", "oc"})
 _BIRTH: Final = timedelta(seconds=2)
+_PEOPLE: Final = frozenset({Trust.PERSON, Trust.FOUNDER})
 
 
 @dataclass(frozen=True)
@@ -108,19 +112,16 @@ class Owners:
     Attributes:
         entries: every manager, the latest write last.
         persons: the fields of those who are neither ours nor the cluster's.
-        unclear: whether fields may have been written by somebody nobody knows.
+        unclear: whether fields may have been written before anybody kept books.
     """
 
     def __init__(self, live: Mapping[str, Any], managers: Managers = MANAGERS) -> None:
         metadata = live.get("metadata") or {}
         born = metadata.get("creationTimestamp") or ""
         raw = [each for each in metadata.get("managedFields") or () if each.get("fieldsV1")]
-        # Who wrote at birth created it, unless one of us did.
-        times = [each.get("time", "") for each in raw if each.get("manager") in managers.ours]
-        found = [_entry(each, managers, born, min(times, default="9")) for each in raw]
-        self.entries = sorted(found, key=lambda entry: entry.time)
-        self.persons: tuple[Fields, ...] = tuple(each.fields for each in self.entries if each.trust is Trust.PERSON)
-        self.unclear = not found or any(each.trust is Trust.FOUNDER for each in found)
+        self.entries = sorted((_entry(each, managers, born) for each in raw), key=lambda entry: entry.time)
+        self.persons: tuple[Fields, ...] = tuple(each.fields for each in self.entries if each.trust in _PEOPLE)
+        self.unclear = not raw or any(each.trust is Trust.UNKNOWN for each in self.entries)
 
     def at(self, path: Path) -> Iterator[tuple[Entry, Fields]]:
         """Every manager that owns `path`, something below it, or a whole that holds it."""
@@ -142,9 +143,21 @@ class Owners:
         return None if entry is None or entry.trust is Trust.OURS else entry
 
     def last_person(self) -> Entry | None:
-        """The person who wrote the object last: the best guess at who took something away, for that leaves no trace."""
-        persons = [entry for entry in self.entries if entry.trust is Trust.PERSON and entry.subresource != "status"]
-        return persons[-1] if persons else None
+        """The person who wrote the object last: the best guess at who took something away, for that leaves no trace.
+
+        Who created it may have left something out, where we have not written since.
+        """
+        found = {entry.trust: entry for entry in self.entries if entry.subresource != "status"}
+        return found.get(Trust.PERSON) or (None if Trust.OURS in found else found.get(Trust.FOUNDER))
+
+    def founded(self, path: Path) -> bool:
+        """Whether `path` is in the name of who created the object, and in no other person's."""
+        people = [entry.trust for entry, _ in self.at(path) if entry.trust in _PEOPLE]
+        return bool(people) and Trust.PERSON not in people
+
+    def by_hand(self, path: Path) -> bool:
+        """Whether somebody at a keyboard owns `path`: a program nobody told us of is no such one."""
+        return any(entry.trust in _PEOPLE and _at_keyboard(entry.manager) for entry, _ in self.at(path))
 
     def may_override(self, path: Path) -> bool:
         """Whether what is at `path` was last written by a controller whose work that is."""
@@ -168,6 +181,16 @@ class Owners:
             for trust, node, depth in reached
         )
 
+    def still_ours(self, path: Path) -> bool:
+        """Whether we alone own the very field at `path`, though it is not there.
+
+        Who takes a field away takes it from every owner. What is owned and absent, the API server left out when it took
+        our write: the books are kept before it drops the fields of features that are off.
+        """
+        owned = [(entry.trust, *descend(entry.fields, path)) for entry in self.entries]
+        found = [(trust, node, depth) for trust, node, depth in owned if node is not None]
+        return bool(found) and all(each == (Trust.OURS, {}, len(path) - 1) for each in found)
+
     def list_keys(self, path: Path) -> tuple[str, ...] | None:
         """The key fields of the list at `path`: as managers own its items, they are written there."""
         for _, node in self.at(path):
@@ -189,7 +212,9 @@ def suspicious(live: Mapping[str, Any], managers: Managers = MANAGERS) -> bool:
     ours, controllers = managers.ours, managers.controllers
     for entry in entries:
         manager = entry.get("manager")
-        if manager not in ours and manager not in controllers and entry.get("subresource") != "status":
+        if manager in ours or manager in controllers:
+            continue
+        if not _of_status(manager or "", entry.get("subresource", "")):
             return True
     return False
 
@@ -220,18 +245,30 @@ def element(step: Step) -> str:
     return f"i:{step}"
 
 
-def _entry(raw: Mapping[str, Any], managers: Managers, born: str, ours: str) -> Entry:
+def _entry(raw: Mapping[str, Any], managers: Managers, born: str) -> Entry:
     manager, subresource, time = raw.get("manager", ""), raw.get("subresource", ""), raw.get("time", "")
     fields = raw["fieldsV1"]
     if manager in managers.ours:
         trust = Trust.OURS
-    elif manager in managers.controllers or subresource == "status" or set(fields) <= {"f:status"}:
+    elif manager in managers.controllers or set(fields) <= {"f:status"} or _of_status(manager, subresource):
         trust = Trust.CONTROLLER
-    elif manager == _UNKNOWN_ORIGIN or (time < ours and _at_birth(time, born)):
+    elif manager == _UNKNOWN_ORIGIN:
+        trust = Trust.UNKNOWN
+    elif _at_birth(time, born):
         trust = Trust.FOUNDER
     else:
         trust = Trust.PERSON
     return Entry(manager, raw.get("operation", ""), time, subresource, fields, trust)
+
+
+def _at_keyboard(manager: str) -> bool:
+    """Whether a manager is a tool that people type into or click at: `kubectl-edit`, a browser's dashboard."""
+    return manager.partition("-")[0].lower() in _TOOLS
+
+
+def _of_status(manager: str, subresource: str) -> bool:
+    """Whether a program reports what it sees; with it come annotations, which a person may send that way as well."""
+    return subresource == "status" and not _at_keyboard(manager)
 
 
 def _at_birth(time: str, born: str) -> bool:

@@ -96,14 +96,16 @@ def _enter(item: Any, step: Step) -> Any:
 
 
 KEY_DEFAULTS: Final = {"protocol": "TCP"}
-"""What an absent key field counts as."""
+"""What an absent or an empty key field counts as."""
 
 
 def key_of(item: Mapping[str, Any], fields: Sequence[str]) -> Item | None:
     """The step to `item` in a list keyed by `fields`; None where it lacks one or holds something else than a scalar."""
     found = []
     for field in fields:
-        value = item.get(field, KEY_DEFAULTS.get(field))
+        value = item.get(field)
+        if value in (None, ""):
+            value = KEY_DEFAULTS.get(field, value)
         if value is None or isinstance(value, dict | list):
             return None
         found.append((field, value))

@@ -18,6 +18,7 @@ DANGEROUS: Final = frozenset(
         "allowPrivilegeEscalation",
         "automountServiceAccountToken",
         "capabilities",
+        "externalIPs",
         "hostIPC",
         "hostNetwork",
         "hostPID",
@@ -32,7 +33,7 @@ DANGEROUS: Final = frozenset(
         "serviceAccountName",
     }
 )
-"""What lets a pod out of its box, wherever it stands: on the path, or in what was added or changed."""
+"""What lets a pod out of its box, or others' traffic in, wherever it stands: on the path, or in what was changed."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.drift.tables import FREE_FORM, KEPT_ZEROS, QUANTITIES, QUANTITY_MAPS
-from infra.drift.values import quantity
+from infra.drift.values import holds_quantity, quantity
 
 _IDENTITY = frozenset({"apiVersion", "kind", "metadata", "status"})
 _OWN_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
@@ -34,7 +34,7 @@ def _value(declared: Any, live: Any, key: str, is_builtin: bool) -> bool:
         if live.__class__ is not dict:
             return live is None and not declared and key in FREE_FORM
         if key in FREE_FORM or key in QUANTITY_MAPS:
-            return _flat(declared, live, key in QUANTITY_MAPS)
+            return _flat(declared, live, key, is_builtin)
         return _map(declared, live, is_builtin)
     if kind is list:
         return _list(declared, live, is_builtin)
@@ -72,15 +72,17 @@ def _scalar(declared: Any, live: Any, key: str, is_builtin: bool) -> bool:
         return True  # `null` declares nothing
     if live is None:
         return declared == "" or (is_builtin and declared == 0 and key not in KEPT_ZEROS)
-    return key in QUANTITIES and key != "value" and _amounts(declared, live)
+    return is_builtin and key in QUANTITIES and key != "value" and _amounts(declared, live)
 
 
-def _flat(declared: dict[str, Any], live: dict[str, Any], quantities: bool) -> bool:
+def _flat(declared: dict[str, Any], live: dict[str, Any], name: str, is_builtin: bool) -> bool:
     """Two maps whose keys people choose: an empty value is one, too."""
     get = live.get
     for key, value in declared.items():
         there = get(key)
-        if there != value and not (quantities and _amounts(value, there)):
+        if there != value and not (
+            name in QUANTITY_MAPS and holds_quantity(name, key, is_builtin) and _amounts(value, there)
+        ):
             return False
     return True
 

@@ -7,10 +7,38 @@ that serves the pod templates inside custom resources as well, and no name needs
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-BUILTIN_GROUPS: Final = frozenset({"", "apps", "autoscaling", "batch", "policy", "extensions"})
-"""API groups without a dot; every other built-in one ends in `.k8s.io`."""
+BUILTIN_GROUPS: Final = frozenset(
+    {
+        "",
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "apps",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "autoscaling",
+        "batch",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "extensions",
+        "flowcontrol.apiserver.k8s.io",
+        "internal.apiserver.k8s.io",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "policy",
+        "rbac.authorization.k8s.io",
+        "resource.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+        "storagemigration.k8s.io",
+    }
+)
+"""The API server's own groups. Others that end in `.k8s.io` are of custom resources: the Gateway API, snapshots."""
 
 LIST_KEYS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "claims": (("name",),),
@@ -36,7 +64,7 @@ LIST_KEYS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 }
 """Lists whose items have a key: their order does not matter. The first fields that all items have are the key."""
 
-SETS: Final = frozenset({"finalizers"})
+SETS: Final = frozenset({"finalizers", "validationActions"})
 """Lists of scalars that several managers share, each owning its members."""
 
 UNORDERED: Final = frozenset(
@@ -103,8 +131,14 @@ QUANTITY_MAPS: Final = frozenset(
 )
 """Maps of resource quantities."""
 
+RESOURCES: Final = re.compile(r"cpu|memory|storage|ephemeral-storage|hugepages-.+|.+/.+")
+"""Names of resources, by which a map of quantities is told from one of versions or of anything else."""
+
 QUANTITIES: Final = frozenset({"averageValue", "divisor", "maximumVolumeSize", "sizeLimit", "tolerance", "value"})
 """Fields that may be quantities; `value` only where a metric's target holds it."""
+
+POD_QUANTITIES: Final = frozenset({"divisor", "sizeLimit"})
+"""Those of a pod, which custom resources have as well."""
 
 KEPT_ZEROS: Final = frozenset(
     {
@@ -177,9 +211,21 @@ KEPT_ZEROS: Final = frozenset(
         "terminationGracePeriodSeconds",
         "tolerationSeconds",
         "ttlSecondsAfterFinished",
+        "weight",
     }
 )
 """Optional numbers and booleans whose 0 or false the API server keeps: absent means somebody took it away."""
+
+KEPT_TEXTS: Final = frozenset({"storageClassName"})
+"""Optional text whose empty value says something else than none: a claim of no class, not of the default one."""
+
+DROPPED_MAPS: Final = frozenset(
+    {"definitions", "dependencies", "options", "patternProperties", "properties"} | (QUANTITY_MAPS - {"default"})
+)
+"""Maps that the API server drops when they are empty; a schema's `default: {}` it keeps."""
+
+PICKED: Final = frozenset({"hostPort", "nodeName", "nodePort"})
+"""Fields of which the cluster chooses the value where none is declared, unless a person wrote it."""
 
 SERVER_METADATA: Final = frozenset(
     {
@@ -198,7 +244,11 @@ SERVER_METADATA: Final = frozenset(
 """Metadata that identifies an object or that the API server keeps for itself."""
 
 TIES: Final = frozenset({"finalizers", "ownerReferences"})
-"""Metadata by which controllers tie objects to each other and to their ends: no one's edit, unless it is declared."""
+"""Metadata by which controllers tie objects to each other and to their ends: an edit only where it is declared, or
+where somebody at a keyboard wrote it."""
+
+BOOKS: Final = frozenset({"labels", "annotations"})
+"""Maps of the metadata in which tools and controllers keep books."""
 
 NOISE_KEYS: Final = frozenset(
     {
@@ -219,6 +269,10 @@ NOISE_KEYS: Final = frozenset(
     }
 )
 """Labels and annotations that tools and controllers keep books in: never a finding, whoever wrote them."""
+
+MOVED_KEYS: Final = frozenset({"autoscaling.alpha.kubernetes.io/behavior", "autoscaling.alpha.kubernetes.io/metrics"})
+"""Annotations in which version 1 shows what only a newer version of a kind has a field for. Who wrote it did so to the
+field: under the annotation's name, it is in nobody's books."""
 
 HELM_MARK: Final = "app.kubernetes.io/managed-by"
 """A label Helm adds by itself: nothing extra, though it may be declared as well."""
@@ -249,7 +303,19 @@ CONTROLLER_DATA: Final[dict[str, frozenset[str]]] = {
 }
 """Keys of a Secret, by its type, that a controller fills in: left alone where it is not known who wrote them."""
 
-CONTROLLER_FINALIZERS: Final = ("kubernetes", "service.kubernetes.io/", "foregroundDeletion", "orphan")
+ALLOTTED: Final = frozenset({"caBundle", "ingressClassName", "nodeName", "nodePort", "operation"})
+"""Fields that the cluster may fill in when an object is created, in the name of its creator."""
+
+CONTROLLER_FINALIZERS: Final = (
+    "external-attacher/",
+    "external-provisioner.volume.kubernetes.io/",
+    "foregroundDeletion",
+    "gateway-exists-finalizer.",
+    "kubernetes",
+    "networking.k8s.io/",
+    "orphan",
+    "service.kubernetes.io/",
+)
 """Beginnings of the finalizers of the cluster's own protocols."""
 
 RUNTIME_FIELDS: Final[dict[str, frozenset[str]]] = {

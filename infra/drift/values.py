@@ -12,19 +12,22 @@ from infra.drift.durations import duration
 from infra.drift.paths import Path
 from infra.drift.tables import (
     BUILTIN_GROUPS,
+    DROPPED_MAPS,
     DURATIONS,
     FREE_FORM,
+    KEPT_TEXTS,
     KEPT_ZEROS,
     OMITTED_FALSE,
+    POD_QUANTITIES,
     QUANTITIES,
     QUANTITY_MAPS,
+    RESOURCES,
 )
 
 
 def builtin(api_version: str) -> bool:
     """Whether the API server knows the kind by itself: then it drops empty values; custom resources keep them."""
-    group = api_version.rpartition("/")[0]
-    return group in BUILTIN_GROUPS or group.endswith(".k8s.io")
+    return api_version.rpartition("/")[0] in BUILTIN_GROUPS
 
 
 def same(declared: Any, observed: Any, path: Path = (), is_builtin: bool = True) -> bool:
@@ -35,7 +38,7 @@ def same(declared: Any, observed: Any, path: Path = (), is_builtin: bool = True)
     if declared == observed:
         # In Python, True is 1; in JSON it is not.
         return isinstance(declared, bool) is isinstance(observed, bool)
-    if is_quantity(path):
+    if is_quantity(path, is_builtin):
         amount = quantity(declared)
         return amount is not None and amount == quantity(observed)
     if not (isinstance(declared, str) and isinstance(observed, str)):
@@ -53,12 +56,22 @@ def identical(left: Any, right: Any) -> bool:
     return left == right and isinstance(left, bool) is isinstance(right, bool)
 
 
-def is_quantity(path: Path) -> bool:
+def is_quantity(path: Path, is_builtin: bool) -> bool:
     """Whether a field is a resource quantity, by its name or its map's."""
     if len(path) > 1 and path[-2] in QUANTITY_MAPS:
-        return True
+        return holds_quantity(str(path[-2]), str(path[-1]), is_builtin)
     name = path[-1] if path else None
+    if not is_builtin:
+        return name in POD_QUANTITIES
     return name in QUANTITIES and (name != "value" or path[-2:-1] == ("target",))
+
+
+def holds_quantity(name: str, key: str, is_builtin: bool) -> bool:
+    """Whether a map of `QUANTITY_MAPS` has one under this key.
+
+    In custom resources, and in the defaults of their definitions, it may as well be a version, where 1 is not 1.0.
+    """
+    return (is_builtin and name != "default") or RESOURCES.fullmatch(key) is not None
 
 
 def _holds_bytes(path: Path) -> bool:
@@ -81,6 +94,16 @@ def _amount(text: str) -> Decimal | None:
         return None
 
 
+def is_unset(key: str, value: Any) -> bool:
+    """Whether a declared value of a built-in kind says no more than none: Go has no pointer that tells them apart.
+
+    The API server puts its default there.
+    """
+    if value == "":
+        return key not in KEPT_TEXTS
+    return value == [] or (value == 0 and isinstance(value, int | float) and key not in KEPT_ZEROS)
+
+
 def may_be_absent(key: str, value: Any, is_builtin: bool) -> bool:
     """Whether the API server may leave out `value`, so that its absence is no change.
 
@@ -90,7 +113,7 @@ def may_be_absent(key: str, value: Any, is_builtin: bool) -> bool:
     if value is None or value in ("", []):
         return True
     if value == {}:
-        return key in FREE_FORM
+        return key in FREE_FORM or (is_builtin and key in DROPPED_MAPS)
     if value == 0 and isinstance(value, bool | int | float):
         return key not in KEPT_ZEROS if is_builtin else value is False and key in OMITTED_FALSE
     return False

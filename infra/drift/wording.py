@@ -18,9 +18,10 @@ _SHORT: Final = 60
 
 
 def address(item: Mapping[str, Any]) -> str:
-    """`Kind/namespace/name`, or `Kind/name` for what has no namespace."""
+    """`Kind/namespace/name`, or `Kind/name` for what has no namespace; `Kind/beginning*` for a name to be generated."""
     metadata = item["metadata"]
-    return "/".join(part for part in (item["kind"], metadata.get("namespace"), metadata["name"]) if part)
+    name = metadata.get("name") or f"{metadata.get('generateName', '')}*"
+    return "/".join(part for part in (item["kind"], metadata.get("namespace"), name) if part)
 
 
 def object_gone(plane: PlaneName, declared: Mapping[str, Any], live: Mapping[str, Any] | None) -> Finding:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 
-from infra.drift.findings import Finding
+from infra.drift.findings import Finding, PlaneName
 from infra.ledger import looks, news
 from infra.ledger.looks import Check, Look
 from infra.ledger.store import take_turn
@@ -21,7 +21,10 @@ from infra.ledger.tables import CheckRow, FindingRow, JournalRow, RunRow
 CLOCKS = timedelta(seconds=60)
 """How far the clocks of two systems may be apart."""
 REMEMBERED = 20
-"""Checks that are searched for the last one that looked at all of a plane."""
+"""Checks that are searched for the last one that looked where a finding is."""
+
+Looks = list[tuple[str, datetime, tuple[str, ...]]]
+"""Of which plane, when, and what they hid."""
 
 
 def record(session: Session, check: Check) -> CheckRow:
@@ -88,14 +91,14 @@ class _Recording:
         before = list(self.open.values())
         telling = self._telling()
         onsets = self._earlier_onsets(place for look in telling for place in look.seen if place not in self.open)
-        complete = self._complete_before()
+        before_it = self._looks_before()
         touched: set[str] = set()
         for look in telling:
             for place, (finding, waived) in look.seen.items():
-                row = self.open.get(place) or self._begin(look, place, finding, onsets, complete.get(look.plane))
+                row = self.open.get(place) or self._begin(look, place, finding, onsets, before_it)
                 self._see(row, look, finding, waived=waived)
                 touched.add(place)
-        touched |= self._clear(before, {str(look.plane): look for look in telling if look.complete}, touched)
+        touched |= self._clear(before, {str(look.plane): look for look in telling}, touched)
         self.changes["unconfirmed"] = [row for row in before if row.place not in touched and not row.waived]
         self.session.flush()
         return {what: [row.id for row in rows] for what, rows in self.changes.items()}
@@ -115,7 +118,7 @@ class _Recording:
         for planes in self.session.scalars(query):
             for plane, said in planes.items():
                 looked_at = datetime.fromisoformat(said["looked_at"])
-                if said["complete"] or said["findings"]:
+                if looks.tells(said):
                     newest[plane] = max(looked_at, newest.get(plane, looked_at))
         return [
             look
@@ -123,16 +126,20 @@ class _Recording:
             if not (gone and gone > look.looked_at) and newest.get(look.plane, look.looked_at) <= look.looked_at
         ]
 
-    def _complete_before(self) -> dict[str, datetime]:
-        """By plane, when the last look before this check began that saw all of it."""
-        query = select(CheckRow.planes).where(
+    def _looks_before(self) -> Looks:
+        """The looks of the last checks before this one, the newest first: of which plane, when, what they hid."""
+        query = select(CheckRow.planes, CheckRow.began).where(
             CheckRow.environment == self.check.environment, CheckRow.began < self.check.began
         )
-        found: dict[str, datetime] = {}
-        for planes in self.session.scalars(query.order_by(CheckRow.began.desc()).limit(REMEMBERED)):
-            for plane, said in planes.items():
-                if said["complete"]:
-                    found.setdefault(plane, datetime.fromisoformat(said["looked_at"]))
+        checks = self.session.execute(query.order_by(CheckRow.began.desc()).limit(REMEMBERED)).all()
+        found = [
+            (plane, datetime.fromisoformat(said["looked_at"]), looks.hidden_in(said))
+            for check in checks
+            for plane, said in check.planes.items()
+        ]
+        if len(checks) == REMEMBERED:
+            # What was seen before is not remembered: as if everything had been in step when that ends.
+            found += [(plane, checks[-1].began, ()) for plane in PlaneName]
         return found
 
     def _earlier_onsets(self, places: Iterable[str]) -> dict[str, int]:
@@ -142,9 +149,7 @@ class _Recording:
         )
         return {row.place: row[1] for row in self.session.execute(query.group_by(FindingRow.place))}
 
-    def _begin(
-        self, look: Look, place: str, finding: Finding, onsets: dict[str, int], complete: datetime | None
-    ) -> FindingRow:
+    def _begin(self, look: Look, place: str, finding: Finding, onsets: dict[str, int], before_it: Looks) -> FindingRow:
         """A new onset."""
         row = FindingRow(environment=self.check.environment, place=place, recurrence=onsets.get(place, 0))
         row.plane, row.first_check, row.first_seen = str(finding.plane), self.check.id, look.ended
@@ -155,9 +160,7 @@ class _Recording:
                 looks.text(finding.changed.how, 200),
             )
             row.changed_when = looks.utc(finding.changed.when) if finding.changed.when else None
-            # A change from before a look that found nothing is not what made this a finding: a commit was, or time.
-            before = complete is not None and row.changed_when is not None and row.changed_when < complete - CLOCKS
-            row.arose = None if before else row.changed_when
+            row.arose = _arose(row, look, before_it)
         self.session.add(row)
         return row
 
@@ -170,12 +173,16 @@ class _Recording:
         what = "waived" if waived else "found" if new or was_waived else "stayed"
         self.changes[what].append(row)
 
-    def _clear(self, before: list[FindingRow], complete: dict[str, Look], seen: set[str]) -> set[str]:
+    def _clear(self, before: list[FindingRow], telling: dict[str, Look], seen: set[str]) -> set[str]:
         """Clear what was looked for and not seen; the places of it."""
-        cleared = [row for row in before if row.plane in complete and row.place not in seen]
+        cleared = [
+            row
+            for row in before
+            if row.place not in seen and row.plane in telling and not telling[row.plane].hides(row.address)
+        ]
         writes = self._writes(min(row.looked_at for row in cleared)) if cleared else []
         for row in cleared:
-            row.cleared_at, row.cleared_check = complete[row.plane].ended, self.check.id
+            row.cleared_at, row.cleared_check = telling[row.plane].ended, self.check.id
             row.cleared_run = _writer(row, writes, row.cleared_at)
         self.changes["cleared"] = [row for row in cleared if not row.waived]
         return {row.place for row in cleared}
@@ -186,6 +193,23 @@ class _Recording:
         query = select(*columns).join(RunRow, JournalRow.run_id == RunRow.id)
         query = query.where(RunRow.environment == self.check.environment, JournalRow.outcome == "done")
         return list(self.session.execute(query.where(JournalRow.ended > since).order_by(JournalRow.ended.desc())))
+
+
+def _arose(row: FindingRow, look: Look, before_it: Looks) -> datetime | None:
+    """When a change made a finding of it; None where its time does not say.
+
+    A change from before a look that found nothing there is not what made this a finding: a commit was, or time. And one
+    from after the look that has seen it is none of this world: a clock is wrong.
+    """
+    seen = (
+        looked_at
+        for plane, looked_at, hidden in before_it
+        if plane == row.plane and not looks.hides(hidden, row.address)
+    )
+    clear, when = next(seen, None), row.changed_when
+    if when is None or when > look.ended + CLOCKS or (clear is not None and when < clear - CLOCKS):
+        return None
+    return when
 
 
 def _writer(row: FindingRow, writes: list[Row[tuple[str, str, str, datetime | None]]], until: datetime) -> str | None:

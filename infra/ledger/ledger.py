@@ -12,11 +12,12 @@ from sqlalchemy import select
 
 from infra.clients.errors import PlumblineError
 from infra.ledger import records
+from infra.ledger.alive import Heart, clock, interrupt_dead, this_process
 from infra.ledger.drift import DriftLedger
 from infra.ledger.journal import ended_by, finished
 from infra.ledger.outbox import Outbox
 from infra.ledger.pruning import TRANSACTIONS, prune
-from infra.ledger.run import RUNNING, LedgerRun, interrupt_dead, this_process
+from infra.ledger.run import RUNNING, LedgerRun
 from infra.ledger.store import Store, ledger_url
 from infra.ledger.tables import EnvironmentRow, JournalRow, RunRow, StepRow
 from infra.settings import Settings
@@ -28,6 +29,7 @@ class Ledger(DriftLedger, Outbox):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._runs: list[LedgerRun] = []
+        self._heart = Heart(store, self._runs)
 
     @classmethod
     @asynccontextmanager
@@ -50,6 +52,7 @@ class Ledger(DriftLedger, Outbox):
                 error.add_note(f"The ledger could not note it: {second}")
             raise
         finally:
+            await finished(ledger._heart.stop)
             store.close()
 
     async def _end_open(self, state: str, reason: str) -> None:
@@ -65,13 +68,14 @@ class Ledger(DriftLedger, Outbox):
             with self._store.session(write=True) as session:
                 interrupt_dead(session, environment)
                 row = RunRow(id=run_id, flow=flow[:100], environment=environment, commit=commit, state=RUNNING)
-                row.started, row.process = datetime.now(UTC), this_process()
+                row.started, row.process, row.beat = datetime.now(UTC), this_process(), clock(session)
                 row.flow_run_id = str(flow_run_id) if flow_run_id else None
                 session.add(row)
 
         await finished(insert)
         run = LedgerRun(self._store, run_id, environment, commit)
         self._runs.append(run)
+        self._heart.start()
         return run
 
     @asynccontextmanager
@@ -92,8 +96,7 @@ class Ledger(DriftLedger, Outbox):
     async def unfinished(self, environment: str | None = None) -> list[records.JournalRecord]:
         """Writes that began and never ended because their process died, the oldest first.
 
-        What a live process is still doing is not among them; of another host's process that cannot be known, and its
-        writes are listed once its run is no longer the environment's newest.
+        What a live process is still doing is not among them, on whatever host it runs.
         """
 
         def read() -> list[records.JournalRecord]:

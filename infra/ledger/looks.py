@@ -2,7 +2,8 @@
 
 The rules of what a look may say:
 
-- What was not looked at is neither in step nor drifted: an unknown plane, or one with blind spots, clears nothing.
+- What was not looked at is neither in step nor drifted: an unknown plane clears nothing, and neither does a blind spot
+  at the addresses that it hides, which is the whole plane where it names none.
 - What is seen is seen, also where the rest of the plane could not be looked at.
 - A stale check, one that missed what it had itself made different, clears nothing either.
 - A look that began before another that is already known says nothing any more.
@@ -12,9 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from pydantic import JsonValue
@@ -25,6 +27,9 @@ from infra.ledger.masking import masked
 
 SPOTS_KEPT = 20
 """Blind spots of a plane that are kept in words; all are counted."""
+HIDDEN_KEPT = 50
+"""Addresses that the blind spots of a plane may name; where it is more, they hide all of it."""
+EVERYTHING = "*"
 
 
 @dataclass
@@ -40,10 +45,17 @@ class Look:
     blind_spots: list[BlindSpot] = field(default_factory=list)
     stale: bool = False
 
-    @property
-    def complete(self) -> bool:
-        """Whether what it did not see is not there."""
-        return self.state is not PlaneState.UNKNOWN and not self.blind_spots and not self.stale
+    @cached_property
+    def hidden(self) -> tuple[str, ...]:
+        """The addresses of which it says nothing unless it has seen them; none where it was complete."""
+        if self.stale or any(not spot.hides for spot in self.blind_spots):
+            return (EVERYTHING,)
+        named = {text(where) or "" for spot in self.blind_spots for where in spot.hides}
+        return tuple(sorted(named)) if len(named) <= HIDDEN_KEPT else (EVERYTHING,)
+
+    def hides(self, address: str) -> bool:
+        """Whether something may be at an address, although nothing was seen there."""
+        return hides(self.hidden, address)
 
     def as_json(self) -> dict[str, Any]:
         """What is kept of it with its check."""
@@ -51,7 +63,7 @@ class Look:
         said = [f"{spot.what}: {spot.why}" for spot in self.blind_spots[:SPOTS_KEPT]]
         return {
             "state": str(self.state),
-            "complete": self.complete,
+            "hidden": self.hidden,
             "looked_at": self.looked_at.isoformat(),
             "seconds": (self.ended - self.looked_at).total_seconds(),
             "findings": len(self.seen) - waived,
@@ -86,6 +98,25 @@ class Check:
         """The worst of its planes; of an environment of which nothing was looked at, nothing is known."""
         states = {look.state for look in self.looks} or {PlaneState.UNKNOWN}
         return next(s for s in (PlaneState.DRIFTED, PlaneState.UNKNOWN, PlaneState.IN_STEP) if s in states)
+
+
+def hides(hidden: Iterable[str], address: str) -> bool:
+    """Whether an address is among hidden ones: itself, all of its kind, or everything."""
+    return any(
+        where in (address, EVERYTHING) or (where.endswith("/*") and address.startswith(where[:-1])) for where in hidden
+    )
+
+
+def hidden_in(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a look hid that was kept with its check; one from before blind spots named addresses hid all or nothing."""
+    if "hidden" in said:
+        return tuple(said["hidden"])
+    return () if said["complete"] else (EVERYTHING,)
+
+
+def tells(said: Mapping[str, Any]) -> bool:
+    """Whether a look that was kept with its check says anything of what is there."""
+    return EVERYTHING not in hidden_in(said) or said["findings"] > 0
 
 
 def looks_of(verdicts: Sequence[PlaneVerdict], *, stale: bool = False) -> list[Look]:

@@ -40,6 +40,11 @@ class Untold(NamedTuple):
     check: CheckRow
     finding: FindingRow | None
 
+    @property
+    def place(self) -> str:
+        """Where it is; a failed check is a place of its own."""
+        return self.finding.place if self.finding is not None else f"check {self.check.id}"
+
 
 class Sorted(NamedTuple):
     """What is to be told now, and what is nobody's news any more; the rest is held."""
@@ -78,14 +83,13 @@ def sort(untold: Iterable[Untold], now: datetime, *, at_work: bool) -> Sorted:
             due.append(one)
         elif one.finding.waived:
             over.append(one)
-        elif one.finding.severity == Severity.SECURITY:
-            due.append(one)
         else:
             places[one.finding.place].append(one)
     for of_place in places.values():
-        if at_work and now - of_place[0].check.ended < HELD:
+        grave = any(one.finding and one.finding.severity == Severity.SECURITY for one in of_place)
+        if at_work and not grave and now - of_place[0].check.ended < HELD:
             continue
-        left = _left(of_place)
+        left = of_place if grave else _left(of_place)
         due += left
         over += [one for one in of_place if one not in left]
     return Sorted(sorted(due, key=lambda one: one.news.id), over)

@@ -7,15 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from infra.drift.findings import PlaneState
 from infra.drift.news import Failure, News, NewsKind
+from infra.ledger.alive import interrupt_dead
 from infra.ledger.drift import onset
 from infra.ledger.journal import finished
 from infra.ledger.news import Untold, sort
-from infra.ledger.run import RUNNING, interrupt_dead
+from infra.ledger.run import RUNNING
 from infra.ledger.store import Store, take_turn
 from infra.ledger.tables import CheckRow, FindingRow, NewsRow, RunRow
 
@@ -41,7 +42,7 @@ class Outbox:
 
         def claim() -> list[News]:
             with self._store.session(write=False) as session:
-                if not session.scalar(select(exists().where(*_unclaimed(environment, moment)))):
+                if not session.scalar(select(exists().where(*_untold(environment)))):
                     return []
             with self._store.session(write=True) as session:
                 take_turn(session, environment)
@@ -61,34 +62,42 @@ class Outbox:
         await finished(write)
 
 
-def _unclaimed(environment: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Of what was not told: that which nobody is telling at this moment."""
-    free = or_(NewsRow.claimed_at.is_(None), NewsRow.claimed_at <= now - LEASE)
-    return NewsRow.environment == environment, NewsRow.told_at.is_(None), free
-
-
 def _claimed(session: Session, environment: str, besides: str | None, now: datetime) -> list[News]:
     query = select(NewsRow, CheckRow, FindingRow).join(CheckRow, NewsRow.check_id == CheckRow.id)
     query = query.outerjoin(FindingRow, NewsRow.finding_id == FindingRow.id).order_by(NewsRow.id)
-    untold = [Untold(*row) for row in session.execute(query.where(*_unclaimed(environment, now)))]
-    fresh = sort(
-        (one for one in untold if one.news.event is None), now, at_work=_at_work(session, environment, besides)
-    )
+    untold = [Untold(*row) for row in session.execute(query.where(*_untold(environment)))]
+    # What somebody is telling at this moment comes first: of the same place, nothing may overtake it.
+    leased = {one.place for one in untold if one.news.claimed_at is not None and one.news.claimed_at > now - LEASE}
+    free = [one for one in untold if one.place not in leased]
+    at_work = _at_work(session, environment, besides)
+    fresh = sort((one for one in free if one.news.event is None), now, at_work=at_work)
     session.execute(delete(NewsRow).where(NewsRow.id.in_([one.news.id for one in fresh.over])))
     _decide(fresh.due)
     events: dict[str, list[Untold]] = defaultdict(list)
-    for one in untold:
+    for one in free:
         if one.news.event is not None:
             one.news.claimed_at = now
             events[one.news.event].append(one)
     return [_news(event, parts) for event, parts in events.items()]
 
 
+def _untold(environment: str) -> tuple[ColumnElement[bool], ...]:
+    return NewsRow.environment == environment, NewsRow.told_at.is_(None)
+
+
 def _decide(due: Sequence[Untold]) -> None:
-    """Put what is new into events: all that was found into one, all that was cleared into one, each failure alone."""
-    together = {NewsKind.FOUND: str(uuid.uuid4()), NewsKind.CLEARED: str(uuid.uuid4())}
+    """Put what is new into events, in its order: what was found together, what was cleared together, failures alone.
+
+    Of a place that has more than one thing to tell, each is another event: who hears them in turn knows how it stands.
+    """
+    together: dict[str | NewsKind, str] = {}
+    placed: set[str] = set()
     for one in due:
-        one.news.event = together.get(NewsKind(one.news.kind)) or str(uuid.uuid4())
+        if one.place in placed:
+            together.clear()
+            placed.clear()
+        placed.add(one.place)
+        one.news.event = together.setdefault(NewsKind(one.news.kind) if one.finding else one.place, str(uuid.uuid4()))
 
 
 def _at_work(session: Session, environment: str, besides: str | None) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-import psutil
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
@@ -19,7 +16,9 @@ from infra.ledger.store import Store
 from infra.ledger.tables import EnvironmentRow, JournalRow, RunRow, StepRow
 
 RUNNING = "running"
-FAILURES = ("failed", "cancelled", "interrupted")
+INTERRUPTED = "interrupted"
+"""Its process died (infra.ledger.alive)."""
+FAILURES = ("failed", "cancelled", INTERRUPTED)
 ENVIRONMENT_STATES = ("ready", "removed")
 """States of runs that have looked at everything and changed what was wrong."""
 
@@ -104,7 +103,7 @@ class LedgerRun:
                 row = session.get_one(RunRow, self.id)
                 row.state, row.ended, row.reason = state[:20], now, masked(reason)
                 session.add_all(steps)
-                _note_environment(session, row, self.environment)
+                note_environment(session, row, self.environment)
                 if state in ENVIRONMENT_STATES:
                     _settle(session, self.environment, self.id, now)
                 if state == "removed":
@@ -124,36 +123,6 @@ class LedgerRun:
         await finished(write)
 
 
-def this_process() -> str:
-    """Host, process id and start time: a process id alone is used again."""
-    pid = os.getpid()
-    return f"{socket.gethostname()}|{pid}|{psutil.Process(pid).create_time():.2f}"
-
-
-def died(process: str) -> bool | None:
-    """Whether the process noted as `this_process` has died; None when it ran on another host."""
-    host, pid, created = process.rsplit("|", 2)
-    if host != socket.gethostname():
-        return None
-    try:
-        found = psutil.Process(int(pid))
-        return f"{found.create_time():.2f}" != created or found.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def interrupt_dead(session: Session, environment: str | None) -> None:
-    """Mark runs whose process has died."""
-    query = select(RunRow).where(RunRow.state == RUNNING)
-    if environment is not None:
-        query = query.where(RunRow.environment == environment)
-    for row in session.scalars(query):
-        if died(row.process):
-            row.state, row.reason = "interrupted", "Its process died."
-            _note_environment(session, row, row.environment)
-    session.flush()
-
-
 def _settle(session: Session, environment: str, run_id: str, now: datetime) -> None:
     """Close what ended runs left open: the run `run_id` has since brought the environment into step."""
     ended = select(RunRow.id).where(RunRow.environment == environment, RunRow.state != RUNNING, RunRow.id != run_id)
@@ -164,7 +133,7 @@ def _settle(session: Session, environment: str, run_id: str, now: datetime) -> N
     )
 
 
-def _note_environment(session: Session, run: RunRow, environment: str) -> None:
+def note_environment(session: Session, run: RunRow, environment: str) -> None:
     """Keep what a run's end says of its environment: a run that failed before it wrote anything says nothing."""
     if run.state in FAILURES and not session.scalar(select(exists().where(JournalRow.run_id == run.id))):
         return

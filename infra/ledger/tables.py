@@ -61,7 +61,9 @@ class RunRow(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     flow_run_id: Mapped[str | None] = mapped_column(String(36))
     process: Mapped[str] = mapped_column(String(300))
-    """Host, process id and start time of the process that runs it: how a dead one is told from a slow one."""
+    """Process table, process id and start time of what runs it: how a dead one is told from a slow one, on its host."""
+    beat: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When it said last that it is at work: how that is told from elsewhere."""
 
 
 class StepRow(Base):

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from infra.clients.errors import NotFound
 from infra.clients.kubeconfig import READERS
 from infra.drift.findings import Finding, PlaneName
 from infra.planes import manifests
 from infra.planes.clients import Clients
-from infra.planes.looking import Looked
+from infra.planes.looking import Looked, blind_spot
 
 PLANE = PlaneName.CLUSTER
 NAME = "plumbline-reader"
@@ -67,5 +68,10 @@ async def converge(
 
 
 async def look(clients: Clients) -> Looked:
-    """Role and binding as declared, down to what others have added to them."""
-    return await clients.live.look(PLANE, desired())
+    """Role and binding as declared, down to what others have added to them; a blind spot without a way in."""
+    wanted = desired()
+    if clients.connected:
+        return await clients.live.look(PLANE, wanted)
+    unreachable = NotFound("The cluster cannot be reached.")
+    places = [manifests.address(item) for item in wanted]
+    return Looked(blind_spots=tuple(blind_spot(PLANE, where, unreachable, hides=[where]) for where in places))

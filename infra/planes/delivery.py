@@ -173,7 +173,7 @@ async def look(environment: Environment, clients: Clients) -> Looked:
     parts = [await clients.live.look(PLANE, [wanted.application])]
     if wanted.credential is not None:
         secret = credentials.look(PLANE, wanted.credential, clients)
-        parts.append(await look_at(PLANE, wanted.credential.address, secret))
+        parts.append(await look_at(PLANE, wanted.credential.address, secret, hides=[wanted.credential.address]))
     parts.append(await holds(PLANE, f"{where}/delivered", delivered(wanted, clients), Severity.CONFIG))
     return Looked.together(parts)
 

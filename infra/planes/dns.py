@@ -168,7 +168,8 @@ async def _answers(wanted: Wanted, observed: Observed, clients: Clients) -> Look
                 why = (
                     f"{answer.server} ({answer.address}) does not answer for {name}: {answer.outcome}. {answer.detail}"
                 )
-                silent.append(BlindSpot(plane=PLANE, what=f"recordset/{name}@{answer.server}", why=why.strip()))
+                where = f"recordset/{name}"
+                silent.append(BlindSpot(plane=PLANE, what=f"{where}@{answer.server}", why=why.strip(), hides=(where,)))
             elif frozenset(answer.records) != known:
                 findings.append(_answered(name, wanted.address, answer))
     return Looked(tuple(findings), tuple(silent))

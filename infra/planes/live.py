@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from infra.clients.errors import Denied, PlumblineError
@@ -12,10 +12,13 @@ from infra.clients.helm import HelmClient
 from infra.clients.helm_records import HelmRelease
 from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
 from infra.drift.concealing import Secrets, shows_text
-from infra.drift.findings import PlaneName
+from infra.drift.findings import BlindSpot, PlaneName
 from infra.drift.ignoring import IgnoreRule
+from infra.drift.keys import nameless
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, Suspect, findings_of, key_of, placed, suspects, unpacked
+from infra.drift.scaling import SCALED, SCALER, by_hand
+from infra.drift.values import builtin
 from infra.drift.wording import address
 from infra.planes.looking import Looked, blind_spot
 
@@ -23,9 +26,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Kind = tuple[str, str]
 """apiVersion and kind."""
-SCALERS: tuple[Kind, ...] = tuple((f"autoscaling/{one}", "HorizontalPodAutoscaler") for one in ("v2", "v1"))
+SCALER_VERSIONS = ("autoscaling/v2", "autoscaling/v1")
 """Version 1 is served everywhere and says enough; version 2 is what most of them are listed as already."""
-SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
+NAMELESS = "Nameless"
+"""Category of an object that cannot be looked for."""
+DEFINITION: Kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 SIDE_BY_SIDE = 8
 """Dry runs at a time."""
 Place = tuple[str, str]
@@ -88,10 +93,17 @@ class LiveObjects:
             ignores: fields that others write by design.
         """
         by_kind: dict[Kind, list[Mapping[str, Any]]] = {}
-        for item in unpacked(declared):
+        items = list(unpacked(declared))
+        unnamed = tuple(_unnamed(plane, item) for item in items if nameless(item))
+        items = [item for item in items if not nameless(item)]
+        for item in items:
             by_kind.setdefault((item["apiVersion"], item["kind"]), []).append(item)
-        looks = (self._look(plane, kind, items, namespace, tuple(ignores)) for kind, items in by_kind.items())
-        return Looked.together(await asyncio.gather(*looks))
+
+        async def scalers() -> dict[Key, Object]:
+            return await self.scalers(await self.placed((each for each in items if each["kind"] == SCALER), namespace))
+
+        looks = (self._look(plane, group, namespace, tuple(ignores), scalers) for group in by_kind.values())
+        return Looked.together([Looked(blind_spots=unnamed), *await asyncio.gather(*looks)])
 
     async def placed(self, items: Iterable[Mapping[str, Any]], namespace: str) -> list[dict[str, Any]]:
         """Objects as the API server files them, under the given namespace where they name none."""
@@ -106,22 +118,40 @@ class LiveObjects:
 
         return placed(items, namespace or "default", is_namespaced)
 
+    async def scalers(self, declared: Iterable[Mapping[str, Any]]) -> dict[Key, Object]:
+        """The autoscalers that are to be there: what one scales has the replicas that it wants.
+
+        Those in `declared` (`placed`), and whatever was not made by hand; errors as for `of`.
+        """
+        wanted = {key_of(item) for item in declared if item["kind"] == SCALER and not nameless(item)}
+        for version in SCALER_VERSIONS:
+            if await self._kubernetes.resource(version, SCALER) is not None:
+                found = await self.of(version, SCALER)
+                return {key: item for key, item in found.items() if key in wanted or not by_hand(item)}
+        return {}
+
     async def _look(
         self,
         plane: PlaneName,
-        kind: Kind,
         declared: list[Mapping[str, Any]],
         namespace: str,
         ignores: tuple[IgnoreRule, ...],
+        scalers: Callable[[], Awaitable[dict[Key, Object]]],
     ) -> Looked:
+        """Compare objects of one kind."""
+        kind: Kind = (declared[0]["apiVersion"], declared[0]["kind"])
         try:
             live = await self.of(*kind)
             filed = await self.placed(declared, namespace)
             if kind[1] in SCALED:
-                live = {**await self._scalers(), **live}
+                live = {**await scalers(), **live}
         except PlumblineError as error:
-            return Looked(blind_spots=tuple(blind_spot(plane, address(item), error) for item in declared))
+            hides = [f"{kind[1]}/*"]
+            return Looked(blind_spots=tuple(blind_spot(plane, address(item), error, hides=hides) for item in declared))
         found = suspects(filed, live, ignores=ignores, memory=self._memory)
+        if not builtin(kind[0]) and any(each.differences for each in found):
+            live = {**await self._definitions(), **live}
+            found = suspects(filed, live, ignores=ignores, memory=self._memory)
         findings = findings_of(found, plane=plane, answers=await self._answers(found))
         if not any(map(shows_text, findings)):
             return Looked(tuple(findings))
@@ -156,12 +186,13 @@ class LiveObjects:
                 log.info("What applying %s would change is not known. %s", address(suspect.declared), error)
             return None
 
-    async def _scalers(self) -> dict[Key, Object]:
-        """The autoscalers: what one scales has the replicas that it wants."""
-        for kind in SCALERS:
-            if await self._kubernetes.resource(*kind) is not None:
-                return await self.of(*kind)
-        return {}
+    async def _definitions(self) -> dict[Key, Object]:
+        """The definitions of custom resources; none where they cannot be listed."""
+        try:
+            return await self.of(*DEFINITION)
+        except PlumblineError as error:
+            log.info("What definitions say of custom resources is not known. %s", error)
+            return {}
 
     async def _list(self, api_version: str, kind: str) -> dict[Key, Object]:
         if await self._kubernetes.resource(api_version, kind) is None:
@@ -174,3 +205,9 @@ class LiveObjects:
 
     async def _list_releases(self) -> dict[Place, HelmRelease]:
         return {(item.namespace, item.name): item for item in await self._helm.releases()}
+
+
+def _unnamed(plane: PlaneName, item: Mapping[str, Any]) -> BlindSpot:
+    """What is to be said of an object whose name is generated."""
+    why = "Its name is generated (generateName) when it is created, so that nobody can say which object it is."
+    return BlindSpot(plane=plane, what=address(item), why=why, category=NAMELESS)

@@ -54,16 +54,19 @@ class NotLooked:
         return BlindSpot(plane=plane, what=what, why=self.why, category=self.category)
 
 
-async def look_at(plane: PlaneName, what: str, look: Awaitable[Iterable[Finding] | Looked]) -> Looked:
+async def look_at(
+    plane: PlaneName, what: str, look: Awaitable[Iterable[Finding] | Looked], *, hides: Iterable[str] = ()
+) -> Looked:
     """Carry out one part of a look; an error that kept it from looking is a blind spot.
 
     Args:
         what: what is looked at, for the blind spot's reader.
+        hides: as of `BlindSpot`: where its findings would stand, if they stand nowhere else.
     """
     try:
         seen = await look
     except PlumblineError as error:
-        return Looked(blind_spots=(blind_spot(plane, what, error),))
+        return Looked(blind_spots=(blind_spot(plane, what, error, hides=hides),))
     return seen if isinstance(seen, Looked) else Looked(tuple(seen))
 
 
@@ -74,10 +77,10 @@ async def holds(plane: PlaneName, address: str, probe: Awaitable[object], severi
     except (NotYet, TlsRefused) as error:
         return Looked((Finding(plane=plane, address=address, sentence=error.sentence, severity=severity),))
     except PlumblineError as error:
-        return Looked(blind_spots=(blind_spot(plane, address, error),))
+        return Looked(blind_spots=(blind_spot(plane, address, error, hides=[address]),))
     return Looked()
 
 
-def blind_spot(plane: PlaneName, what: str, error: PlumblineError) -> BlindSpot:
+def blind_spot(plane: PlaneName, what: str, error: PlumblineError, *, hides: Iterable[str] = ()) -> BlindSpot:
     """The blind spot an error leaves."""
-    return BlindSpot(plane=plane, what=what, why=error.sentence, category=error.category)
+    return BlindSpot(plane=plane, what=what, why=error.sentence, category=error.category, hides=tuple(hides))

@@ -7,9 +7,9 @@ from typing import Any
 
 from infra.clients.kubernetes import KubernetesClient
 from infra.drift.findings import Finding, PlaneName
-from infra.drift.healing import removals
+from infra.drift.healing import as_scaled, removals
 from infra.drift.ignoring import IgnoreRule
-from infra.drift.objects import compare_objects, key_of
+from infra.drift.objects import Key, compare_objects, key_of
 from infra.drift.wording import address as address  # noqa: PLC0414 - part of this module's public names
 from infra.ledger import Journal
 
@@ -48,12 +48,15 @@ async def apply(
     findings: Iterable[Finding],
     *,
     ignores: Sequence[IgnoreRule] = (),
+    scalers: Mapping[Key, Manifest] | None = None,
 ) -> list[str]:
     """Apply those of `manifests` that `findings` name, in their order; return their addresses.
 
     Args:
         ignores: fields that others write by design, and that are not taken away.
+        scalers: the autoscalers that are to be there; the replicas that they chose are left alone.
     """
+    scalers = scalers or {}
     named = {finding.address for finding in findings}
     applied = []
     for manifest in manifests:
@@ -61,9 +64,11 @@ async def apply(
         if where not in named:
             continue
         async with journal.write(plane, "apply", where):
-            there = await kubernetes.apply(dict(manifest))
+            scaled = await kubernetes.get_like(dict(manifest)) if scalers else None
+            wanted = manifest if scaled is None else as_scaled(manifest, scaled, scalers)
+            there = await kubernetes.apply(dict(wanted))
             # Server-side apply leaves alone what others have added.
-            added = removals(manifest, there, ignores)
+            added = removals(manifest, there, ignores, scalers)
             if added:
                 metadata = there["metadata"]
                 key = (manifest["apiVersion"], manifest["kind"], metadata["name"])

@@ -15,6 +15,7 @@ from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import credentials, manifests
 from infra.planes.clients import Clients
 from infra.planes.credentials import Credential
+from infra.planes.live import NAMELESS
 from infra.planes.looking import Looked, blind_spot, look_at
 
 
@@ -47,13 +48,15 @@ async def _observe(plane: PlaneName, release: Release, clients: Clients) -> Obse
     drift = Looked()
     if deployed is not None and not deployed.pending:
         drift = await _objects(plane, release, deployed, clients)
-    unseen = [spot for spot in drift.blind_spots if spot.category != UnknownKind.category]
+    # What cannot be found by its name is nothing that could be repaired either.
+    unseen = [spot for spot in drift.blind_spots if spot.category not in (UnknownKind.category, NAMELESS)]
     if unseen:
         raise NotYet(f"{unseen[0].what} could not be looked at.", detail=unseen[0].why)
     # What is of a kind that is not served is not there.
     absent = [
         Finding(plane=plane, address=spot.what, sentence=spot.why, severity=Severity.DESTRUCTIVE)
         for spot in drift.blind_spots
+        if spot.category == UnknownKind.category
     ]
     secrets = tuple([item async for item in _secrets(release, clients)])
     return Observed(release, read_chart(path), deployed, (*drift.findings, *absent), secrets)
@@ -105,7 +108,8 @@ async def _look(plane: PlaneName, wanted: Release, clients: Clients) -> list[Loo
         deployed = await clients.live.release(wanted.name, wanted.namespace)
     except PlumblineError as error:
         return [Looked(blind_spots=(blind_spot(plane, where, error),))]
-    parts = [await look_at(plane, f"chart and Secrets of {where}", _record(plane, wanted, deployed, clients))]
+    record, hides = _record(plane, wanted, deployed, clients), [where, f"{credentials.SECRET[1]}/*"]
+    parts = [await look_at(plane, f"chart and Secrets of {where}", record, hides=hides)]
     if deployed is not None:
         objects = _objects(plane, wanted, deployed, clients)
         parts.append(await look_at(plane, f"manifest of {where}", objects))
@@ -173,7 +177,10 @@ async def _repair(plane: PlaneName, item: Observed, findings: list[Finding], cli
     namespace = item.deployed.namespace
     objects = await clients.live.placed(item.deployed.objects(), namespace)
     ignores = clients.catalog.addon(item.wanted.addon).ignore
-    return await manifests.apply(clients.kubernetes, clients.journal, plane, objects, findings, ignores=ignores)
+    scalers = await clients.live.scalers(objects)
+    return await manifests.apply(
+        clients.kubernetes, clients.journal, plane, objects, findings, ignores=ignores, scalers=scalers
+    )
 
 
 async def _upgrade_crds(plane: PlaneName, item: Observed, clients: Clients) -> None:

@@ -107,7 +107,7 @@ async def look(environment: Environment, clients: Clients) -> Looked:
         where = f"runners/{wanted.release.name}"
         secret = credentials.look(PLANE, wanted.credential, clients)
         parts += [
-            await look_at(PLANE, wanted.credential.address, secret),
+            await look_at(PLANE, wanted.credential.address, secret, hides=[wanted.credential.address]),
             await releases.look(PLANE, (wanted.release,), clients),
             await holds(PLANE, f"{where}/listening", listening(wanted, clients), Severity.CONFIG),
         ]

@@ -108,7 +108,7 @@ async def look(environment: Environment, clients: Clients) -> Looked:
     return Looked.together(
         [
             await clients.live.look(PLANE, [wanted.manifest]),
-            await look_at(PLANE, "StorageClasses", _defaults(wanted, clients)),
+            await look_at(PLANE, "StorageClasses", _defaults(wanted, clients), hides=[f"{STORAGE_CLASS[1]}/*"]),
         ]
     )
 

@@ -141,7 +141,7 @@ def _additions(row: Recorded) -> Iterator[Change]:
     for name in ("labels", "annotations"):
         path = ("metadata", name, "example.org/by-hand")
         yield f"{name[:-1]} added", path, partial(put, row.live, path, "yes")
-    if "finalizers" in row.declared["metadata"]:
+    if "finalizers" in row.declared["metadata"] or row.live["metadata"].get("managedFields"):
         yield "finalizer added", (*_FINALIZERS, Member(_WAIT)), partial(_appended, row.live, _FINALIZERS, _WAIT)
     for name in ("data", "parameters", "hard"):
         for parent in ((), ("spec",)):
@@ -188,8 +188,6 @@ def _noise(row: Recorded) -> Iterator[tuple[str, Make]]:
         "kubectl.kubernetes.io/last-applied-configuration",
     }:
         yield "books in an annotation", partial(put, row.live, ("metadata", "annotations", key), "noise")
-    if "finalizers" not in row.declared["metadata"]:
-        yield "finalizer of a controller", partial(_appended, row.live, _FINALIZERS, _WAIT)
     yield "status changed", partial(put, row.live, ("status", "byHand"), "noise")
     yield "new version", partial(put, row.live, ("metadata", "generation"), 999)
     for path, items in _lists(row.declared):

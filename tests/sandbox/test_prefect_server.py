@@ -5,22 +5,31 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from prefect.events.schemas.events import Event
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from pytest_httpserver import HTTPServer
+from sqlalchemy import create_engine, select, update
+from werkzeug import Request, Response
 
 from deployments.automations import FOUND, RECONCILE_ON_DRIFT
 from deployments.prefect_server import LocalPrefect
 from deployments.settings import PrefectSettings
+from infra.ledger.tables import CheckRow, NewsRow
 from infra.settings import ROOT
 from tasks import scheduling
 from tasks.announcing import resource
@@ -33,28 +42,31 @@ pytestmark = [pytest.mark.sandbox]
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPrefect]:
     """A server with our deployments, and no worker."""
-    started = LocalPrefect(PrefectSettings(port=PORT_BASE + 400 * WORKER + 95), tmp_path_factory.mktemp("prefect"))
-    started.start_server()
+    local = LocalPrefect(PrefectSettings(port=PORT_BASE + 400 * WORKER + 95), tmp_path_factory.mktemp("prefect"))
+    local.start_server()
     try:
-        started.wait_server()
-        started.deploy()
-        yield started
+        local.wait_server()
+        local.deploy()
+        yield local
     finally:
-        started.stop()
+        local.stop()
 
 
 @pytest.fixture
 def api(prefect: LocalPrefect) -> Iterator[httpx.Client]:
+    """A client of its API."""
     with prefect.api() as client:
         yield client
 
 
 @pytest.fixture
-def keep(prefect: LocalPrefect) -> Callable[..., list[str]]:
+def keep(prefect: LocalPrefect, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """`keep_schedules` at that server."""
 
     def kept(every: dict[str, timedelta]) -> list[str]:
-        with _settings(prefect):
+        settings = {PREFECT_API_URL: prefect.variables()["PREFECT_API_URL"]}
+        settings[PREFECT_API_AUTH_STRING] = prefect.auth_string()
+        with temporary_settings(settings):
             return asyncio.run(scheduling.keep_schedules.fn(every))
 
     return kept
@@ -65,6 +77,136 @@ def test_a_schedule_starts_runs(api: httpx.Client) -> None:
     deployment = _deployment(api, "check-fleet")["id"]
     of = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     until(lambda: bool(api.post("flow_runs/filter", json=of).json()), "a run is scheduled")
+
+
+TELLER = """
+import asyncio, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from prefect import flow
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from flows import logs
+from infra.drift.findings import Finding, PlaneName, PlaneVerdict
+from infra.ledger import Ledger
+from infra.settings import Settings
+from tasks.announcing import tell
+
+@flow(name="teller")
+async def teller(folder, hook, first):
+    logs.set_up()
+    async with Ledger.open(Settings(state_dir=Path(folder))) as ledger:
+        if first:
+            block = CustomWebhookNotificationBlock(name="ops", url=hook, json_data={"body": "{{body}}"})
+            await block.save("news", overwrite=True)
+            now = datetime(2026, 3, 2, tzinfo=UTC)
+            found = [Finding(plane=PlaneName.ADDONS, address="ConfigMap/a", sentence="It differs.")]
+            verdict = PlaneVerdict.of(PlaneName.ADDONS, found, (), looked_at=now, seconds=1)
+            await ledger.record_check(environment="told", commit=None, verdicts=[verdict], began=now, seconds=1)
+        await tell("told", ledger, ["custom-webhook/news"])
+
+asyncio.run(teller(sys.argv[1], sys.argv[2], sys.argv[3] == "first"))
+"""
+
+
+def test_a_process_killed_while_it_tells_leaves_one_event_and_the_alarm_to_the_next(
+    prefect: LocalPrefect, api: httpx.Client, tmp_path: Path, httpserver: HTTPServer
+) -> None:
+    """Killed when Prefect has the event, before anybody was notified and before the ledger knows."""
+    asked, heard, over = threading.Event(), [], threading.Event()
+
+    def hook(request: Request) -> Response:
+        if not asked.is_set():
+            asked.set()
+            over.wait(60)
+            return Response(status=503)
+        heard.append(request.get_json()["body"])
+        return Response("")
+
+    httpserver.expect_request("/news").respond_with_handler(hook)
+
+    def start(which: str) -> subprocess.Popen[bytes]:
+        arguments = [sys.executable, "-c", TELLER, str(tmp_path), httpserver.url_for("/news"), which]
+        return subprocess.Popen(arguments, cwd=ROOT, env={**os.environ, **prefect.variables()})
+
+    def events() -> list[dict[str, Any]]:
+        wanted = {"filter": {"resource": {"id": ["plumbline.environment.told"]}}}
+        found: list[dict[str, Any]] = api.post("events/filter", json=wanted).json()["events"]
+        return found
+
+    with start("first") as child:
+        try:
+            assert asked.wait(60), "it has begun to notify"
+        finally:
+            child.kill()
+            over.set()
+    until(lambda: len(events()) == 1, "Prefect has the event")
+    engine = create_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
+    with engine.begin() as connection:  # the time that its teller had to tell it is over
+        connection.execute(update(NewsRow).values(claimed_at=datetime(2026, 3, 2, tzinfo=UTC)))
+    engine.dispose()
+    for _ in range(2):
+        assert start("again").wait(60) == 0
+    assert heard == ["New: [config] It differs."]
+    # Events are handled in their order: when this one is there, what came before it is, too.
+    last = Event(event="told", resource=resource("told"))
+    api.post("events", json=[last.model_dump(mode="json")]).raise_for_status()
+    until(lambda: any(one["event"] == "told" for one in events()), "Prefect has handled every event")
+    (event,) = [one for one in events() if one["event"] != "told"]
+    assert event["event"] == "plumbline.drift.found"
+    assert "flow-run" in {one["prefect.resource.role"] for one in event["related"]}
+
+
+CHECK = """
+import asyncio, sys
+from datetime import timedelta
+from flows import check_drift as checking
+
+checking.LAST_WORDS = checking.LONGEST - timedelta(seconds=float(sys.argv[1]))
+asyncio.run(checking.check_drift("late"))
+"""
+
+
+@pytest.mark.parametrize(("seconds", "cancelled"), [(2, False), (600, True)], ids=["too long", "cancelled"])
+def test_a_check_that_takes_too_long_is_told_of_and_one_that_is_cancelled_is_not(
+    prefect: LocalPrefect, api: httpx.Client, tmp_path: Path, httpserver: HTTPServer, seconds: int, cancelled: bool
+) -> None:
+    """The flow itself, over a repository that accepts questions and never answers."""
+    asked, over = threading.Event(), threading.Event()
+
+    def silent(_: Request) -> Response:
+        asked.set()
+        over.wait(60)
+        return Response(status=503)
+
+    httpserver.expect_request(re.compile("/late.git/.*")).respond_with_handler(silent)
+    variables = {
+        "PLUMBLINE_STATE_DIR": str(tmp_path),
+        "PLUMBLINE_ENVIRONMENTS_REPOSITORY": httpserver.url_for("/late.git"),
+        # The thread that asks is waited for before the process ends.
+        "PLUMBLINE_REQUEST_TIMEOUT": "10",
+    }
+    arguments = [sys.executable, "-c", CHECK, str(seconds)]
+    with subprocess.Popen(arguments, cwd=ROOT, env={**os.environ, **prefect.variables(), **variables}) as child:
+        try:
+            if cancelled:
+                assert asked.wait(60), "the repository was asked"
+                child.send_signal(signal.SIGTERM)
+            assert child.wait(120) != 0
+        finally:
+            child.kill()
+            over.set()
+    engine = create_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
+    with engine.connect() as connection:
+        known = connection.execute(select(CheckRow.stale)).scalars().all()
+        told = connection.execute(select(NewsRow.event).where(NewsRow.told_at.is_not(None))).scalars().all()
+    engine.dispose()
+    if cancelled:
+        assert (known, told) == ([], [])
+        return
+    assert known == ["The check failed: The check was not done in time."]
+    (event,) = told
+    wanted = {"filter": {"id": {"id": [event]}}}
+    until(lambda: bool(api.post("events/filter", json=wanted).json()["events"]), "Prefect has the event")
 
 
 def test_what_people_switch_on_or_off_stays_so(
@@ -212,14 +354,6 @@ def _age(prefect: LocalPrefect, **days: int) -> None:
 def _artifacts(api: httpx.Client, key: str) -> list[str]:
     found = api.post("artifacts/filter", json={"artifacts": {"key": {"any_": [key]}}}).raise_for_status().json()
     return [one["data"] for one in found]
-
-
-def _settings(prefect: LocalPrefect) -> AbstractContextManager[object]:
-    """Prefect's own client at that server."""
-    variables = prefect.variables()
-    return temporary_settings(
-        {PREFECT_API_URL: variables["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: variables["PREFECT_API_AUTH_STRING"]}
-    )
 
 
 def _deployment(api: httpx.Client, name: str) -> dict[str, Any]:

@@ -33,9 +33,8 @@ class Reader(Protocol):
 
 
 async def look(environment: Environment, clients: Clients) -> Looked:
-    """Look at the cloud, and at the role of those who look, where the cluster can be reached."""
-    reading = [await access.look(clients)] if clients.connected else []
-    return Looked.together([await check(environment, clients), *reading])
+    """Look at the cloud, and at the role of those who look."""
+    return Looked.together([await check(environment, clients), await access.look(clients)])
 
 
 async def check(environment: Environment, clients: Clients, *, reader: Reader | None = None) -> Looked:

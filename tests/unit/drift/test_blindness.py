@@ -149,3 +149,55 @@ def test_a_jobs_keys_in_data_are_a_persons_even_without_books() -> None:
     config: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "dev"},
                       "data": {"a": "1"}}  # fmt: skip
     assert paths(compare(config, changed(config, "data", "job-name", to="x"))) == [".data.job-name"]
+
+
+LIMITED: Object = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "dev"},
+                   "spec": {"ttlSecondsAfterFinished": 100, "podFailurePolicy": {"rules": []}}}  # fmt: skip
+LEFT_OUT: dict[str, tuple[Object, Object, list[str]]] = {
+    "ours, and dropped": (
+        {"f:ttlSecondsAfterFinished": {}, "f:podFailurePolicy": {"f:rules": {}}}, {}, [".spec.podFailurePolicy"]),
+    "nobody's": (
+        {"f:backoffLimit": {}}, {}, [".spec.ttlSecondsAfterFinished", ".spec.podFailurePolicy"]),
+    "in a whole that a person wrote": (
+        {"f:ttlSecondsAfterFinished": {}}, {"f:spec": {}}, [".spec.ttlSecondsAfterFinished", ".spec.podFailurePolicy"]),
+    "in a whole of ours": (
+        {}, {"f:metadata": {}}, [".spec.ttlSecondsAfterFinished", ".spec.podFailurePolicy"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", LEFT_OUT)
+def test_a_field_that_is_still_ours_and_not_there_was_dropped_by_the_server(what: str) -> None:
+    helm, person, expected = LEFT_OUT[what]
+    live = written_after({**LIMITED, "spec": {}}, {"f:spec": helm}, person)
+    assert paths(compare(LIMITED, live)) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "live", "found"),
+    [
+        ({"limits": {"cpu": "1000m", "example.org/gpu": 1}}, {"limits": {"cpu": "1", "example.org/gpu": "1"}}, []),
+        ({"storage": {"requests": {"storage": "1024Mi"}}}, {"storage": {"requests": {"storage": "1Gi"}}}, []),
+        ({"volumes": [{"emptyDir": {"sizeLimit": "1024Mi"}}]}, {"volumes": [{"emptyDir": {"sizeLimit": "1Gi"}}]}, []),
+        ({"default": {"version": "1"}}, {"default": {"version": "1.0"}}, [".spec.default.version"]),
+        ({"limits": {"version": "1.10"}}, {"limits": {"version": "1.1"}}, [".spec.limits.version"]),
+        ({"max": {"rate": "1000m"}}, {"max": {"rate": "1"}}, [".spec.max.rate"]),
+        ({"tolerance": "0.10"}, {"tolerance": "0.1"}, [".spec.tolerance"]),
+        ({"target": {"value": "1"}}, {"target": {"value": "1.0"}}, [".spec.target.value"]),
+    ],
+)
+@pytest.mark.parametrize("books", [True, False])
+def test_what_looks_like_a_quantity_in_a_custom_resource(
+    spec: Object, live: Object, found: list[str], books: bool
+) -> None:
+    there = {**WIDGET, "spec": live}
+    assert paths(compare({**WIDGET, "spec": spec}, written(there) if books else there)) == found
+
+
+def test_the_default_of_a_schema_is_no_quantity() -> None:
+    def definition(version: str) -> Object:
+        schema = {"properties": {"spec": {"properties": {"a": {"default": {"version": version}}}}}}
+        return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "w"},
+                "spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]}}  # fmt: skip
+
+    (finding,) = compare(definition("1"), written(definition("1.0")))
+    assert finding.path.endswith(".properties.a.default.version")

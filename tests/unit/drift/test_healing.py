@@ -9,7 +9,7 @@ import jsonpatch
 import pytest
 
 from infra.drift.findings import PlaneName
-from infra.drift.healing import removals
+from infra.drift.healing import as_scaled, removals
 from infra.drift.objects import compare_objects, key_of
 
 DECLARED: dict[str, Any] = {
@@ -90,6 +90,7 @@ EDIT = entry(
 )
 ADDED = [
     ".metadata.annotations.note",
+    ".metadata.finalizers[=somebody/else]",
     ".spec.template.spec.containers[name=spy2]",
     ".spec.template.spec.containers[name=spy]",
     ".spec.template.spec.containers[name=web].env[name=DEBUG]",
@@ -111,6 +112,7 @@ def test_what_is_taken_away_is_exactly_that() -> None:
     assert paths(after) == []
     expected = live(EDIT)
     del expected["metadata"]["annotations"]["note"]
+    expected["metadata"]["finalizers"] = []
     containers = expected["spec"]["template"]["spec"]["containers"]
     del containers[1:]
     containers[0]["env"].pop()
@@ -124,3 +126,29 @@ def test_nothing_is_taken_away_from_an_object_that_has_changed_since() -> None:
     with pytest.raises(jsonpatch.JsonPatchTestFailed):
         jsonpatch.apply_patch(there, patch)
     assert removals(DECLARED, live({**EDIT, "manager": "helm"})) == []
+
+
+SCALER = {
+    "apiVersion": "autoscaling/v2",
+    "kind": "HorizontalPodAutoscaler",
+    "metadata": {"name": "web", "namespace": "shop"},
+    "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}, "maxReplicas": 9},
+}
+
+
+def test_what_an_autoscaler_chose_is_neither_taken_away_nor_set_back() -> None:
+    """Taken away, replicas are one by default."""
+    undeclared = copy.deepcopy(DECLARED)
+    del undeclared["spec"]["replicas"]
+    there = live(EDIT)
+    there["spec"]["replicas"] = 5
+    scalers = {key_of(SCALER): SCALER}
+    removed = [each["path"] for each in removals(undeclared, there, scalers=scalers)]
+    assert "/metadata/annotations/note" in removed
+    assert "/spec/replicas" not in removed
+    assert "/spec/replicas" in [each["path"] for each in removals(undeclared, there)]
+    assert as_scaled(DECLARED, there, scalers)["spec"]["replicas"] == 5
+    assert as_scaled(undeclared, there, scalers) == undeclared
+    assert as_scaled(DECLARED, there, {}) == DECLARED
+    there["spec"]["replicas"] = 0
+    assert as_scaled(DECLARED, there, scalers) == DECLARED

@@ -32,8 +32,8 @@ IN_A_PERSONS_NAME = {
     "caBundle", "claimRef", "nodeName", "operation", "secrets", "imagePullSecrets",
     # Of a Job and its pods, which nobody can edit.
     "controller-uid", "job-name", "template",
-    # Of a pod, from its limits and by admission, when it is made.
-    "requests", "tolerations",
+    # Of a pod, from its limits, when it is made.
+    "requests",
     # Of a token's Secret, from its controller.
     "ca.crt", "namespace", "token", "kubernetes.io/service-account.uid", "kubernetes.io/legacy-token-last-used",
 }  # fmt: skip

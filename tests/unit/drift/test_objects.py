@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from infra.drift.findings import PlaneName, Severity
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, compare_objects, findings_of, key_of, placed, suspects
 from infra.drift.ownership import MANAGERS
+from infra.drift.scaling import by_hand
 from tests.unit.drift.comparing import BORN, LATER, Object, book, compare, paths, written
 
 CONFIG: Object = {
@@ -139,28 +141,70 @@ def test_order_matters_for_arguments_and_not_for_keyed_lists() -> None:
     assert (finding.path, finding.declared, finding.observed) == (where, ["-a", "-b"], ["-b"])
 
 
-@pytest.mark.parametrize(
-    ("manager", "subresource", "drift"),
-    [("kube-controller-manager", "scale", False), ("kubectl", "scale", True), ("kubectl-edit", "", True)],
-)
-def test_replicas_are_an_autoscalers_and_not_a_persons(manager: str, subresource: str, drift: bool) -> None:
-    live = changed(DEPLOYMENT, "spec", "replicas", to=5)
-    by = book(manager, {"f:spec": {"f:replicas": {}}}, **({"subresource": subresource} if subresource else {}))
-    findings = compare(DEPLOYMENT, written(live, by))
-    assert bool(findings) == drift
-    if subresource and drift:
-        assert findings[0].changed is not None
-        assert findings[0].changed.how == "Update of scale"
-
-
-def test_before_1_22_an_autoscaler_leaves_no_trace_but_itself() -> None:
+def scaler(**more: Any) -> Object:
+    """The autoscaler of the Deployment."""
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
-    metadata = {"name": "web", "namespace": "dev"}
-    scaler = {"kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": {"scaleTargetRef": target}}
-    live = written(changed(DEPLOYMENT, "spec", "replicas", to=5))
-    there = {key_of(DEPLOYMENT): live, Key("autoscaling", "HorizontalPodAutoscaler", "dev", "web"): scaler}
-    assert compare_objects([DEPLOYMENT], there, plane=PlaneName.ADDONS) == []
-    assert paths(compare(DEPLOYMENT, live)) == [".spec.replicas"]
+    return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "web", "namespace": "dev", **more.pop("metadata", {})},
+            "spec": {"scaleTargetRef": target, "maxReplicas": 9, **more}}  # fmt: skip
+
+
+KEDA = {"ownerReferences": [{"kind": "ScaledObject", "name": "web", "uid": "k", "controller": True}]}
+SCALED_BY = {"f:spec": {"f:replicas": {}}}
+
+
+@pytest.mark.parametrize("undeclared", [False, True])
+@pytest.mark.parametrize("manager", ["kube-controller-manager", "kubectl", "keda", None])
+@pytest.mark.parametrize(
+    ("beside", "replicas", "drift"),
+    [
+        (scaler(), 5, False),
+        # It does nothing where there are none: that is a person's off switch.
+        (scaler(), 0, True),
+        (scaler(minReplicas=0), 0, False),
+        (scaler(metadata=KEDA), 0, False),
+        (scaler(metadata=KEDA), 5, False),
+        # None is there any more: who is in charge of five?
+        (None, 5, True),
+        (scaler(metadata={"name": "other"}, scaleTargetRef={"apiVersion": "apps/v1", "kind": "Deployment",
+                                                            "name": "other"}), 5, True),
+    ],
+)  # fmt: skip
+def test_replicas_are_an_autoscalers_where_one_is_in_charge(
+    beside: Object | None, replicas: int, drift: bool, manager: str | None, undeclared: bool
+) -> None:
+    item = changed(DEPLOYMENT, "spec", "replicas", to=...) if undeclared else DEPLOYMENT
+    by = [book(manager, SCALED_BY, subresource="scale")] if manager else []
+    live = written(changed(DEPLOYMENT, "spec", "replicas", to=replicas), *by)
+    there = {key_of(each): each for each in (live, beside) if each}
+    findings = compare_objects([item], there, plane=PlaneName.ADDONS)
+    assert paths(findings) == ([".spec.replicas"] if drift else [])
+    if drift and manager:
+        assert findings[0].changed is not None
+        assert (findings[0].changed.who, findings[0].changed.how) == (manager, "Update of scale")
+
+
+def test_no_replicas_declared_beside_an_autoscaler_is_an_off_switch_too() -> None:
+    item = changed(DEPLOYMENT, "spec", "replicas", to=0)
+    live = written(changed(DEPLOYMENT, "spec", "replicas", to=3), book("kube-controller-manager", SCALED_BY))
+    there = {key_of(live): live, key_of(scaler()): scaler()}
+    assert paths(compare_objects([item], there, plane=PlaneName.ADDONS)) == [".spec.replicas"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "entries", "expected"),
+    [
+        ({}, [book("kubectl-autoscale", {"f:spec": {}}, time=BORN)], True),
+        ({}, [book("kubectl-edit", {"f:spec": {}})], True),
+        ({}, [book("helm", {"f:spec": {}}), book("kubectl-edit", {"f:spec": {}})], False),
+        ({}, [book("plumbline", {"f:spec": {}}), book("kube-controller-manager", {"f:status": {}})], False),
+        (KEDA, [book("keda-operator", {"f:spec": {}})], False),
+        ({}, [], False),
+    ],
+)
+def test_an_autoscaler_made_by_hand_is_told(metadata: Object, entries: list[Object], expected: bool) -> None:
+    metadata = {"creationTimestamp": BORN, **metadata, "managedFields": entries}
+    assert by_hand(scaler(metadata=metadata)) is expected
 
 
 @pytest.mark.parametrize(("manager", "drift"), [("cert-manager-cainjector", False), ("kubectl-patch", True)])
@@ -275,12 +319,133 @@ def test_finalizers_and_owners_are_compared_where_they_are_declared() -> None:
     ]
 
 
+@pytest.mark.parametrize(("manager", "by_hand"), [("kubectl-edit", True), ("k9s", True), ("operator", False)])
+def test_ties_by_hand_are_drift_and_a_controllers_are_none(manager: str, by_hand: bool) -> None:
+    """A finalizer keeps an object from being deleted; an owner that is gone takes it with it."""
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u1"}
+    live = changed(CONFIG, "metadata", "finalizers", to=["example.org/wait", "kubernetes"])
+    live = changed(live, "metadata", "ownerReferences", to=[owner])
+    names = {"f:finalizers": {".": {}, 'v:"example.org/wait"': {}, 'v:"kubernetes"': {}},
+             "f:ownerReferences": {".": {}, 'k:{"uid":"u1"}': {}}}  # fmt: skip
+    findings = compare(CONFIG, written(live, book(manager, {"f:metadata": names})))
+    expected = [".metadata.finalizers[=example.org/wait]", ".metadata.ownerReferences[uid=u1]"]
+    assert paths(findings) == (expected if by_hand else [])
+    assert {str(one.changed).split()[0] for one in findings} == ({manager} if by_hand else set())
+
+
+@pytest.mark.parametrize(("manager", "drift"), [("kubectl-edit", True), ("rollouts-controller", False)])
+def test_annotations_by_way_of_the_status_are_a_persons_too(manager: str, drift: bool) -> None:
+    live = changed(DEPLOYMENT, "metadata", "annotations", to={"example.org/a": "b"})
+    fields = {"f:metadata": {"f:annotations": {".": {}, "f:example.org/a": {}}}}
+    findings = compare(DEPLOYMENT, written(live, book(manager, fields, subresource="status")))
+    assert [str(one.changed) for one in findings] == (
+        [f"{manager} at 2031-02-02 02:02:02 UTC (Update of status)"] if drift else []
+    )
+
+
+def test_what_an_autoscaler_of_version_1_has_no_field_for_is_told_by_its_annotation() -> None:
+    """Edited through version 2: the books have the fields of that version."""
+    item = {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "h", "namespace": "dev"}, "spec": {"maxReplicas": 5}}  # fmt: skip
+    key = "autoscaling.alpha.kubernetes.io/behavior"
+    live = changed(item, "metadata", "annotations", to={key: "{}"})
+    (finding,) = compare(item, written(live, book("kubectl-edit", {"f:spec": {"f:behavior": {}}})))
+    assert finding.path == f'.metadata.annotations["{key}"]'
+    assert finding.changed is not None
+    assert finding.changed.who == "kubectl-edit"
+
+
+def env(*pairs: tuple[str, str]) -> Object:
+    """The Deployment with these variables."""
+    return changed(DEPLOYMENT, *POD, "containers", 0, "env", to=[{"name": name, "value": text} for name, text in pairs])
+
+
+IN_WEB = ".spec.template.spec.containers[name=web].env"
+
+
+def test_order_matters_where_a_variable_sees_another() -> None:
+    item = env(("A", "1"), ("B", "$(A)2"), ("C", "3"))
+    assert compare(item, written(env(("C", "3"), ("A", "1"), ("B", "$(A)2")))) == []
+    by = book("kubectl-edit", in_pod({"f:containers": {WEB: {"f:env": {}}}}))
+    (finding,) = compare(item, written(env(("B", "$(A)2"), ("A", "1"), ("C", "3")), by))
+    assert (finding.path, finding.declared, finding.observed) == (IN_WEB, ["A", "B", "C"], ["B", "A", "C"])
+
+
+def test_init_containers_run_one_after_the_other() -> None:
+    first, second = {"name": "a", "image": "a"}, {"name": "b", "image": "b"}
+    item = changed(DEPLOYMENT, *POD, "initContainers", to=[first, second])
+    live = changed(DEPLOYMENT, *POD, "initContainers", to=[second, first])
+    (finding,) = compare(item, written(live))
+    assert finding.path == ".spec.template.spec.initContainers"
+    assert (finding.declared, finding.observed) == (["a", "b"], ["b", "a"])
+    injected = changed(DEPLOYMENT, *POD, "initContainers", to=[{"name": "mesh", "image": "m"}, first, second])
+    assert compare(item, written(injected)) == []
+
+
+def test_of_a_variable_that_is_set_twice_the_last_counts() -> None:
+    item = env(("A", "1"), ("B", "2"), ("A", "3"))
+    assert compare(item, written(item, book("kubectl-edit", {"f:metadata": {}}))) == []
+    assert compare(item, written(env(("A", "3"), ("B", "2")))) == []
+    assert paths(compare(item, written(env(("A", "4"), ("B", "2"))))) == [f"{IN_WEB}[name=A].value"]
+    assert paths(compare(item, written(env(("A", "1"), ("B", "2"), ("A", "4"))))) == [f"{IN_WEB}[2].value"]
+
+
+def test_ports_of_one_number_are_told_apart_by_their_protocol() -> None:
+    ports = [{"name": "t", "port": 53}, {"name": "u", "port": 53, "protocol": "UDP"}]
+    item = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "dev"},
+            "spec": {"ports": ports}}  # fmt: skip
+    assert compare(item, written(changed(item, "spec", "ports", to=[ports[1], {**ports[0], "protocol": "TCP"}]))) == []
+    assert paths(compare(item, written(changed(item, "spec", "ports", to=ports[:1])))) == [
+        ".spec.ports[port=53,protocol=UDP]"
+    ]
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_thousands_of_rules_are_compared_in_seconds(other: bool) -> None:
+    rules = [{"apiGroups": [""], "resources": [f"r{number}", "x"], "verbs": ["get"]} for number in range(5000)]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "r"},
+            "rules": rules}  # fmt: skip
+    turned = [{**rule, "resources": rule["resources"][::-1], "verbs": ["list" if other else "get"]}
+              for rule in reversed(rules)]  # fmt: skip
+    begun = time.process_time()
+    findings = compare(role, written({**role, "rules": turned}, book("kubectl-edit", {"f:rules": {}})))
+    assert time.process_time() - begun < 20
+    assert bool(findings) == other
+
+
+@pytest.mark.parametrize("number", [2**63, 2**70, -(2**70)])
+def test_integers_beyond_64_bits_are_floating_point_to_the_api_server(number: int) -> None:
+    item = {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "dev"},
+            "spec": {"parts": [{"number": number}]}}  # fmt: skip
+    live = {**item, "spec": {"parts": [{"number": float(number)}]}}
+    memory = Memory()
+    for _ in range(2):
+        assert suspects([item], {key_of(item): written(live)}, memory=memory) == []
+    assert paths(compare(item, written({**live, "spec": {"parts": [{"number": 1}]}}))) == [".spec.parts[0].number"]
+
+
 def test_deleted_objects_are_destructive() -> None:
     (finding,) = compare(CONFIG, None)
     assert (finding.path, finding.severity) == ("", Severity.DESTRUCTIVE)
     assert finding.sentence == "ConfigMap/dev/web is not there."
     (finding,) = compare(CONFIG, written(changed(CONFIG, "metadata", "deletionTimestamp", to=LATER)))
     assert finding.sentence == "ConfigMap/dev/web is being deleted."
+
+
+@pytest.mark.parametrize(
+    ("spec", "gone"),
+    [({"ttlSecondsAfterFinished": 0}, False), ({"ttlSecondsAfterFinished": 60}, False), ({}, True),
+     # It has never run, and never will: somebody deleted it.
+     ({"ttlSecondsAfterFinished": 60, "suspend": True}, True)],
+)  # fmt: skip
+def test_a_job_that_the_cluster_deletes_when_it_is_done_is_not_gone(spec: Object, gone: bool) -> None:
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "dev"}, "spec": spec}
+    for live in (None, written(changed(job, "metadata", "deletionTimestamp", to=LATER))):
+        assert bool(compare(job, live)) == gone
+    # While it is there, it is compared as any other.
+    edited = changed(job, "spec", "activeDeadlineSeconds", to=1)
+    by = book("kubectl-edit", {"f:spec": {"f:activeDeadlineSeconds": {}}})
+    assert paths(compare(job, written(edited, by))) == [".spec.activeDeadlineSeconds"]
 
 
 def test_what_was_taken_away_is_laid_at_the_last_persons_door() -> None:
@@ -305,14 +470,81 @@ def test_of_several_owners_a_person_is_named() -> None:
     assert finding.changed.who == "kubectl-edit"
 
 
+def made_by_hand(live: Object, fields: Object, *entries: Object) -> Object:
+    """An object that a person created, with what the API server defaulted and allotted in the person's name."""
+    books = [book("kubectl-create", fields, time=BORN), *entries]
+    metadata = {"creationTimestamp": BORN, "uid": "u", "resourceVersion": "1", **live["metadata"]}
+    return {**live, "metadata": {**metadata, "managedFields": books}}
+
+
 def test_defaults_of_who_created_the_object_are_none_of_our_business() -> None:
-    """An object that a person made, and that is ours now: its defaults are in the person's name."""
+    """An object that a person made, and that is ours now: its defaults are in the person's name, and its edits, too."""
     live = changed(DEPLOYMENT, "spec", "progressDeadlineSeconds", to=900)
+    live = changed(live, "spec", "revisionHistoryLimit", to=10)
     live = changed(live, "metadata", "labels", to={"by": "hand"})
-    live["metadata"] |= {"creationTimestamp": BORN, "managedFields": [
-        book("kubectl-create", {"f:spec": {"f:progressDeadlineSeconds": {}}, "f:metadata": {"f:labels": {"f:by": {}}}},
-             time=BORN)]}  # fmt: skip
-    assert paths(compare(DEPLOYMENT, live)) == [".metadata.labels.by"]
+    spec = {"f:progressDeadlineSeconds": {}, "f:revisionHistoryLimit": {}}
+    live = made_by_hand(live, {"f:spec": spec, "f:metadata": {"f:labels": {"f:by": {}}}})
+    assert paths(compare(DEPLOYMENT, live)) == [".metadata.labels.by", ".spec.progressDeadlineSeconds"]
+
+
+HOSTILE: list[tuple[Any, tuple[str | int, ...], Object, str]] = [
+    (True, (*POD, "hostNetwork"), in_pod({"f:hostNetwork": {}}), ".spec.template.spec.hostNetwork"),
+    ("admin", (*POD, "serviceAccountName"), in_pod({"f:serviceAccountName": {}}),
+     ".spec.template.spec.serviceAccountName"),
+    ([{"operator": "Exists"}], (*POD, "tolerations"), in_pod({"f:tolerations": {}}), ".spec.template.spec.tolerations"),
+    ({"privileged": True}, (*POD, "containers", 0, "securityContext"),
+     in_pod({"f:containers": {WEB: {"f:securityContext": {".": {}, "f:privileged": {}}}}}),
+     ".spec.template.spec.containers[name=web].securityContext"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+@pytest.mark.parametrize(("value", "steps", "fields", "found"), HOSTILE)
+def test_who_deletes_an_object_and_makes_it_anew_is_found_out(
+    value: Any, steps: tuple[str | int, ...], fields: Object, found: str, adopted: bool
+) -> None:
+    """`kubectl create` of the same name: no write of ours is in the books, or only one that came after."""
+    ours = [book("helm", {"f:metadata": {"f:annotations": {"f:meta.helm.sh/release-name": {}}}})] if adopted else []
+    (finding,) = compare(DEPLOYMENT, made_by_hand(changed(DEPLOYMENT, *steps, to=value), fields, *ours))
+    assert finding.path == found
+    assert finding.changed is not None
+    assert str(finding.changed) == "kubectl-create at 2031-01-01 00:00:00 UTC (Update)"
+
+
+@pytest.mark.parametrize(("value", "steps", "fields", "found"), HOSTILE)
+def test_a_patch_right_after_birth_is_a_persons_whenever_helm_wrote_last(
+    value: Any, steps: tuple[str | int, ...], fields: Object, found: str
+) -> None:
+    live = written(changed(DEPLOYMENT, *steps, to=value), book("kubectl-patch", fields, time="2031-01-01T00:00:01Z"))
+    live["metadata"]["managedFields"][0]["time"] = LATER
+    (finding,) = compare(DEPLOYMENT, live)
+    assert finding.path == found
+    assert finding.changed is not None
+    assert finding.changed.who == "kubectl-patch"
+
+
+def test_addresses_that_draw_others_traffic_are_found_whoever_made_the_service() -> None:
+    service: Object = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "dev"},
+                       "spec": {"ports": [{"port": 80}]}}  # fmt: skip
+    live = changed(service, "spec", "externalIPs", to=["192.0.2.1"])
+    live = changed(live, "spec", "clusterIP", to="10.0.0.1")
+    fields = {"f:spec": {"f:externalIPs": {}, "f:clusterIP": {}}}
+    for item in (made_by_hand(live, fields), live):
+        (finding,) = compare(service, item)
+        assert (finding.path, finding.severity) == (".spec.externalIPs", Severity.SECURITY)
+
+
+@pytest.mark.parametrize(("value", "steps", "fields", "found"), HOSTILE)
+def test_what_lets_a_pod_out_of_its_box_is_told_though_nobody_keeps_books(
+    value: Any, steps: tuple[str | int, ...], fields: Object, found: str
+) -> None:
+    live = changed(DEPLOYMENT, *steps, to=value)
+    live["metadata"]["managedFields"] = [book("before-first-apply", fields)]
+    dangerous = steps[-1] != "tolerations"
+    for item in (live, changed(DEPLOYMENT, *steps, to=value)):
+        findings = compare(DEPLOYMENT, item)
+        assert paths(findings) == ([found] if dangerous else [])
+        assert all(finding.severity == Severity.SECURITY for finding in findings)
 
 
 def test_what_nobody_else_owns_is_not_laid_at_ours() -> None:

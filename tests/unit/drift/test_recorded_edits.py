@@ -28,9 +28,11 @@ def content(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def left_alone(edit: Edit) -> bool:
-    """Whether it is no drift: the server put the same value back at once, or the place is a controller's or ignored."""
+    """Whether it is no drift: the server put the same value back at once, the place is a controller's or
+    ignored, or nobody keeps books of who ties objects together."""
     row = ROWS[edit.index]
-    if edit.what == "finalizer added" and "finalizers" not in row.declared["metadata"]:
+    undeclared = edit.what == "finalizer added" and "finalizers" not in row.declared["metadata"]
+    if undeclared and not edit.live["metadata"].get("managedFields"):
         return True
     return content(edit.live) == content(row.live) or ignored(row, edit)  # type: ignore[arg-type]
 

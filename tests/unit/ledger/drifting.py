@@ -30,10 +30,12 @@ def look(
     when: datetime,
     *found: Finding,
     blind: Iterable[str] = (),
+    hidden: Iterable[str] = (),
     waived: Iterable[Finding] = (),
     seconds: float = 2.0,
 ) -> PlaneVerdict:
     spots = [BlindSpot(plane=plane, what=what, why="It does not answer.") for what in blind]
+    spots += [BlindSpot(plane=plane, what=where, why="403", hides=(where,)) for where in hidden]
     return PlaneVerdict.of(plane, found, spots, looked_at=when, seconds=seconds, waived=waived)
 
 

@@ -12,14 +12,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, text, update
+from sqlalchemy import create_engine, select, text, update
 
 from infra.clients.masking import MASKER
 from infra.drift.findings import Changed, PlaneName, PlaneState, PlaneVerdict, Severity
 from infra.ledger import Ledger
-from infra.ledger.looks import looks_of, place_of
+from infra.ledger.checks import REMEMBERED
+from infra.ledger.looks import HIDDEN_KEPT, looks_of, place_of
 from infra.ledger.store import MIGRATIONS, Store, ledger_url
-from infra.ledger.tables import JournalRow
+from infra.ledger.tables import CheckRow, JournalRow
 from infra.settings import ROOT, Settings
 from tests.unit.ledger.drifting import COMMIT, EVERY, addresses, at, check, drift, look, record
 
@@ -80,6 +81,42 @@ async def test_a_plane_looked_at_in_part_clears_nothing_and_keeps_what_it_saw(le
     seen = {o.address: o.last_seen for o in await ledger.open_findings()}
     assert seen["ConfigMap/a"] == seen["ConfigMap/c"] == seen["ConfigMap/b"] + EVERY
     assert addresses((await check(ledger, 30, drift("ConfigMap/c"))).cleared) == ["ConfigMap/a", "ConfigMap/b"]
+
+
+async def test_a_blind_spot_hides_what_it_names_and_nothing_else(ledger: Ledger) -> None:
+    found = [drift(f"{kind}/{name}") for kind in ("ConfigMap", "ConfigMapper", "Secret") for name in ("x/a", "x/b")]
+    await check(ledger, 0, *found)
+    part = await check(ledger, 15, drift("ConfigMap/x/a"), hidden=["ConfigMap/*", "Secret/x/b"])
+    assert addresses(part.stayed) == ["ConfigMap/x/a"]
+    assert addresses(part.cleared) == ["ConfigMapper/x/a", "ConfigMapper/x/b", "Secret/x/a"]
+    assert addresses(part.unconfirmed) == ["ConfigMap/x/b", "Secret/x/b"]
+    dark = await check(ledger, 30, blind=["all"], hidden=["ConfigMap/*"])
+    assert dark.cleared == (), "what names nothing hides everything"
+    assert addresses((await check(ledger, 45, hidden=["Secret/*"])).cleared) == ["ConfigMap/x/a", "ConfigMap/x/b"]
+    assert addresses(await ledger.open_findings()) == ["Secret/x/b"]
+
+
+async def test_blind_spots_that_name_too_much_hide_everything(light: Ledger) -> None:
+    await check(light, 0, drift("Secret/a"))
+    assert (await check(light, 1, hidden=[f"ConfigMap/{number}" for number in range(HIDDEN_KEPT + 1)])).cleared == ()
+    assert len((await check(light, 2, hidden=[f"ConfigMap/{number}" for number in range(HIDDEN_KEPT)])).cleared) == 1
+
+
+async def test_a_look_with_a_blind_spot_overtakes_an_older_one(light: Ledger) -> None:
+    await check(light, 10, hidden=["ConfigMap/*"])
+    assert (await check(light, 9, drift("Secret/a"))).found == ()
+
+
+async def test_a_look_of_the_version_before_hid_all_or_nothing(light: Ledger) -> None:
+    await check(light, 0)
+    with light._store.session(write=True) as session:
+        for row in session.scalars(select(CheckRow)):
+            said = {key: value for key, value in row.planes["addons"].items() if key != "hidden"}
+            row.planes = {"addons": said | {"complete": False}}
+    assert len((await check(light, -1, drift())).found) == 1
+    with light._store.session(write=True) as session:
+        session.execute(update(CheckRow).values(planes={"addons": said | {"complete": True}}))
+    assert (await check(light, -2, drift("ConfigMap/b"))).found == ()
 
 
 async def test_a_stale_check_finds_but_clears_nothing(light: Ledger) -> None:
@@ -274,6 +311,35 @@ async def test_a_change_from_before_a_look_that_found_nothing_is_not_the_onset(
         assert onset.detect_seconds == max(0, (15 - arose) * 60 + 2)
 
 
+@pytest.mark.parametrize(("address", "arose"), [("ConfigMap/a", at(-60)), ("Secret/a", None)])
+async def test_a_look_bounds_only_what_it_did_not_hide(light: Ledger, address: str, arose: datetime | None) -> None:
+    await check(light, 0, hidden=["ConfigMap/*"])
+    (onset,) = (await check(light, 15, drift(address, changed=Changed(who="x", when=at(-60))))).found
+    assert onset.arose == arose
+
+
+async def test_after_a_long_outage_a_change_from_before_it_says_nothing_of_the_onset(light: Ledger) -> None:
+    await check(light, 0)
+    for number in range(REMEMBERED + 1):
+        await check(light, 15 + number, blind=["everything"])
+    found = [drift("old", changed=Changed(who="x", when=at(-60))), drift("new", changed=Changed(who="x", when=at(20)))]
+    seen = await check(light, 60, *found)
+    assert {one.address: one.arose for one in seen.found} == {"old": None, "new": at(20)}
+
+
+async def test_a_change_in_the_future_is_a_wrong_clock(light: Ledger) -> None:
+    await check(light, 0)
+    found = [
+        drift("soon", changed=Changed(who="x", when=at(15.9))),
+        drift("far", changed=Changed(who="x", when=at(75))),
+    ]
+    seen = await check(light, 15, *found)
+    assert {one.address: (one.arose, one.detect_seconds) for one in seen.found} == {
+        "soon": (at(15.9), 0),
+        "far": (None, None),
+    }
+
+
 async def test_the_first_change_is_kept_and_an_environments_first_check_believes_it(light: Ledger) -> None:
     await check(light, 0, drift(changed=Changed(who="alice", when=datetime(2026, 3, 1))))
     (onset,) = (await check(light, 15, drift(changed=Changed(who="bob", when=at(5))))).stayed
@@ -319,12 +385,13 @@ async def test_whatever_is_seen_in_whatever_order_the_books_agree(light: Ledger,
         minutes = number if rnd.random() < 0.8 else number - rnd.uniform(0, 5)
         seen = {name for name in "abcdef" if rnd.random() < 0.3}
         blind = rnd.random() < 0.3
-        changes = await check(light, minutes, *map(drift, sorted(seen)), blind=["x"] if blind else [])
+        hidden = {name for name in "abcdef" if rnd.random() < 0.1}
+        changes = await check(light, minutes, *map(drift, sorted(seen)), blind=["x"] if blind else [], hidden=hidden)
         before = set(known)
         if minutes < newest:
             assert not changes.found and not changes.cleared and not changes.stayed
         else:
-            gone = set() if blind else before - seen
+            gone = set() if blind else before - seen - hidden
             known = (before | seen) - gone
             onsets.update(seen - before)
             assert set(addresses(changes.found)) == seen - before
@@ -384,7 +451,7 @@ def test_parts_of_a_plane_are_one_look_as_old_and_as_blind_as_all_of_them() -> N
     for order in (parts, parts[::-1]):
         (one,) = looks_of(order)
         assert (one.looked_at, one.ended, one.state) == (at(0), at(2) + timedelta(seconds=2), PlaneState.DRIFTED)
-        assert not one.complete
+        assert one.hidden == ("*",)
         assert one.seen == {place_of(grave): (grave, False)}
     (dark,) = looks_of([look(PlaneName.DNS, at(0)), look(PlaneName.DNS, at(0), blind=["y"])])
-    assert dark.state is PlaneState.UNKNOWN and not dark.complete
+    assert dark.state is PlaneState.UNKNOWN and dark.hidden == ("*",)

@@ -24,8 +24,8 @@ from sqlalchemy import text
 from infra.clients.errors import Failed, Misconfigured, Refused, Unavailable
 from infra.clients.masking import MASKER
 from infra.ledger import Ledger, ReadOnlyJournal
+from infra.ledger.alive import died, this_process
 from infra.ledger.masking import masked
-from infra.ledger.run import died, this_process
 from infra.ledger.store import HEAD, MIGRATIONS, Store, ledger_url
 from infra.ledger.tables import Base
 from infra.settings import ROOT, Settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -114,6 +115,68 @@ async def test_a_process_killed_before_it_has_told_leaves_it_to_the_next(setting
     assert killed_when == "recorded" or news.event == word
 
 
+class Listener:
+    """Who hears events in turn, each once by its id, and keeps what is open."""
+
+    def __init__(self) -> None:
+        self.heard: set[str] = set()
+        self.open: set[str] = set()
+
+    def hear(self, news: Iterable[News]) -> None:
+        for one in news:
+            if one.event in self.heard:
+                continue
+            self.heard.add(one.event)
+            names = addresses(one.onsets)
+            assert len(set(names)) == len(names), "each place once in an event"
+            self.open = self.open | set(names) if one.kind is NewsKind.FOUND else self.open - set(names)
+
+
+@pytest.mark.parametrize("waiving", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+async def test_whoever_dies_when_who_listens_knows_what_is_open_in_the_end(
+    light: Ledger, seed: int, waiving: bool
+) -> None:
+    rnd, listener, minutes = random.Random(seed), Listener(), 0.0
+    grave = {"a", "b"}
+    run = None
+
+    def finding(name: str) -> Any:
+        severe = name in grave or (name == "c" and rnd.random() < 0.5)
+        return drift(name, severity=Severity.SECURITY if severe else Severity.CONFIG)
+
+    for _ in range(60):
+        minutes += rnd.choice([0.5, 5, 20])
+        if rnd.random() < 0.2:
+            if run is None:
+                run = await light.begin("create-environment", "dev", COMMIT)
+            else:
+                await run.end("ready")
+                run = None
+        seen = {name for name in "abcdef" if rnd.random() < 0.4}
+        waived = {name for name in seen if waiving and rnd.random() < 0.3}
+        blind = ["x"] if rnd.random() < 0.2 else []
+        await check(light, minutes, *map(finding, sorted(seen - waived)), waived=map(finding, waived), blind=blind)
+        if rnd.random() < 0.7:
+            news = await light.untold("dev", now=at(minutes))
+            died = rnd.choice(["before it was heard", "after it was heard", "never", "never"])
+            if died != "before it was heard":
+                listener.hear(news)
+            if died == "never":
+                await light.told(one.event for one in news)
+    if run is not None:
+        await run.end("ready")
+    news = await light.untold("dev", now=at(minutes + 60))
+    listener.hear(news)
+    await light.told(one.event for one in news)
+    assert await light.untold("dev", now=at(minutes + 120)) == []
+    alarming = {one.address for one in await light.open_findings("dev") if not one.waived}
+    if waiving:
+        assert alarming <= listener.open, "what is waived is not said to be gone"
+    else:
+        assert alarming == listener.open
+
+
 async def test_of_those_who_tell_at_once_one_is_given_it(ledger: Ledger) -> None:
     await check(ledger, 0, drift(), GRAVE)
     given = await asyncio.gather(*(ledger.untold("dev", now=at(1)) for _ in range(6)))
@@ -214,6 +277,7 @@ async def test_nothing_is_cleared_by_who_was_blind_or_cannot_be_trusted(ledger: 
     await check(ledger, 0, drift())
     await tell(ledger, 1)
     await check(ledger, 2, blind=["ConfigMap/a"])
+    await check(ledger, 2.5, hidden=["ConfigMap/*"])
     await record(ledger, 3, look(PlaneName.ADDONS, at(3)), stale="It missed the canary.")
     await record(ledger, 4, look(PlaneName.DNS, at(4)))
     await record(ledger, 5, commit=None, failure=Failure("NotFound", "The repository is gone."))

@@ -7,6 +7,7 @@ import re
 import yaml
 
 from infra.planes import access
+from infra.planes.clients import Clients
 from infra.settings import ROOT
 
 
@@ -20,3 +21,14 @@ def test_the_documented_role_is_the_one_that_is_applied() -> None:
     of_objects, of_paths = applied[0]["rules"]
     assert of_objects["verbs"] == ["list"], "who may `get` everything may open a shell in every pod"
     assert (set(of_paths), of_paths["verbs"]) == ({"nonResourceURLs", "verbs"}, ["get"])
+
+
+async def test_without_a_way_in_the_role_is_not_known(clients: Clients) -> None:
+    assert (await access.look(clients)).blind_spots == ()
+    clients.disconnect()
+    seen = await access.look(clients)
+    assert seen.findings == ()
+    assert [(spot.what, spot.hides) for spot in seen.blind_spots] == [
+        ("ClusterRole/plumbline-reader", ("ClusterRole/plumbline-reader",)),
+        ("ClusterRoleBinding/plumbline-reader", ("ClusterRoleBinding/plumbline-reader",)),
+    ]

@@ -51,7 +51,7 @@ async def test_a_probe_that_does_not_hold_is_a_finding_one_that_cannot_be_asked_
     no = await holds(PlaneName.RUNNERS, "runners/build", raising(NotYet("No listener.")), Severity.CONFIG)
     assert [finding.sentence for finding in no.findings] == ["No listener."]
     blind = await holds(PlaneName.RUNNERS, "runners/build", raising(Denied("403")), Severity.CONFIG)
-    assert (len(blind.findings), len(blind.blind_spots)) == (0, 1)
+    assert (blind.findings, [spot.hides for spot in blind.blind_spots]) == ((), [("runners/build",)])
 
 
 def test_what_two_parts_see_alike_counts_once() -> None:
@@ -104,6 +104,48 @@ async def test_what_stands_in_a_secret_of_the_cluster_is_not_shown_elsewhere(kub
     assert (len(seen.findings), seen.blind_spots) == (2, ())
 
 
+DOOR = {
+    "apiVersion": "example.org/v1",
+    "kind": "Door",
+    "metadata": {"name": "front", "namespace": "shop"},
+    "spec": {"typo": 1},
+}
+DOORS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "doors.example.org"},
+    "spec": {
+        "group": "example.org",
+        "names": {"kind": "Door", "plural": "doors"},
+        "versions": [{"name": "v1", "schema": {"openAPIV3Schema": {"properties": {"spec": {"type": "object"}}}}}],
+    },
+}
+
+
+@pytest.mark.parametrize("listable", [True, False])
+async def test_definitions_are_read_where_a_custom_resource_differs(kubernetes: FakeKubernetes, listable: bool) -> None:
+    kubernetes.put(DOORS)
+    kubernetes.put({**DOOR, "spec": {}})
+    asked: list[str] = []
+    listing = kubernetes.list
+
+    async def counted(version: str, kind: str, *rest: Any, **more: Any) -> Any:
+        asked.append(kind)
+        if kind == "CustomResourceDefinition" and not listable:
+            raise Denied("403")
+        return await listing(version, kind, *rest, **more)
+
+    kubernetes.list = counted  # type: ignore[method-assign]
+    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    assert (await live.look(PlaneName.ADDONS, [{**DOOR, "spec": {}}])).findings == ()
+    assert asked == ["Door"]
+    seen = await live.look(PlaneName.ADDONS, [DOOR])
+    assert asked == ["Door", "CustomResourceDefinition"]
+    # Dropped by the API server, or taken away by somebody: without the definition nobody can tell.
+    assert [one.path for one in seen.findings] == ([] if listable else [".spec.typo"])
+    assert seen.blind_spots == ()
+
+
 @pytest.mark.parametrize("error", [Denied("403"), Unavailable("503"), UnknownKind("no such kind")])
 async def test_a_kind_that_cannot_be_listed_blinds_for_its_objects_alone(
     kubernetes: FakeKubernetes, error: Exception
@@ -120,7 +162,7 @@ async def test_a_kind_that_cannot_be_listed_blinds_for_its_objects_alone(
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "shop"}}
     seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, [WEB, config])  # type: ignore[arg-type]
     assert seen.findings == ()
-    assert [spot.what for spot in seen.blind_spots] == ["Deployment/shop/web"]
+    assert [(spot.what, spot.hides) for spot in seen.blind_spots] == [("Deployment/shop/web", ("Deployment/*",))]
 
 
 async def test_an_object_without_a_namespace_is_looked_for_in_its_releases(kubernetes: FakeKubernetes) -> None:
@@ -129,6 +171,34 @@ async def test_an_object_without_a_namespace_is_looked_for_in_its_releases(kuber
     live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
     assert (await live.look(PlaneName.ADDONS, [bare], namespace="shop")).findings == ()
     assert [one.address for one in (await live.look(PlaneName.ADDONS, [bare])).findings] == ["Deployment/default/web"]
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize(("manager", "by_hand"), [("helm", False), ("kubectl-autoscale", True)])
+async def test_an_autoscaler_by_hand_is_in_charge_of_nothing(
+    kubernetes: FakeKubernetes, manager: str, by_hand: bool, declared: bool
+) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    scaler: dict[str, Any] = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"scaleTargetRef": target, "maxReplicas": 9},
+    }
+    books = [{"manager": manager, "operation": "Update", "time": "2031-01-01T00:00:00Z", "fieldsV1": {"f:spec": {}}}]
+    kubernetes.put({**WEB, "spec": {"replicas": 5}})
+    kubernetes.put({**scaler, "metadata": {**scaler["metadata"], "managedFields": books}})
+    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    seen = await live.look(PlaneName.ADDONS, [WEB, scaler] if declared else [WEB])
+    assert [one.path for one in seen.findings] == ([".spec.replicas"] if by_hand and not declared else [])
+
+
+async def test_what_is_given_its_name_at_creation_cannot_be_looked_at(kubernetes: FakeKubernetes) -> None:
+    kubernetes.put(WEB)
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"generateName": "setup-"}, "spec": {}}
+    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, [WEB, job])  # type: ignore[arg-type]
+    assert seen.findings == ()
+    assert [(spot.what, spot.category) for spot in seen.blind_spots] == [("Job/setup-*", "Nameless")]
 
 
 async def test_objects_in_a_list_are_looked_at_one_by_one(kubernetes: FakeKubernetes) -> None:
@@ -247,7 +317,8 @@ async def test_a_silent_name_server_is_a_blind_spot(clients: Clients, monkeypatc
     names(clients, monkeypatch, answer("ns1", "192.0.2.7"), answer("ns2", outcome="silent"))
     seen = await dns.look(declared(), clients)
     assert seen.findings == ()
-    assert [spot.what for spot in seen.blind_spots] == ["recordset/*.dev.sandbox.example.@ns2"]
+    name = "recordset/*.dev.sandbox.example."
+    assert [(spot.what, spot.hides) for spot in seen.blind_spots] == [(f"{name}@ns2", (name,))]
 
 
 async def test_an_edited_record_is_said_once_though_every_server_answers_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -149,12 +150,12 @@ async def test_a_failed_check_is_an_event_with_its_reason(prefect: PrefectStandI
     ]
 
 
-@pytest.mark.parametrize("environment", ["dev", None])
-async def test_without_a_ledger_a_reason_is_told_once_a_day(prefect: PrefectStandIn, environment: str | None) -> None:
-    for error in (Unavailable("No answer in 3 s."), Unavailable("No answer in 4 s."), NotFound("No such table.")):
-        await announcing.tell_without_ledger(environment, Failure.of(error), OPS)
-    about = "plumbline.environment.dev" if environment else "plumbline.fleet"
-    assert prefect.told == [("plumbline.check.failed", about)] * 2
+async def test_without_a_ledger_a_reason_is_told_once_a_day(prefect: PrefectStandIn) -> None:
+    for environment in ("dev", "prod", None):
+        for error in (Unavailable("No answer in 3 s."), Unavailable("No answer in 4 s."), NotFound("No such table.")):
+            await announcing.tell_without_ledger(environment, Failure.of(error), OPS)
+    abouts = ("plumbline.fleet", "plumbline.environment.dev", "plumbline.environment.prod")
+    assert Counter(prefect.told) == {("plumbline.check.failed", about): 2 for about in abouts}
     assert [sent["body"] for sent in prefect.sent] == ["No answer in 3 s.", "No such table."]
 
 
@@ -176,3 +177,16 @@ async def test_a_ledger_that_does_not_answer_when_asked_for_news_ends_no_check(
     monkeypatch.setattr(ledger, "untold", silent)
     await announcing.tell("dev", ledger, OPS)
     assert "The ledger's database does not answer." in caplog.text and prefect.told == []
+
+
+async def test_a_mistake_of_ours_is_told_with_where_it_is(
+    prefect: PrefectStandIn, ledger: Ledger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(_: Any) -> Any:
+        raise KeyError("kind")
+
+    monkeypatch.setattr(announcing, "event_of", mistaken)
+    await check(ledger, 0, drift())
+    await announcing.tell("dev", ledger, OPS)
+    assert "KeyError, which nobody foresaw." in caplog.text and "Traceback" in caplog.text
+    assert prefect.told == []

@@ -11,6 +11,7 @@ from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SendgridEmail, SlackWebhook
 from prefect.blocks.system import Secret
+from prefect.blocks.webhook import Webhook
 from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 from pytest_httpserver import HTTPServer
@@ -70,6 +71,7 @@ def blocks(hook: PrefectStandIn, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
         "loud/ops": Loud(),
         "endless/ops": Endless(),
         "plain/ops": Plain(),
+        "webhook/ops": Webhook(url=SecretStr(hook.hook_url), headers={"X-Key": TOKEN}),  # type: ignore[arg-type]
         "secret/ops": Secret(value="hush hush hush"),
     }
 
@@ -79,7 +81,6 @@ def blocks(hook: PrefectStandIn, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
         return known[name]
 
     monkeypatch.setattr(Block, "aload", load)
-    monkeypatch.setattr(notifying, "PATIENCE", 0.3)
     HEARD.clear()
     return known
 
@@ -88,7 +89,7 @@ def blocks(hook: PrefectStandIn, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
 async def test_each_block_is_told_once_whatever_becomes_of_the_others(
     hook: PrefectStandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    named = ["loud/ops", "custom-webhook/ops", "nobody/ops", "endless/ops", "ops", "secret/ops", "plain/ops"]
+    named = ["loud/ops", "custom-webhook/ops", "nobody/ops", "ops", "secret/ops", "plain/ops"]
     await notifying.notify([*named, "custom-webhook/ops"], "subject", "body")
     assert (hook.sent, HEARD) == ([{"body": "body"}], ["body"])
     warnings = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
@@ -96,12 +97,38 @@ async def test_each_block_is_told_once_whatever_becomes_of_the_others(
     for sentence in (
         "through loud/ops failed: RuntimeError.",
         "through nobody/ops failed: Prefect has no such block. Make it, or take it out of PLUMBLINE_NOTIFY.",
-        "through endless/ops failed: TimeoutError.",
         "through ops failed: A notification block is named as type/name",
         "through secret/ops failed: A block of that type does not notify anybody.",
     ):
         assert sentence in said
-    assert len(warnings) == 5
+    assert len(warnings) == 4
+
+
+@pytest.mark.usefixtures("blocks")
+async def test_a_block_that_never_answers_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(notifying, "PATIENCE", 0.05)
+    await notifying.notify(["endless/ops"], "subject", "body")
+    assert "The notification through endless/ops failed: TimeoutError." in caplog.messages
+
+
+@pytest.mark.usefixtures("blocks")
+async def test_prefects_plain_webhook_gets_subject_and_body(hook: PrefectStandIn) -> None:
+    await notifying.notify(["webhook/ops"], "subject", "body")
+    assert hook.sent == [{"subject": "subject", "body": "body"}]
+
+
+@pytest.mark.usefixtures("blocks")
+async def test_a_plain_webhook_that_refuses_is_named_by_its_status(
+    hook: PrefectStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook.hook_status = 410
+    caplog.set_level(logging.DEBUG)
+    caplog.handler.addFilter(MASKER)
+    await notifying.notify(["webhook/ops"], "subject", "body")
+    assert "The notification through webhook/ops failed: HTTPStatusError, status 410." in caplog.messages
+    assert not [secret for secret in (HOOK, TOKEN) if secret in caplog.text]
 
 
 @pytest.mark.usefixtures("blocks")

@@ -1,0 +1,54 @@
+"""What the cluster itself may have put into an object, in the name of whoever created it or in nobody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from infra.drift.ownership import Owners
+from infra.drift.paths import Item, Path
+from infra.drift.severity import DANGEROUS
+from infra.drift.tables import ALLOTTED, ASSIGNED, BOOKS, CONTROLLER_DATA, CONTROLLER_KEYS, FREE_FORM
+
+TELLING: Final = DANGEROUS - {"serviceAccount"}
+"""What is told whoever wrote it, if anybody knows; `serviceAccount` is an alias that the API server fills in."""
+
+
+class Allotting:
+    """What is allotted to one object."""
+
+    def __init__(self, declared: Mapping[str, Any], owners: Owners, is_builtin: bool) -> None:
+        self._owners, self._builtin = owners, is_builtin
+        self._on_host = bool(_pod(declared).get("hostNetwork"))
+        self._data = CONTROLLER_DATA.get(declared.get("type", ""), frozenset())
+
+    def assigned(self, key: str, there: Any, path: Path) -> bool:
+        """Whether the API server or a controller may have put the extra key `key`, at `path`, there."""
+        if key == "hostPort" and self._on_host:
+            return isinstance(path[-2], Item) and ("containerPort", there) in path[-2].keys
+        parent = path[-2] if len(path) > 1 else ""
+        if parent in ASSIGNED or (parent in BOOKS and key in CONTROLLER_KEYS):
+            return True
+        return path[0] == "data" and key in self._data
+
+    def at_birth(self, key: str, there: Any, path: Path) -> bool:
+        """Whether the cluster may have put it there at birth, in the name of who created the object.
+
+        A custom resource has the defaults of its own schema.
+        """
+        if not self._owners.founded(path):
+            return False
+        if key in ALLOTTED or self.assigned(key, there, path):
+            return True
+        return not self._builtin and key not in TELLING and FREE_FORM.isdisjoint(path[-2:-1])
+
+
+def _pod(declared: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The spec of an object's pods, or of a pod; of anything else, whatever it has there."""
+    spec = declared.get("spec")
+    while isinstance(spec, Mapping):
+        inner = spec.get("jobTemplate") or spec.get("template")
+        if not isinstance(inner, Mapping):
+            return spec
+        spec = inner.get("spec")
+    return {}
