@@ -12,6 +12,9 @@ from infra.clients.errors import Failed
 RECONCILE_ON_DRIFT = "plumbline: reconcile on drift"
 FOUND = "plumbline.drift.found"
 ENVIRONMENTS = "plumbline.environment.*"
+CHECKS = ("check-drift", "check-fleet")
+"""Flows whose findings start it. Not those of a reconciliation itself: one that breaks something new each time it mends
+something would start itself for ever."""
 
 
 def add_missing(api: httpx.Client) -> None:
@@ -52,6 +55,7 @@ def reconcile_on_drift(deployment: str) -> dict[str, object]:
             "posture": "Reactive",
             "expect": [FOUND],
             "match": {"prefect.resource.id": ENVIRONMENTS},
+            "match_related": {"prefect.resource.role": "flow", "prefect.resource.name": [*CHECKS]},
             "for_each": ["prefect.resource.id"],
             "threshold": 1,
             "within": 0,

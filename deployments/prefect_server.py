@@ -14,7 +14,7 @@ from deployments.deploy import PREFECT, deploy
 from deployments.patience import Patient
 from deployments.settings import PrefectSettings
 from infra.clients.errors import Misconfigured
-from infra.settings import ROOT
+from infra.settings import ROOT, get_settings
 
 
 class LocalPrefect:
@@ -84,6 +84,9 @@ class LocalPrefect:
             "PREFECT_SERVER_API_AUTH_STRING": self.auth_string(),
             "PREFECT_SERVER_UI_API_URL": self._settings.api_url,
             "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(self._scheduling).lower(),
+            # Else runs, logs and artifacts would stay for ever; of itself it removes events alone, after a week.
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(get_settings().prefect_keep * 86400),
             # Concurrency leases in memory would stay held for ever after a restart of the server.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         }

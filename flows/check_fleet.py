@@ -27,6 +27,7 @@ from infra.settings import Settings, get_settings
 from infra.spec.repository import LoadedEnvironment, Snapshot
 from tasks.declaration import load_fleet
 from tasks.drift import look_for_strays, publish_fleet
+from tasks.keeping import keep_newest_verdicts
 from tasks.scheduling import keep_schedules
 
 LONGEST = timedelta(hours=1)
@@ -63,7 +64,7 @@ async def check_fleet(commit: Commit = None) -> FleetVerdict:
             failed=(*failed, *(one for one in results if isinstance(one, FailedCheck))),
             strays=tuple(strays),
             scheduled=tuple(scheduled),
-            notes=(*notes, *unseen, *unforgotten),
+            notes=(*notes, *unseen, *unforgotten, *await _keep_verdicts(settings)),
         )
         await publish_fleet(unsearched(verdict))
         return verdict
@@ -130,6 +131,16 @@ async def _forget(ledger: Ledger, settings: Settings) -> list[str]:
         await ledger.prune(keep=timedelta(days=settings.ledger_keep))
     except PlumblineError as error:
         return [f"The ledger was not pruned. {error}"]
+    return []
+
+
+async def _keep_verdicts(settings: Settings) -> list[str]:
+    """Keep newest verdicts beyond their runs; where that fails, the next sweep has time for it."""
+    try:
+        with explained():
+            await keep_newest_verdicts(timedelta(days=settings.prefect_keep))
+    except PlumblineError as error:
+        return [f"The newest verdicts were not looked after. {error}"]
     return []
 
 

@@ -46,6 +46,13 @@ class Settings(BaseSettings):
         description="Days for which the ledger remembers checks, cleared drift and ended runs; what is open, it always "
         "does.",
     )
+    prefect_keep: int = Field(
+        default=30,
+        ge=7,
+        le=3660,
+        description="Days for which Prefect keeps flow runs with their logs and artifacts; of each environment the "
+        "newest verdict stays.",
+    )
     terraform_binary: str = Field(default="terraform", min_length=1, description="The terraform program.")
     terraform_backend: Literal["local", "pg", "s3", "http"] = Field(
         default="local", description="Where Terraform keeps its state, one per environment."

@@ -114,6 +114,7 @@ def test_deploying_makes_the_pool_then_the_deployments_then_closes_them(
     monkeypatch.setattr(deploy, "close_parameters", lambda _api: programs.ran.append(["close"]))
     monkeypatch.setattr(automations, "add_missing", lambda _api: programs.ran.append(["automations"]))
     httpserver.expect_oneshot_request("/api/work_pools/p").respond_with_data("", status=404)
+    httpserver.expect_request("/api/deployments/filter").respond_with_json([])
     local(home, work_pool="p", port=httpserver.port).deploy()
     assert programs.ran == [
         ["work-pool", "create", "p", "--type", "process"],
@@ -129,6 +130,7 @@ def test_a_pool_that_is_there_is_left_as_it_is(
     monkeypatch.setattr(deploy, "close_parameters", lambda _api: None)
     monkeypatch.setattr(automations, "add_missing", lambda _api: None)
     httpserver.expect_oneshot_request("/api/work_pools/plumbline").respond_with_json({"type": "kubernetes"})
+    httpserver.expect_request("/api/deployments/filter").respond_with_json([])
     local(home, port=httpserver.port).deploy()
     assert programs.ran == [["--no-prompt", "deploy", "--all"]]
 
@@ -169,6 +171,7 @@ def test_a_prefect_command_that_fails_is_quoted_without_secrets(
 ) -> None:
     programs.returns = {"deploy": 1}
     httpserver.expect_oneshot_request("/api/work_pools/plumbline").respond_with_json({})
+    httpserver.expect_request("/api/deployments/filter").respond_with_json([])
     with pytest.raises(Failed, match="`prefect --no-prompt deploy --all` failed") as caught:
         local(home, port=httpserver.port).deploy()
     assert "and more" in str(caught.value)

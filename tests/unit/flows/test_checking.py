@@ -333,3 +333,21 @@ async def test_a_sweep_lets_the_ledger_forget_and_counts_also_where_it_cannot() 
         "The ledger was not pruned. The ledger's database does not answer."
     ]
     assert asked == [timedelta(days=30)] * 2
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("Prefect's API did not answer."), TimeoutError("120 s")])
+async def test_a_sweep_keeps_newest_verdicts_and_counts_also_where_it_cannot(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    asked: list[timedelta] = []
+
+    async def keep(age: timedelta) -> list[str]:
+        asked.append(age)
+        if error:
+            raise error
+        return ["verdict-dev"]
+
+    monkeypatch.setattr(check_fleet, "keep_newest_verdicts", keep)
+    notes = await check_fleet._keep_verdicts(Settings(prefect_keep=10))
+    assert asked == [timedelta(days=10)]
+    assert [note.startswith("The newest verdicts were not looked after.") for note in notes] == [True] * bool(error)
