@@ -14,6 +14,9 @@ TELLING: Final = DANGEROUS - {"serviceAccount"}
 """What is told whoever wrote it, if anybody knows; `serviceAccount` is an alias that the API server fills in."""
 
 
+_SOLVERS, _SOLVER, _CHALLENGE = "cert-manager-challenges", "cm-acme-http-solver-", "/.well-known/acme-challenge/"
+
+
 class Allotting:
     """What is allotted to one object."""
 
@@ -41,6 +44,19 @@ class Allotting:
         if key in ALLOTTED or self.assigned(key, there, path):
             return True
         return not self._builtin and key not in TELLING and FREE_FORM.isdisjoint(path[-2:-1])
+
+    def challenged(self, item: Any, path: Path) -> bool:
+        """Whether cert-manager answers a challenge by this rule, or path of one, while it is at work on an Ingress."""
+        if path[:2] != ("spec", "rules") or not isinstance(item, Mapping):
+            return False
+        answers = item["http"].get("paths") or () if isinstance(item.get("http"), Mapping) else [item]
+        return bool(answers) and all(map(_answers, answers)) and self._owners.written_by(_SOLVERS, path)
+
+
+def _answers(item: Mapping[str, Any]) -> bool:
+    """Whether a path of an Ingress leads to a solver of cert-manager's."""
+    service = (item.get("backend") or {}).get("service") or {}
+    return str(item.get("path", "")).startswith(_CHALLENGE) and str(service.get("name", "")).startswith(_SOLVER)
 
 
 def _pod(declared: Mapping[str, Any]) -> Mapping[str, Any]:

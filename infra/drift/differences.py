@@ -169,8 +169,9 @@ class _Walk:
             self._value(value, there, (*path, step), below(held, step) if shared else held.whole())
         for step, value in pairing.missing:
             self._add((*path, step), value, ABSENT, "removed")
-        extra = [each for each in pairing.extra if not is_admitted(each[1], path, self._kind.name)]
-        for step, there in extra:
+        for step, there in pairing.extra:
+            if is_admitted(there, path, self._kind.name) or self._allotting.challenged(there, path):
+                continue
             if shared:
                 self._extra_item(there, (*path, step), held)
             else:

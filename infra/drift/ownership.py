@@ -50,6 +50,7 @@ class Managers:
         {
             "cainjector",
             "cert-manager-cainjector",
+            "cert-manager-challenges",
             "cloud-controller-manager",
             "cluster-autoscaler",
             "clusterrole-aggregation-controller",
@@ -57,6 +58,8 @@ class Managers:
             "csi-provisioner",
             "csi-resizer",
             "horizontal-pod-autoscaler",
+            "keda",
+            "keda-operator",
             "kube-apiserver",
             "kube-controller-manager",
             "kube-scheduler",
@@ -158,6 +161,10 @@ class Owners:
     def by_hand(self, path: Path) -> bool:
         """Whether somebody at a keyboard owns `path`: a program nobody told us of is no such one."""
         return any(entry.trust in _PEOPLE and _at_keyboard(entry.manager) for entry, _ in self.at(path))
+
+    def written_by(self, manager: str, path: Path) -> bool:
+        """Whether a manager owns `path`, something below it, or a whole that holds it."""
+        return any(entry.manager == manager for entry, _ in self.at(path))
 
     def may_override(self, path: Path) -> bool:
         """Whether what is at `path` was last written by a controller whose work that is."""

@@ -252,6 +252,8 @@ BOOKS: Final = frozenset({"labels", "annotations"})
 
 NOISE_KEYS: Final = frozenset(
     {
+        # Asks Argo CD to look again, which takes it away.
+        "argocd.argoproj.io/refresh",
         "autoscaling.alpha.kubernetes.io/conditions",
         "autoscaling.alpha.kubernetes.io/current-metrics",
         "control-plane.alpha.kubernetes.io/leader",
@@ -303,7 +305,7 @@ CONTROLLER_DATA: Final[dict[str, frozenset[str]]] = {
 }
 """Keys of a Secret, by its type, that a controller fills in: left alone where it is not known who wrote them."""
 
-ALLOTTED: Final = frozenset({"caBundle", "ingressClassName", "nodeName", "nodePort", "operation"})
+ALLOTTED: Final = frozenset({"caBundle", "ingressClassName", "nodeName", "nodePort"})
 """Fields that the cluster may fill in when an object is created, in the name of its creator."""
 
 CONTROLLER_FINALIZERS: Final = (
@@ -319,6 +321,8 @@ CONTROLLER_FINALIZERS: Final = (
 """Beginnings of the finalizers of the cluster's own protocols."""
 
 RUNTIME_FIELDS: Final[dict[str, frozenset[str]]] = {
+    # A sync under way: whoever asks for one, Argo CD takes it away when it begins.
+    "Application.argoproj.io": frozenset({"operation"}),
     "Lease": frozenset(
         {
             "acquireTime",

@@ -29,7 +29,7 @@ IN_A_PERSONS_NAME = {
     # Chosen by the cluster or by a person: what is allotted and what was edited look the same.
     "hostPort", "ingressClassName", "nodePort",
     # In the books of its controller in truth: it is another's only where a person writes all of the object.
-    "caBundle", "claimRef", "nodeName", "operation", "secrets", "imagePullSecrets",
+    "caBundle", "claimRef", "nodeName", "secrets", "imagePullSecrets",
     # Of a Job and its pods, which nobody can edit.
     "controller-uid", "job-name", "template",
     # Of a pod, from its limits, when it is made.

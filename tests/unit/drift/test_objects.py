@@ -578,6 +578,49 @@ def test_a_leader_may_hold_its_lease() -> None:
     assert compare(item, written(live, by)) == []
 
 
+@pytest.mark.parametrize("manager", ["argocd-server", "argocd-application-controller", "kubectl-annotate"])
+def test_a_sync_under_way_is_no_drift(manager: str) -> None:
+    item = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "a", "namespace": "dev"},
+            "spec": {"project": "default"}}  # fmt: skip
+    live = changed(item, "metadata", "annotations", to={"argocd.argoproj.io/refresh": "hard"})
+    live = changed(live, "operation", to={"sync": {"revision": "abc"}, "initiatedBy": {"username": "admin"}})
+    fields = {"f:metadata": {"f:annotations": {".": {}, "f:argocd.argoproj.io/refresh": {}}},
+              "f:operation": {".": {}, "f:sync": {".": {}, "f:revision": {}}}}  # fmt: skip
+    assert compare(item, written(live, book(manager, fields))) == []
+    live = changed(live, "spec", "project", to="other")
+    assert paths(compare(item, written(live, book(manager, fields)))) == [".spec.project"]
+
+
+def ingress_path(path: str, service: str) -> Object:
+    """A path of an Ingress."""
+    return {"path": path, "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 80}}}}
+
+
+CHALLENGE = ingress_path("/.well-known/acme-challenge/abc", "cm-acme-http-solver-x1")
+
+
+@pytest.mark.parametrize(
+    ("manager", "added", "found"),
+    [
+        ("cert-manager-challenges", CHALLENGE, []),
+        ("kubectl-edit", CHALLENGE, [".spec.rules[0].http.paths[0]"]),
+        ("cert-manager-challenges", ingress_path("/", "cm-acme-http-solver-x1"), [".spec.rules[0].http.paths[0]"]),
+        ("cert-manager-challenges", ingress_path(CHALLENGE["path"], "mine"), [".spec.rules[0].http.paths[0]"]),
+    ],
+)
+def test_an_ingress_is_edited_while_cert_manager_answers_a_challenge(
+    manager: str, added: Object, found: list[str]
+) -> None:
+    rule = {"host": "a.example.org", "http": {"paths": [ingress_path("/", "web")]}}
+    item = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "i", "namespace": "dev"},
+            "spec": {"rules": [rule]}}  # fmt: skip
+    by = book(manager, {"f:spec": {"f:rules": {}}})
+    live = changed(item, "spec", "rules", 0, "http", "paths", to=[added, *rule["http"]["paths"]])  # type: ignore[index]
+    assert paths(compare(item, written(live, by))) == found
+    live = changed(item, "spec", "rules", to=[rule, {"host": "b.example.org", "http": {"paths": [added]}}])
+    assert paths(compare(item, written(live, by))) == ([".spec.rules[1]"] if found else [])
+
+
 def test_other_programs_can_be_trusted() -> None:
     live = written(changed(CONFIG, "data", "b", to="2"), book("rook", {"f:data": {"f:b": {}}}))
     there = {key_of(CONFIG): live}
