@@ -8,7 +8,7 @@ keys of maps whose keys people choose, and items of lists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from infra.drift.allotting import TELLING, Allotting
@@ -19,12 +19,11 @@ from infra.drift.kinds import Kind
 from infra.drift.matching import Pairing, align, by_key, last_of_each, match_members, match_rules
 from infra.drift.ordering import reordered
 from infra.drift.ownership import Owners
-from infra.drift.paths import ABSENT, Member, Path, Step, key_of
+from infra.drift.paths import ABSENT, Path
 from infra.drift.scaling import REPLICAS, SCALED, in_charge
 from infra.drift.structure import Structure
 from infra.drift.tables import (
     BOOKS,
-    CONTROLLER_FINALIZERS,
     CONTROLLER_LISTS,
     CONTROLLER_PREFIXES,
     FREE_FORM,
@@ -41,6 +40,7 @@ from infra.drift.tables import (
     UNORDERED,
     UNORDERED_ITEMS,
 )
+from infra.drift.ties import clusters, tied
 from infra.drift.values import same
 
 _TOLD_APART: Final = frozenset({"apiVersion", "kind", "status"})
@@ -87,11 +87,8 @@ class _Walk:
             ("metadata",),
             below(held, "metadata"),
         )
-        for name in sorted(TIES - metadata.keys()):
-            self._ties(there.get(name) or (), ("metadata", name))
-        notes, known = there.get("annotations") or {}, metadata.get("annotations") or {}
-        for name in sorted(MOVED_KEYS & notes.keys() - known.keys()):
-            self._add(("metadata", "annotations", name), ABSENT, notes[name], "extra", decidable=False)
+        for path, item in tied(metadata, there, self._owners):
+            self._add(path, ABSENT, item, "extra", decidable=False)
         skipped = _TOLD_APART | {"metadata"}
         if declared.get("aggregationRule"):
             skipped |= {"rules"}  # the cluster collects them, and whatever a person writes there is overwritten
@@ -101,13 +98,6 @@ class _Walk:
             (),
             held,
         )
-
-    def _ties(self, items: Iterable[Any], path: Path) -> None:
-        """Finalizers and owners that nobody declares: controllers put them there all the time, at a keyboard nobody."""
-        for item in items:
-            step = Member(item) if isinstance(item, str) else key_of(item, ("uid",))
-            if step is not None and not _clusters(step) and self._owners.by_hand((*path, step)):
-                self._add((*path, step), ABSENT, item, "extra", decidable=False)
 
     def _map(self, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> None:
         noisy = bool(path) and path[-1] in BOOKS
@@ -270,7 +260,7 @@ class _Walk:
         """An item that only the live object has, in a list whose items have owners of their own."""
         beneath = below(held, path[-1])
         persons = held.atomic or beneath.nodes or beneath.atomic
-        if _clusters(path[-1]) or (path[-2] in CONTROLLER_LISTS and self._owners.founded(path)):
+        if clusters(path[-1]) or (path[-2] in CONTROLLER_LISTS and self._owners.founded(path)):
             return
         if persons and self._owners.trusted(path):
             # Injected for us, and edited by a person: only the edit is a person's.
@@ -315,8 +305,3 @@ def _template_labels(declared: Mapping[str, Any]) -> Mapping[str, Any]:
 def _books(key: str) -> bool:
     """Whether an extra label or annotation is somebody's book-keeping."""
     return key in NOISE_KEYS or key in MOVED_KEYS or key == HELM_MARK or key.startswith(CONTROLLER_PREFIXES)
-
-
-def _clusters(step: Step) -> bool:
-    """Whether a member of a set is a finalizer of the cluster's own."""
-    return isinstance(step, Member) and isinstance(step.value, str) and step.value.startswith(CONTROLLER_FINALIZERS)
