@@ -33,8 +33,9 @@ from infra.drift.ignoring import IgnoreRule, Ignores, Pointer, without
 from infra.drift.keys import Key as Key  # noqa: PLC0414 - names of this module, too
 from infra.drift.keys import Object, nameless
 from infra.drift.keys import key_of as key_of  # noqa: PLC0414
+from infra.drift.managers import MANAGERS, Managers
 from infra.drift.memory import Memory, pair_hash
-from infra.drift.ownership import MANAGERS, Managers, Owners, suspicious
+from infra.drift.ownership import Owners, suspicious
 from infra.drift.scaling import floors, scaled
 from infra.drift.structure import Structures
 from infra.drift.subset import covers

@@ -7,8 +7,8 @@ manager, so that helm owns the defaults of what it created.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from infra.drift.findings import Changed
+from infra.drift.managers import MANAGERS, MAY_OVERRIDE, Managers, at_keyboard, of_status
 from infra.drift.paths import Item, Member, Path, Step
 
 Fields = Mapping[str, Any]
@@ -36,58 +37,9 @@ class Trust(Enum):
     """Whoever wrote it before anybody kept books: defaults and edits look the same."""
 
 
-@dataclass(frozen=True)
-class Managers:
-    """Whom to trust, by the name of the field manager.
-
-    Args:
-        ours: install and apply what is declared.
-        controllers: may write what is not declared, and what `MAY_OVERRIDE` names.
-    """
-
-    ours: frozenset[str] = frozenset({"helm", "Helm", "plumbline"})
-    controllers: frozenset[str] = frozenset(
-        {
-            "cainjector",
-            "cert-manager-cainjector",
-            "cert-manager-challenges",
-            "cloud-controller-manager",
-            "cluster-autoscaler",
-            "clusterrole-aggregation-controller",
-            "csi-attacher",
-            "csi-provisioner",
-            "csi-resizer",
-            "horizontal-pod-autoscaler",
-            "keda",
-            "keda-operator",
-            "kube-apiserver",
-            "kube-controller-manager",
-            "kube-scheduler",
-            "kubelet",
-            "openstack-cloud-controller-manager",
-            "vpa-admission-controller",
-            "vpa-updater",
-        }
-    )
-
-    def also(self, controllers: Iterable[str]) -> Managers:
-        """The same, and these controllers."""
-        return replace(self, controllers=self.controllers | set(controllers))
-
-
-MANAGERS: Final = Managers()
-
-MAY_OVERRIDE: Final[dict[str, frozenset[str]]] = {
-    "replicas": frozenset({"kube-controller-manager", "horizontal-pod-autoscaler", "cluster-autoscaler"}),
-    "caBundle": frozenset({"cainjector", "cert-manager-cainjector", "kube-controller-manager"}),
-    "volumeName": frozenset({"kube-controller-manager", "kube-scheduler"}),
-}
-"""Declared fields, by their name, that these controllers exist to write."""
-
 _UNKNOWN_ORIGIN: Final = "before-first-apply"
 """Kubernetes' name for whoever wrote an object before anybody kept books."""
 
-_TOOLS: Final = frozenset({"k9s", "kubectl", "lens", "mozilla", "oc"})
 _BIRTH: Final = timedelta(seconds=2)
 _PEOPLE: Final = frozenset({Trust.PERSON, Trust.FOUNDER})
 
@@ -160,7 +112,7 @@ class Owners:
 
     def by_hand(self, path: Path) -> bool:
         """Whether somebody at a keyboard owns `path`: a program nobody told us of is no such one."""
-        return any(entry.trust in _PEOPLE and _at_keyboard(entry.manager) for entry, _ in self.at(path))
+        return any(entry.trust in _PEOPLE and at_keyboard(entry.manager) for entry, _ in self.at(path))
 
     def written_by(self, manager: str, path: Path) -> bool:
         """Whether a manager owns `path`, something below it, or a whole that holds it."""
@@ -221,7 +173,7 @@ def suspicious(live: Mapping[str, Any], managers: Managers = MANAGERS) -> bool:
         manager = entry.get("manager")
         if manager in ours or manager in controllers:
             continue
-        if not _of_status(manager or "", entry.get("subresource", "")):
+        if not of_status(manager or "", entry.get("subresource", "")):
             return True
     return False
 
@@ -257,7 +209,7 @@ def _entry(raw: Mapping[str, Any], managers: Managers, born: str) -> Entry:
     fields = raw["fieldsV1"]
     if manager in managers.ours:
         trust = Trust.OURS
-    elif manager in managers.controllers or set(fields) <= {"f:status"} or _of_status(manager, subresource):
+    elif manager in managers.controllers or set(fields) <= {"f:status"} or of_status(manager, subresource):
         trust = Trust.CONTROLLER
     elif manager == _UNKNOWN_ORIGIN:
         trust = Trust.UNKNOWN
@@ -266,16 +218,6 @@ def _entry(raw: Mapping[str, Any], managers: Managers, born: str) -> Entry:
     else:
         trust = Trust.PERSON
     return Entry(manager, raw.get("operation", ""), time, subresource, fields, trust)
-
-
-def _at_keyboard(manager: str) -> bool:
-    """Whether a manager is a tool that people type into or click at: `kubectl-edit`, a browser's dashboard."""
-    return manager.partition("-")[0].lower() in _TOOLS
-
-
-def _of_status(manager: str, subresource: str) -> bool:
-    """Whether a program reports what it sees; with it come annotations, which a person may send that way as well."""
-    return subresource == "status" and not _at_keyboard(manager)
 
 
 def _at_birth(time: str, born: str) -> bool:

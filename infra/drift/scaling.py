@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from infra.drift.keys import Key, Object
-from infra.drift.ownership import MANAGERS, Managers, Owners, Trust
+from infra.drift.managers import MANAGERS, Managers
+from infra.drift.ownership import Owners, Trust
 from infra.drift.paths import Path
 
 SCALER: Final = "HorizontalPodAutoscaler"

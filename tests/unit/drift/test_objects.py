@@ -12,9 +12,9 @@ import pytest
 from infra.catalog.models import Ignore
 from infra.clients.masking import HIDDEN
 from infra.drift.findings import PlaneName, Severity
+from infra.drift.managers import MANAGERS
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, compare_objects, findings_of, key_of, placed, suspects
-from infra.drift.ownership import MANAGERS
 from infra.drift.scaling import by_hand
 from tests.unit.drift.comparing import BORN, LATER, Object, book, compare, paths, written
 
