@@ -25,6 +25,7 @@ class Difference:
         sort: which of the three.
         entry: the manager that wrote it last, or that may have removed it.
         decidable: a dry run of applying the declaration says whether it is one.
+        reordered: the items of a list have another order; `declared` and `observed` are their names.
         doubtful: it looks like a default, and counts only where the dry run says otherwise.
     """
 
@@ -35,6 +36,7 @@ class Difference:
     entry: Entry | None = None
     decidable: bool = True
     doubtful: bool = False
+    reordered: bool = False
 
     @property
     def changed(self) -> Changed | None:

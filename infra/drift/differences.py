@@ -173,7 +173,8 @@ class _Walk:
         there = [each for each in live if id(each) in known]
         orders = reordered(str(path[-1]), [value for _, value, _ in pairing.pairs], there)
         if orders is not None:
-            self._add(path, *orders, "changed", decidable=False)
+            found = Difference(path, *orders, "changed", self._owners.last_other(path), decidable=False, reordered=True)
+            self.found.append(found)
 
     def _pair(self, declared: list[Any], live: list[Any], path: Path) -> tuple[Pairing | None, bool]:
         """Which items belong together, and whether managers own single items."""

@@ -19,9 +19,11 @@ def removals(
     ignores: Iterable[IgnoreRule] = (),
     scalers: Mapping[Key, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
-    """JSON Patch operations (RFC 6902) that take away what nobody declares, unless the object has changed meanwhile.
+    """JSON Patch operations (RFC 6902) that take away what nobody declares, and set another order of items back.
 
-    Server-side apply sets back what is declared, and leaves alone what others have added.
+    Server-side apply sets back what is declared, and leaves alone what others have added and, on older servers, the
+    order. Each operation is refused where what it takes has changed meanwhile; what else has changed, such as the
+    status of a rollout under way, does not matter. A list loses items first, and is put in order the next time.
 
     Args:
         ignores: fields that others write by design.
@@ -30,12 +32,21 @@ def removals(
     found = suspects([declared], {**(scalers or {}), key_of(live): live}, ignores=ignores)
     extra = [one for each in found for one in each.differences if one.sort == "extra" and not one.doubtful]
     pointers = [pointer for one in extra if (pointer := pointer_to(live, one.path)) is not None]
-    if not pointers:
-        return []
-    unchanged = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
+    turned = [
+        (pointer, {"op": "replace", "path": text_of(pointer), "value": _in_order(_at(live, pointer), one.declared)})
+        for each in found
+        for one in each.differences
+        if one.reordered and (pointer := pointer_to(live, one.path)) is not None
+        if not any(other[: len(pointer)] == pointer for other in pointers)
+    ]
     # The last items of a list first: removing one moves those behind it.
     last_first = sorted(pointers, key=lambda pointer: [(isinstance(one, int), str(one).zfill(9)) for one in pointer])
-    return [unchanged, *({"op": "remove", "path": text_of(pointer)} for pointer in reversed(last_first))]
+    removed = [(pointer, {"op": "remove", "path": text_of(pointer)}) for pointer in reversed(last_first)]
+    return [step for pointer, change in (*turned, *removed) for step in (_unchanged(live, pointer), change)]
+
+
+def _unchanged(live: Mapping[str, Any], pointer: Pointer) -> dict[str, Any]:
+    return {"op": "test", "path": text_of(pointer), "value": _at(live, pointer)}
 
 
 def as_scaled(
@@ -51,6 +62,19 @@ def as_scaled(
     if number is None or not in_charge(floor, number, there.get("replicas")):
         return declared
     return {**declared, "spec": {**wanted, "replicas": there["replicas"]}}
+
+
+def _in_order(items: Sequence[Any], names: Sequence[str]) -> list[Any]:
+    """Items with those that have these names in this order, in the places that those had."""
+    place = {name: number for number, name in enumerate(names)}
+    named = iter(sorted((each for each in items if each.get("name") in place), key=lambda each: place[each["name"]]))
+    return [next(named) if each.get("name") in place else each for each in items]
+
+
+def _at(value: Any, pointer: Pointer) -> Any:
+    for part in pointer:
+        value = value[part]
+    return value
 
 
 def pointer_to(value: Any, path: Path) -> Pointer | None:

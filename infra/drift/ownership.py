@@ -74,7 +74,10 @@ class Owners:
         metadata = live.get("metadata") or {}
         born = metadata.get("creationTimestamp") or ""
         raw = [each for each in metadata.get("managedFields") or () if each.get("fieldsV1")]
-        self.entries = sorted((_entry(each, managers, born) for each in raw), key=lambda entry: entry.time)
+        # Who wrote after one of us did not create it. Of times, there are those of the last writes alone.
+        ours = min((each.get("time", "") for each in raw if each.get("manager") in managers.ours), default="9")
+        found = (_entry(each, managers, born, ours) for each in raw)
+        self.entries = sorted(found, key=lambda entry: entry.time)
         self.persons: tuple[Fields, ...] = tuple(each.fields for each in self.entries if each.trust in _PEOPLE)
         self.unclear = not raw or any(each.trust is Trust.UNKNOWN for each in self.entries)
 
@@ -204,7 +207,7 @@ def element(step: Step) -> str:
     return f"i:{step}"
 
 
-def _entry(raw: Mapping[str, Any], managers: Managers, born: str) -> Entry:
+def _entry(raw: Mapping[str, Any], managers: Managers, born: str, ours: str) -> Entry:
     manager, subresource, time = raw.get("manager", ""), raw.get("subresource", ""), raw.get("time", "")
     fields = raw["fieldsV1"]
     if manager in managers.ours:
@@ -213,7 +216,7 @@ def _entry(raw: Mapping[str, Any], managers: Managers, born: str) -> Entry:
         trust = Trust.CONTROLLER
     elif manager == _UNKNOWN_ORIGIN:
         trust = Trust.UNKNOWN
-    elif _at_birth(time, born):
+    elif time < ours and _at_birth(time, born):
         trust = Trust.FOUNDER
     else:
         trust = Trust.PERSON

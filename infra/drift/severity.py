@@ -77,6 +77,8 @@ TABLE: Final = (
     Rule(Severity.COSMETIC, parent="annotations"),
     Rule(Severity.SECURITY, RBAC | WEBHOOKS | {"ServiceAccount", "NetworkPolicy", "Secret"}),
     Rule(Severity.SECURITY, frozenset({"Ingress"}), under=(("spec", "tls"),)),
+    # Where an owner goes, the cluster deletes what it owns.
+    Rule(Severity.DESTRUCTIVE, under=(("metadata", "ownerReferences"),)),
     # Fields that the API server lets nobody change: the object was made anew, and would have to be again.
     Rule(Severity.DESTRUCTIVE, APPS, under=(("spec", "selector"),)),
     Rule(Severity.DESTRUCTIVE, frozenset({"StatefulSet"}), under=(("spec", "volumeClaimTemplates"),)),

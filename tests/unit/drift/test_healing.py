@@ -119,13 +119,30 @@ def test_what_is_taken_away_is_exactly_that() -> None:
     assert after == expected
 
 
-def test_nothing_is_taken_away_from_an_object_that_has_changed_since() -> None:
+def test_nothing_is_taken_away_that_has_changed_since() -> None:
     there = live(EDIT)
-    patch = removals(DECLARED, there)
+    patch = copy.deepcopy(removals(DECLARED, there))
+    # A controller has counted pods: that is none of our business.
     there["metadata"]["resourceVersion"] = "8"
+    there["status"]["replicas"] = 3
+    assert paths(jsonpatch.apply_patch(there, patch)) == []
+    there["spec"]["template"]["spec"]["containers"][1]["image"] = "other:1"
     with pytest.raises(jsonpatch.JsonPatchTestFailed):
         jsonpatch.apply_patch(there, patch)
     assert removals(DECLARED, live({**EDIT, "manager": "helm"})) == []
+
+
+def test_another_order_is_set_back() -> None:
+    ordered = copy.deepcopy(DECLARED)
+    first, second = {"name": "a", "image": "a"}, {"name": "b", "image": "b"}
+    ordered["spec"]["template"]["spec"]["initContainers"] = [first, second]
+    there = copy.deepcopy(ordered)
+    mesh = {"name": "mesh", "image": "m"}
+    there["spec"]["template"]["spec"]["initContainers"] = [second, mesh, first]
+    there["metadata"]["managedFields"] = [entry("helm", {"f:spec": {}})]
+    after = jsonpatch.apply_patch(there, removals(ordered, there))
+    assert after["spec"]["template"]["spec"]["initContainers"] == [first, mesh, second]
+    assert removals(ordered, after) == []
 
 
 SCALER = {

@@ -23,6 +23,7 @@ COSMETIC, CONFIG, SECURITY, DESTRUCTIVE = Severity
         ("ConfigMap", ("metadata", "labels", "a"), "1", COSMETIC),
         ("ClusterRole", ("metadata", "annotations", "a"), "1", COSMETIC),
         ("ClusterRole", ("metadata", "annotations"), {}, COSMETIC),
+        ("ConfigMap", ("metadata", "ownerReferences", WEB), {}, DESTRUCTIVE),
         ("ConfigMap", ("data", "labels"), "1", CONFIG),
         ("Deployment", ("spec", "template", "metadata", "annotations", "a"), "1", COSMETIC),
         ("Deployment", ("spec", "template", "metadata", "labels", "a"), "1", CONFIG),
