@@ -32,7 +32,7 @@ def removals(
     found = suspects([declared], {**(scalers or {}), key_of(live): live}, ignores=ignores)
     extra = [one for each in found for one in each.differences if one.sort == "extra" and not one.doubtful]
     pointers = [pointer for one in extra if (pointer := pointer_to(live, one.path)) is not None]
-    turned = [
+    turned: list[tuple[Pointer, dict[str, Any]]] = [
         (pointer, {"op": "replace", "path": text_of(pointer), "value": _in_order(_at(live, pointer), one.declared)})
         for each in found
         for one in each.differences
