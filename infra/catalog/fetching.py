@@ -25,7 +25,7 @@ from infra.catalog.catalog import Release
 from infra.catalog.lock import Lock, digest, expected, recorded, verify
 from infra.catalog.models import Chart
 from infra.clients.errors import DeadlineExceeded, Denied, Failed, NotFound, Temporary, Throttled, Unavailable
-from infra.clients.helm_records import parse_manifest
+from infra.clients.manifest_yaml import load_documents
 from infra.clients.process import run
 from infra.settings import Settings, get_settings
 
@@ -263,7 +263,7 @@ def crds_of(packed: Path) -> list[dict[str, Any]]:
                 for member in sorted(archive.getmembers(), key=lambda one: one.name)
                 if member.isfile() and re.fullmatch(r"[^/]+/crds/.+\.ya?ml", member.name)
                 if (stream := archive.extractfile(member)) is not None
-                for document in parse_manifest(stream.read().decode())
+                for document in load_documents(stream.read().decode())
             ]
     except (tarfile.TarError, UnicodeDecodeError, OSError) as error:
         raise Failed(f"{packed.name} is not a packed chart.", detail=str(error)) from error

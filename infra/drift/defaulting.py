@@ -37,8 +37,9 @@ def is_derived(key: str, value: Any, declared: Mapping[str, Any], live: Mapping[
         beside = COPIES[key]
         # The copy stays as it was when what it comes from is changed.
         return bool(declared.get(beside)) and value in (live.get(beside), declared[beside])
-    if key == "imagePullPolicy":
-        return bool(value == _pull_policy(str(live.get("image") or declared.get("image", ""))))
+    if key in _PULLED:
+        pulled = live.get(_PULLED[key]) or declared.get(_PULLED[key]) or ""
+        return bool(value == _pull_policy(str(pulled)))
     return key in DERIVED and any(value == each and _holds(wanted, declared) for each, wanted in DERIVED[key])
 
 
@@ -68,6 +69,10 @@ def without_completions(declared: Mapping[str, Any], live: Mapping[str, Any]) ->
 
 _COMPLETED: Final = {"default": ("max",), "defaultRequest": ("default", "max", "min")}
 """The amounts of a limit that are completed, and from which others."""
+
+
+_PULLED: Final = {"imagePullPolicy": "image", "pullPolicy": "reference"}
+"""When something is pulled, of a container and of a volume, and the field beside it that says what."""
 
 
 def is_admitted(item: Any, path: Path, kind: str) -> bool:

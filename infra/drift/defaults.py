@@ -34,7 +34,6 @@ DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "backoffLimit": (6,),
     "caBundle": ("",),
     "completionMode": ("NonIndexed",),
-    "completions": (1,),
     "concurrencyPolicy": ("Allow",),
     "conversion": ({"strategy": "None"},),
     "defaultMode": (420,),
@@ -118,7 +117,6 @@ DEFAULTS_WITHIN: Final[dict[str, dict[str, dict[str, tuple[Any, ...]]]]] = {
         "clientIP": {"timeoutSeconds": (10800,)},
         "exempt": {"nominalConcurrencyShares": (0,)},
         "httpGet": {"path": ("/",)},
-        "image": {"pullPolicy": ("Always", "IfNotPresent")},
         "limited": {"assuredConcurrencyShares": (30,), "nominalConcurrencyShares": (30,)},
         "livenessProbe": {"timeoutSeconds": (1,)},
         "matchConstraints": {"namespaceSelector": ({},)},
@@ -175,7 +173,7 @@ DEFAULTS_WITHIN: Final[dict[str, dict[str, dict[str, tuple[Any, ...]]]]] = {
     },
     "IngressClass": {"parameters": {"scope": ("Cluster",)}},
     "Job": {"spec": {"selector": (ANY,)}},
-    "PersistentVolumeClaim": {"spec": {"storageClassName": (ANY,), "volumeName": (ANY,)}},
+    "PersistentVolumeClaim": {"spec": {"volumeName": (ANY,)}},
     "Pod": {"spec": {"priority": (0,), "serviceAccount": ("default",), "serviceAccountName": ("default",)}},
     "ResourceClaim": {"exactly": {"count": (1,)}, "firstAvailable": {"count": (1,)}},
     "ResourceClaimTemplate": {"exactly": {"count": (1,)}, "firstAvailable": {"count": (1,)}},
@@ -193,6 +191,7 @@ an edit, and keys that the API server puts into maps whose keys people choose in
 
 DERIVED: Final[dict[str, tuple[tuple[Any, dict[str, Any]], ...]]] = {
     "backoffLimit": ((2147483647, {"backoffLimitPerIndex": ANY}),),
+    "completions": ((1, {"parallelism": NONE}),),
     "ipFamilyPolicy": (("RequireDualStack", {"clusterIP": "None", "selector": NONE}),),
     "podReplacementPolicy": (("Failed", {"podFailurePolicy": ANY}),),
     "policyTypes": ((["Ingress"], {"egress": NONE}), (["Ingress", "Egress"], {"egress": ANY})),

@@ -305,7 +305,7 @@ CONTROLLER_DATA: Final[dict[str, frozenset[str]]] = {
 }
 """Keys of a Secret, by its type, that a controller fills in: left alone where it is not known who wrote them."""
 
-ALLOTTED: Final = frozenset({"caBundle", "ingressClassName", "nodeName", "nodePort"})
+ALLOTTED: Final = frozenset({"caBundle", "ingressClassName", "nodeName", "nodePort", "storageClassName"})
 """Fields that the cluster may fill in when an object is created, in the name of its creator."""
 
 CONTROLLER_FINALIZERS: Final = (

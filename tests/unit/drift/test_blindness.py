@@ -201,3 +201,31 @@ def test_the_default_of_a_schema_is_no_quantity() -> None:
 
     (finding,) = compare(definition("1"), written(definition("1.0")))
     assert finding.path.endswith(".properties.a.default.version")
+
+
+@pytest.mark.parametrize(("parallelism", "found"), [(None, []), (1, [".spec.completions"]), (3, [".spec.completions"])])
+def test_a_job_completes_once_by_default_only_where_nothing_is_said_of_its_pods(
+    parallelism: int | None, found: list[str]
+) -> None:
+    """A Job with parallelism alone is a work queue: any pod that ends ends it."""
+    declared = {**LIMITED, "spec": {} if parallelism is None else {"parallelism": parallelism}}
+    live = {**LIMITED, "spec": {"parallelism": parallelism or 1, "completions": 1}}
+    person = book("kubectl-edit", {"f:spec": {"f:completions": {}}})
+    assert paths(compare(declared, written(live, person))) == found
+
+
+@pytest.mark.parametrize(
+    ("image", "policy", "is_default"),
+    [
+        ("data:v1", "IfNotPresent", True),
+        ("data:v1", "Always", False),
+        ("data", "Always", True),
+        ("data:latest", "IfNotPresent", False),
+    ],
+)
+def test_when_an_images_volume_is_pulled_by_default_its_tag_says(image: str, policy: str, is_default: bool) -> None:
+    declared = changed(DEPLOYMENT, *POD, "volumes", to=[{"name": "web", "image": {"reference": image}}])
+    live = changed(declared, *POD, "volumes", 0, "image", "pullPolicy", to=policy)
+    person = in_pod({"f:volumes": {WEB: {"f:image": {"f:pullPolicy": {}}}}})
+    found = [] if is_default else [".spec.template.spec.volumes[name=web].image.pullPolicy"]
+    assert paths(compare(declared, written(live, book("kubectl-edit", person)))) == found

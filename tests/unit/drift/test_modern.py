@@ -27,7 +27,7 @@ UNCLEAR = {
 
 IN_A_PERSONS_NAME = {
     # Chosen by the cluster or by a person: what is allotted and what was edited look the same.
-    "hostPort", "ingressClassName", "nodePort",
+    "hostPort", "ingressClassName", "nodePort", "storageClassName",
     # In the books of its controller in truth: it is another's only where a person writes all of the object.
     "caBundle", "claimRef", "nodeName", "secrets", "imagePullSecrets",
     # Of a Job and its pods, which nobody can edit.
@@ -132,6 +132,7 @@ BY_HAND: list[tuple[str, str, Path, Any]] = [
     ("Job", "j-min", ("metadata", "labels", "app"), "worker"),
     ("Job", "j-lab", ("metadata", "labels", "app"), "other"),
     ("Job", "j-min", ("spec", "backoffLimit"), 2147483647),
+    ("PersistentVolumeClaim", "pvc", ("spec", "storageClassName"), "slow"),
     ("Job", "j-min", ("spec", "podReplacementPolicy"), "Failed"),
     ("HorizontalPodAutoscaler", "h-beh", ("spec", "behavior", "scaleDown", "stabilizationWindowSeconds"), 0),
     ("HorizontalPodAutoscaler", "h-min", ("spec", "minReplicas"), 2),
