@@ -6,6 +6,7 @@ import shutil
 import socket
 import tarfile
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -173,6 +174,7 @@ async def test_what_a_definition_drops_and_fills_in_is_no_drift(
 ) -> None:
     await kubernetes.apply(DOORS)
     await wait_until(partial(_created, kubernetes), describe="a door", timeout=30, interval=0.2)
+    await wait_until(partial(_settled, kubernetes), describe="the door's first seconds", timeout=30, interval=0.2)
     async with Client.from_kubeconfig(plane.kubeconfig) as person:
 
         async def edited(spec: Object) -> list[Finding]:
@@ -200,6 +202,15 @@ async def _created(kubernetes: KubernetesClient) -> None:
         await kubernetes.create(DOOR)
     except UnknownKind as error:
         raise NotYet("The API server does not know doors yet.") from error
+
+
+async def _settled(kubernetes: KubernetesClient) -> None:
+    """Who writes in the first seconds counts as who created it."""
+    door = await kubernetes.get_like(DOOR)
+    assert door is not None
+    born = datetime.fromisoformat(door["metadata"]["creationTimestamp"])
+    if datetime.now(UTC) - born <= timedelta(seconds=3):
+        raise NotYet("The door has just been made.")
 
 
 async def looked(kubernetes: KubernetesClient) -> list[Finding]:
