@@ -2,8 +2,8 @@
 
 Three sorts: a declared field is *changed* or *removed*, or the live object has something *extra*. What is extra is
 only a difference where a person put it there: everything else is a default or another controller's. Where nobody knows
-who did (no managedFields, or an object that somebody created before it was ours), only what cannot be a default counts:
-keys of maps whose keys people choose, and items of lists.
+who did (no managedFields), only what cannot be a default counts: keys of maps whose keys people choose, items of lists,
+and what lets a pod out of its box.
 """
 
 from __future__ import annotations
