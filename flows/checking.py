@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from prefect.runtime import flow_run
 
@@ -22,13 +22,15 @@ from infra.drift.concealing import masked
 from infra.drift.findings import PlaneName, PlaneVerdict
 from infra.drift.news import Failure
 from infra.drift.verdict import Verdict
-from infra.ledger import CANARY, Ledger, ReadOnlyJournal
+from infra.ledger import CANARY, Ledger, ReadOnlyJournal, RunRecord
 from infra.planes.clients import Clients, open_clients
 from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.spec.repository import LoadedEnvironment
 from tasks.announcing import tell, tell_without_ledger
 from tasks.drift import exercise_canary, look_at_plane, publish_verdict, reach_for_looking
+
+A_DAY = timedelta(days=1)
 
 log = logging.getLogger(f"infra.{__name__}")
 
@@ -57,6 +59,7 @@ async def check(
         environment, settings=settings, catalog=catalog, journal=ReadOnlyJournal(), read_only=True
     ) as clients:
         planes = await _look(environment, clients)
+    last_canary = await ledger.last_run(CANARY, environment.name, ("found", "missed"))
     verdict = Verdict.of(
         environment.name,
         loaded.commit,
@@ -64,8 +67,8 @@ async def check(
         waivers=policy.waivers,
         looked_at=looked_at,
         seconds=time.monotonic() - began,
-        stale=await _stale(ledger, environment.name),
-        notes=await _at_work(ledger, environment.name, besides),
+        stale=_stale(last_canary),
+        notes=[*await _at_work(ledger, environment.name, besides), *_unproved(last_canary, looked_at, policy.every)],
     )
     await ledger.record_check(
         environment=environment.name,
@@ -178,12 +181,18 @@ async def _exercise(loaded: LoadedEnvironment, settings: Settings, catalog: Cata
     await run.end("missed" if missed else "found", " ".join(missed) or None)
 
 
-async def _stale(ledger: Ledger, name: str) -> str | None:
+def _stale(canary: RunRecord | None) -> str | None:
     """Why verdicts on an environment must not be trusted: what the last canary says that was exercised."""
-    last = await ledger.last_run(CANARY, name, ("found", "missed"))
-    if last is None or last.state == "found":
+    if canary is None or canary.state == "found":
         return None
-    return f"on {last.started:%Y-%m-%d %H:%M} UTC, {last.reason}"
+    return f"on {canary.started:%Y-%m-%d %H:%M} UTC, {canary.reason}"
+
+
+def _unproved(canary: RunRecord | None, now: datetime, every: timedelta) -> list[str]:
+    """That no canary was exercised where two should have been: nobody knows whether looks still find what differs."""
+    if canary is None or now - canary.started <= 2 * max(A_DAY, every):
+        return []
+    return [f"The canary was last exercised on {canary.started:%Y-%m-%d %H:%M} UTC; it is due every day."]
 
 
 async def _at_work(ledger: Ledger, name: str, besides: str | None) -> list[str]:

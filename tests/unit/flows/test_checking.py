@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from prefect.events.schemas.events import Event
 from prefect.utilities.annotations import quote
-from sqlalchemy import text
+from sqlalchemy import create_engine, text, update
 
 from flows import check_drift, check_fleet, checking
 from infra.catalog import Catalog
@@ -22,6 +22,7 @@ from infra.clients.errors import InvalidInput, NotFound, PlumblineError, Unavail
 from infra.drift.findings import BlindSpot, Finding, PlaneName, PlaneState, PlaneVerdict
 from infra.drift.verdict import Verdict
 from infra.ledger import Ledger
+from infra.ledger.tables import RunRow
 from infra.settings import Settings
 from infra.spec.repository import LoadedEnvironment
 from tasks import announcing
@@ -166,6 +167,21 @@ async def test_a_canary_that_is_missed_makes_verdicts_stale_until_one_is_found(s
     stage.canary = []
     assert (await stage.check(ledger, canary=True)).stale is None
     assert [given.get("read_only", False) for given in stage.opened[:2]] == [False, True]
+
+
+async def test_a_verdict_says_when_the_canary_has_not_been_exercised_for_days(stage: Stage, ledger: Ledger) -> None:
+    assert (await stage.check(ledger)).notes == ()
+    assert (await stage.check(ledger, canary=True)).notes == ()
+    engine = create_engine(f"sqlite:///{stage.settings.state_dir}/ledger.sqlite")
+    with engine.begin() as connection:
+        connection.execute(update(RunRow).values(started=datetime.now(UTC) - timedelta(hours=47)))
+    assert (await stage.check(ledger)).notes == ()
+    with engine.begin() as connection:
+        connection.execute(update(RunRow).values(started=datetime.now(UTC) - timedelta(hours=49)))
+    engine.dispose()
+    assert "The canary was last exercised on" in (await stage.check(ledger)).notes[0]
+    stage.canary = Unavailable("The API server did not answer.")
+    assert len((await stage.check(ledger, canary=True)).notes) == 1
 
 
 async def fails(stage: Stage, ledger: Ledger, error: BaseException, **how: Any) -> None:
