@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
@@ -173,6 +173,7 @@ async def test_what_prefects_page_clears_of_a_schedule_is_put_back(prefect: Pref
     assert (heal.active, heal.parameters) == (True, {"name": "dev"})
 
 
+@settings(deadline=None)
 @given(
     seconds=st.integers(60, 86400),
     name=st.from_regex(r"[a-z]([-a-z0-9]{0,28}[a-z0-9])?", fullmatch=True),
