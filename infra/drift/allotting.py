@@ -18,10 +18,14 @@ _SOLVERS, _SOLVER, _CHALLENGE = "cert-manager-challenges", "cm-acme-http-solver-
 
 
 class Allotting:
-    """What is allotted to one object."""
+    """What is allotted to one object.
 
-    def __init__(self, declared: Mapping[str, Any], owners: Owners, is_builtin: bool) -> None:
-        self._owners, self._builtin = owners, is_builtin
+    Args:
+        defaults_known: what the API server fills into objects of this kind is known, so that the rest was written.
+    """
+
+    def __init__(self, declared: Mapping[str, Any], owners: Owners, *, defaults_known: bool) -> None:
+        self._owners, self._defaults_known = owners, defaults_known
         self._on_host = bool(_pod(declared).get("hostNetwork"))
         self._data = CONTROLLER_DATA.get(declared.get("type", ""), frozenset())
 
@@ -37,13 +41,13 @@ class Allotting:
     def at_birth(self, key: str, there: Any, path: Path) -> bool:
         """Whether the cluster may have put it there at birth, in the name of who created the object.
 
-        A custom resource has the defaults of its own schema.
+        Into a custom resource whose definition is not at hand, that may be anything.
         """
         if not self._owners.founded(path):
             return False
         if key in ALLOTTED or self.assigned(key, there, path):
             return True
-        return not self._builtin and key not in TELLING and FREE_FORM.isdisjoint(path[-2:-1])
+        return not self._defaults_known and key not in TELLING and FREE_FORM.isdisjoint(path[-2:-1])
 
     def challenged(self, item: Any, path: Path) -> bool:
         """Whether cert-manager answers a challenge by this rule, or path of one, while it is at work on an Ingress."""

@@ -75,7 +75,7 @@ class _Walk:
         self._owners, self._floor = owners, floor
         self._kind = Kind(declared, structure)
         self._template_labels = _template_labels(declared) if self._kind.name in LABELS_FROM_TEMPLATE else {}
-        self._allotting = Allotting(declared, owners, self._kind.builtin)
+        self._allotting = Allotting(declared, owners, defaults_known=self._kind.defaults_known)
 
     def object(self, declared: Mapping[str, Any], live: Mapping[str, Any]) -> None:
         """Compare whole objects, without what identifies them and what the server keeps."""

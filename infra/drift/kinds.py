@@ -17,6 +17,7 @@ class Kind:
 
     Attributes:
         builtin: the API server knows it by itself.
+        defaults_known: what the API server fills in is known: by the tables, or by the definition.
         name: as the tables have it: a custom one with its group, for several groups have a Gateway or a Job.
     """
 
@@ -24,6 +25,7 @@ class Kind:
         kind, api_version = declared.get("kind", ""), declared.get("apiVersion", "")
         self.builtin = builtin(api_version)
         self.name: str = kind if self.builtin else f"{kind}.{api_version.rpartition('/')[0]}"
+        self.defaults_known = self.builtin or structure is not None
         self._structure = structure
 
     def is_default(self, value: Any, path: Path) -> bool:

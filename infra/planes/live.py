@@ -17,6 +17,7 @@ from infra.drift.ignoring import IgnoreRule
 from infra.drift.keys import nameless
 from infra.drift.memory import Memory
 from infra.drift.objects import Key, Suspect, findings_of, key_of, placed, suspects, unpacked
+from infra.drift.ownership import suspicious
 from infra.drift.scaling import SCALED, SCALER, by_hand
 from infra.drift.values import builtin
 from infra.drift.wording import address
@@ -148,8 +149,12 @@ class LiveObjects:
         except PlumblineError as error:
             hides = [f"{kind[1]}/*"]
             return Looked(blind_spots=tuple(blind_spot(plane, address(item), error, hides=hides) for item in declared))
+        custom = not builtin(kind[0])
+        by_person = custom and any(suspicious(live[key]) for key in map(key_of, filed) if key in live)
+        if by_person:
+            live = {**await self._definitions(), **live}
         found = suspects(filed, live, ignores=ignores, memory=self._memory)
-        if not builtin(kind[0]) and any(each.differences for each in found):
+        if custom and not by_person and any(each.differences for each in found):
             live = {**await self._definitions(), **live}
             found = suspects(filed, live, ignores=ignores, memory=self._memory)
         findings = findings_of(found, plane=plane, answers=await self._answers(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ DOOR = {
     "metadata": {"name": "front", "namespace": "shop"},
     "spec": {"typo": 1},
 }
+HELMS = [{"manager": "helm", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}}]
 DOORS = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
@@ -125,7 +127,7 @@ DOORS = {
 @pytest.mark.parametrize("listable", [True, False])
 async def test_definitions_are_read_where_a_custom_resource_differs(kubernetes: FakeKubernetes, listable: bool) -> None:
     kubernetes.put(DOORS)
-    kubernetes.put({**DOOR, "spec": {}})
+    kubernetes.put({**DOOR, "metadata": {**DOOR["metadata"], "managedFields": HELMS}, "spec": {}})
     asked: list[str] = []
     listing = kubernetes.list
 
@@ -144,6 +146,28 @@ async def test_definitions_are_read_where_a_custom_resource_differs(kubernetes: 
     # Dropped by the API server, or taken away by somebody: without the definition nobody can tell.
     assert [one.path for one in seen.findings] == ([] if listable else [".spec.typo"])
     assert seen.blind_spots == ()
+
+
+@pytest.mark.parametrize("listable", [True, False])
+async def test_what_a_person_gave_a_custom_resource_at_birth_is_told_from_its_defaults_by_its_definition(
+    kubernetes: FakeKubernetes, listable: bool
+) -> None:
+    if listable:
+        definition = copy.deepcopy(DOORS)
+        properties = {"open": {"type": "boolean"}, "weight": {"type": "integer", "default": 100}}
+        schema = {"properties": {"spec": {"type": "object", "properties": properties}}}
+        definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = schema  # type: ignore[index]
+        kubernetes.put(definition)
+    born = {"f:spec": {".": {}, "f:open": {}, "f:weight": {}}}
+    books = [{"manager": "kubectl-create", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": born,
+              "time": "2026-03-01T10:00:00Z"}]  # fmt: skip
+    where = {**DOOR["metadata"], "creationTimestamp": "2026-03-01T10:00:00Z", "managedFields": books}
+    kubernetes.put({**DOOR, "metadata": where, "spec": {"open": True, "weight": 100}})
+    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    for _ in range(2):
+        seen = await live.look(PlaneName.ADDONS, [{**DOOR, "spec": {}}])
+        # Without the definition it may all be what the API server has filled in.
+        assert [one.path for one in seen.findings] == ([".spec.open"] if listable else [])
 
 
 @pytest.mark.parametrize("error", [Denied("403"), Unavailable("503"), UnknownKind("no such kind")])
