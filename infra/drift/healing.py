@@ -17,7 +17,7 @@ def removals(
     declared: Mapping[str, Any],
     live: Mapping[str, Any],
     ignores: Iterable[IgnoreRule] = (),
-    scalers: Mapping[Key, Mapping[str, Any]] | None = None,
+    beside: Mapping[Key, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """JSON Patch operations (RFC 6902) that take away what nobody declares, and set another order of items back.
 
@@ -27,9 +27,9 @@ def removals(
 
     Args:
         ignores: fields that others write by design.
-        scalers: the autoscalers that are to be there.
+        beside: the autoscalers that are to be there, and the definition of a custom resource.
     """
-    found = suspects([declared], {**(scalers or {}), key_of(live): live}, ignores=ignores)
+    found = suspects([declared], {**(beside or {}), key_of(live): live}, ignores=ignores)
     extra = [one for each in found for one in each.differences if one.sort == "extra" and not one.doubtful]
     pointers = [pointer for one in extra if (pointer := pointer_to(live, one.path)) is not None]
     turned: list[tuple[Pointer, dict[str, Any]]] = [

@@ -12,6 +12,7 @@ from typing import Any, Final
 from infra.drift.paths import Path, Step
 from infra.drift.values import identical
 
+DEFINITION: Final = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 Schema = Mapping[str, Any]
 
 _OPEN: Final[Schema] = {"x-kubernetes-preserve-unknown-fields": True}
@@ -53,6 +54,13 @@ class Structure:
         """Whether the API server keeps a value at `path`."""
         return not self._prunes or path[0] in _IDENTITY or self._at(path) is not None
 
+    def kept(self, declared: Mapping[str, Any]) -> dict[str, Any]:
+        """A declaration without what the API server drops: a create lets that be, server-side apply refuses it."""
+        if not self._prunes:
+            return dict(declared)
+        identity = {key: value for key, value in declared.items() if key in _IDENTITY}
+        return {**_kept({key: declared[key] for key in declared.keys() - _IDENTITY}, self._schema), **identity}
+
     def is_default(self, value: Any, path: Path) -> bool:
         """Whether the API server puts this value at `path` where nothing is declared."""
         node = self._at(path)
@@ -83,6 +91,16 @@ def _below(node: Schema, step: Step) -> Schema | None:
         return further
     embedded = node.get("x-kubernetes-embedded-resource") and step in _IDENTITY
     return _OPEN if further or embedded or node.get("x-kubernetes-preserve-unknown-fields") else None
+
+
+def _kept(value: Any, node: Schema) -> Any:
+    """A value without what is dropped of it."""
+    if isinstance(value, list):
+        return [_kept(each, _below(node, number) or _OPEN) for number, each in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    below = {key: _below(node, key) for key in value}
+    return {key: _kept(value[key], further) for key, further in below.items() if further is not None}
 
 
 def _completed(value: Any, node: Schema) -> Any:

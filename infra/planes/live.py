@@ -19,6 +19,7 @@ from infra.drift.memory import Memory
 from infra.drift.objects import Key, Suspect, findings_of, key_of, placed, suspects, unpacked
 from infra.drift.ownership import suspicious
 from infra.drift.scaling import SCALED, SCALER, by_hand
+from infra.drift.structure import DEFINITION, Structure, Structures
 from infra.drift.values import builtin
 from infra.drift.wording import address
 from infra.planes.looking import Looked, blind_spot
@@ -31,7 +32,6 @@ SCALER_VERSIONS = ("autoscaling/v2", "autoscaling/v1")
 """Version 1 is served everywhere and says enough; version 2 is what most of them are listed as already."""
 NAMELESS = "Nameless"
 """Category of an object that cannot be looked for."""
-DEFINITION: Kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 SIDE_BY_SIDE = 8
 """Dry runs at a time."""
 Place = tuple[str, str]
@@ -157,7 +157,7 @@ class LiveObjects:
         if custom and not by_person and any(each.differences for each in found):
             live = {**await self._definitions(), **live}
             found = suspects(filed, live, ignores=ignores, memory=self._memory)
-        findings = findings_of(found, plane=plane, answers=await self._answers(found))
+        findings = findings_of(found, plane=plane, answers=await self._answers(found, Structures(live.values())))
         if not any(map(shows_text, findings)):
             return Looked(tuple(findings))
         secrets = await self._secrets()
@@ -171,18 +171,19 @@ class LiveObjects:
             log.info("Secrets could not be read, so that none is known by its value. %s", error)
             return Secrets()
 
-    async def _answers(self, found: Iterable[Suspect]) -> dict[Key, Object | None]:
+    async def _answers(self, found: Iterable[Suspect], structures: Structures) -> dict[Key, Object | None]:
         """What applying would make of those objects that differ."""
         asked = [suspect for suspect in found if suspect.needs_dry_run]
-        answers = await asyncio.gather(*map(self._answer, asked))
+        answers = await asyncio.gather(*(self._answer(each, structures.of(each.declared)) for each in asked))
         return {suspect.key: answer for suspect, answer in zip(asked, answers, strict=True)}
 
-    async def _answer(self, suspect: Suspect) -> Object | None:
+    async def _answer(self, suspect: Suspect, structure: Structure | None) -> Object | None:
         async with self._turns:
             if not self._dry_runs:
                 return None
             try:
-                return await self._kubernetes.apply(suspect.declared, dry_run=True)
+                wanted = suspect.declared if structure is None else structure.kept(suspect.declared)
+                return await self._kubernetes.apply(wanted, dry_run=True)
             except Denied as error:
                 if self._dry_runs:  # nor would the next one be let through
                     log.warning("Dry runs are not allowed, so that the comparison decides alone. %s", error)

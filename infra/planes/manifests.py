@@ -10,6 +10,8 @@ from infra.drift.findings import Finding, PlaneName
 from infra.drift.healing import as_scaled, removals
 from infra.drift.ignoring import IgnoreRule
 from infra.drift.objects import Key, compare_objects, key_of
+from infra.drift.structure import DEFINITION, Structures
+from infra.drift.values import builtin
 from infra.drift.wording import address as address  # noqa: PLC0414 - part of this module's public names
 from infra.ledger import Journal
 
@@ -66,15 +68,27 @@ async def apply(
         async with journal.write(plane, "apply", where):
             scaled = await kubernetes.get_like(dict(manifest)) if scalers else None
             wanted = manifest if scaled is None else as_scaled(manifest, scaled, scalers)
-            there = await kubernetes.apply(dict(wanted))
+            definition = await _definition(kubernetes, manifest)
+            structure = Structures(definition.values()).of(manifest)
+            there = await kubernetes.apply(dict(wanted) if structure is None else structure.kept(wanted))
             # Server-side apply leaves alone what others have added.
-            added = removals(manifest, there, ignores, scalers)
+            added = removals(manifest, there, ignores, {**scalers, **definition})
             if added:
                 metadata = there["metadata"]
                 key = (manifest["apiVersion"], manifest["kind"], metadata["name"])
                 await kubernetes.patch(*key, added, metadata.get("namespace"), type="json")
         applied.append(where)
     return applied
+
+
+async def _definition(kubernetes: KubernetesClient, manifest: Manifest) -> dict[Key, Manifest]:
+    """The definition of a custom resource, if it is one and has one."""
+    api_version, kind = manifest["apiVersion"], manifest["kind"]
+    resource = None if builtin(api_version) else await kubernetes.resource(api_version, kind)
+    if resource is None:
+        return {}
+    found = await kubernetes.get(*DEFINITION, f"{resource.plural}.{api_version.partition('/')[0]}")
+    return {} if found is None else {key_of(found): found}
 
 
 async def remove(

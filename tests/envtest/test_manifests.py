@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,11 +22,13 @@ from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
 from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.objects import Key, compare_objects, key_of, placed
+from infra.planes import manifests
 from infra.sandbox.controllers.kube.client import Client
 from infra.sandbox.envtest import ControlPlane, available
 from infra.settings import Settings
 from tests.corpora.corpus import HERE
 from tests.corpora.scalars import KEYS, SCALARS
+from tests.unit.planes.fakes import FakeJournal
 
 pytestmark = [
     pytest.mark.envtest,
@@ -68,6 +71,7 @@ spec:
           spec:
             type: object
             properties:
+              bell: {type: boolean}
               ports:
                 type: array
                 items:
@@ -197,7 +201,28 @@ async def test_what_a_definition_drops_and_fills_in_is_no_drift(
         assert [each.path for each in await edited({"ports": []})] == [".spec.ports[0]"]
 
 
+async def test_a_door_made_anew_by_hand_is_set_back_although_its_declaration_has_a_field_that_is_dropped(
+    plane: ControlPlane, kubernetes: KubernetesClient
+) -> None:
+    await kubernetes.apply(DOORS)
+    await wait_until(partial(_created, kubernetes), describe="a door", timeout=30, interval=0.2)
+    await kubernetes.delete("x.plumbline.dev/v1", "Door", "front", "default")
+    async with Client.from_kubeconfig(plane.kubeconfig) as person:
+        mine = {**DOOR, "spec": {"ports": DOOR["spec"]["ports"], "bell": True}}
+        where = "/apis/x.plumbline.dev/v1/namespaces/default/doors"
+        await person.request("POST", where, body=mine, params={"fieldManager": "kubectl-create"})
+    found = await looked(kubernetes)
+    assert [each.path for each in found] == [".spec.bell"]
+    journal: Any = FakeJournal()
+    assert await manifests.apply(kubernetes, journal, PlaneName.ADDONS, [DOOR], found) == ["Door/default/front"]
+    assert await looked(kubernetes) == []
+    door = await kubernetes.get_like(DOOR)
+    assert door is not None and "bell" not in door["spec"]
+
+
 async def _created(kubernetes: KubernetesClient) -> None:
+    if await kubernetes.get_like(DOOR) is not None:
+        return
     try:
         await kubernetes.create(DOOR)
     except UnknownKind as error:

@@ -178,7 +178,7 @@ async def test_the_off_switch_beside_an_autoscaler_is_told_and_healed(cluster: t
     assert live is not None
     assert [path for path, _ in found(scaled, live)] == [".metadata.annotations.a", ".spec.replicas"]
     there = await kubernetes.apply(dict(as_scaled(scaled, live, scalers)))
-    removed = removals(scaled, there, scalers=scalers)
+    removed = removals(scaled, there, beside=scalers)
     await kubernetes.patch("apps/v1", "Deployment", "switched", removed, "made", type="json")
     live = await kubernetes.get_like(scaled)
     assert live is not None

@@ -160,7 +160,7 @@ def test_what_an_autoscaler_chose_is_neither_taken_away_nor_set_back() -> None:
     there = live(EDIT)
     there["spec"]["replicas"] = 5
     scalers = {key_of(SCALER): SCALER}
-    removed = [each["path"] for each in removals(undeclared, there, scalers=scalers)]
+    removed = [each["path"] for each in removals(undeclared, there, beside=scalers)]
     assert "/metadata/annotations/note" in removed
     assert "/spec/replicas" not in removed
     assert "/spec/replicas" in [each["path"] for each in removals(undeclared, there)]

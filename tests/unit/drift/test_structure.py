@@ -138,3 +138,30 @@ def _without(value: Any, name: str) -> Any:
     if isinstance(value, dict):
         return {key: _without(each, name) for key, each in value.items() if key != name}
     return [_without(each, name) for each in value] if isinstance(value, list) else value
+
+
+def test_what_is_applied_is_without_what_the_server_drops() -> None:
+    spec: Object = {
+        "typo": 1,
+        "ports": [{"name": "a", "typo": {"x": 1}}],
+        "free": {"anything": {"goes": 1}, "known": {"name": "a", "typo": 1}},
+        "labels": {"a": "b"},
+        "any": {"a": [{"b": 1}]},
+        "template": {"metadata": {"name": "x"}, "kind": "Y", "spec": {"name": "z", "typo": 1}, "typo": 1},
+        "selector": {"a": "b", "typo": "c"},
+    }
+    declared = door(spec)
+    structure = Structures([CRD]).of(declared)
+    assert structure is not None
+    assert structure.kept(declared) == {
+        **declared,
+        "spec": {
+            "ports": [{"name": "a"}],
+            "free": {"anything": {"goes": 1}, "known": {"name": "a"}},
+            "labels": {"a": "b"},
+            "any": {"a": [{"b": 1}]},
+            "template": {"metadata": {"name": "x"}, "kind": "Y", "spec": {"name": "z"}},
+            "selector": {"a": "b"},
+        },
+    }
+    assert "typo" in spec

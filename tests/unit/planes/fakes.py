@@ -127,7 +127,7 @@ class FakeKubernetes:
         return found
 
     async def resource(self, version: str, kind: str) -> Any:
-        return SimpleNamespace(namespaced=kind not in CLUSTER_WIDE)
+        return SimpleNamespace(namespaced=kind not in CLUSTER_WIDE, plural=f"{kind.lower()}s")
 
     async def nodes(self) -> Objects:
         return await self.list("v1", "Node")
