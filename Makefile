@@ -32,7 +32,7 @@ check: $(VENV)/.dev ## lint, types, layers
 	@$(VENV)/bin/lint-imports
 
 test: $(VENV)/.dev ## every test
-	@$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=15
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=15
 
 test-quick: $(VENV)/.dev ## the tests that need nothing running
 	@$(PY) -m pytest tests/unit -q -n 2 --dist loadfile

@@ -37,6 +37,24 @@ PORT_BASE = int(os.environ.get("PLUMBLINE_TEST_PORT_BASE", "26000"))
 LOAD_BALANCERS = IPv4Network(os.environ.get("PLUMBLINE_TEST_LOADBALANCERS", "127.88.0.0/16"))
 
 
+MEASURED = "COVERAGE_PROCESS_CONFIG"
+"""The variable by which a process is measured for coverage."""
+
+
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """What is started inside is not measured: Prefect and our flows would take twice the time.
+
+    What they do, unit tests cover; the sandbox's own services run nowhere else, and are measured.
+    """
+    measured = os.environ.pop(MEASURED, None)
+    try:
+        yield
+    finally:
+        if measured is not None:
+            os.environ[MEASURED] = measured
+
+
 @dataclass(frozen=True)
 class Finished:
     """How a flow run as a command ended."""
@@ -67,7 +85,8 @@ class Platform:
     def variables(self) -> dict[str, str]:
         """The environment of a user who has sourced `.sandbox/env`."""
         values = environment.parse((self.home / "env").read_text())
-        return {**self._settings, **values, **self.prefect.variables()}
+        own = {name: value for name, value in self._settings.items() if name != MEASURED}
+        return {**own, **values, **self.prefect.variables()}
 
     def start(self, flow: str, *arguments: str, **settings: str) -> subprocess.Popen[str]:
         """Start `python -m flows.<flow> … --json` in the background."""
@@ -233,12 +252,13 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
     prefect = LocalPrefect(prefect_settings, prefect_settings.home(home), scheduling=False)
     try:
         _sandbox("up", variables)
-        prefect.start_server()
-        environment.merge(home / "env", prefect.variables(), path=(str(helm.parent),))
-        prefect.wait_server()
-        prefect.deploy()
-        platform = Platform(home, variables, prefect)
-        prefect.start_worker(platform.variables())
+        with unmeasured():
+            prefect.start_server()
+            environment.merge(home / "env", prefect.variables(), path=(str(helm.parent),))
+            prefect.wait_server()
+            prefect.deploy()
+            platform = Platform(home, variables, prefect)
+            prefect.start_worker(platform.variables())
         yield platform
     finally:
         prefect.stop()
