@@ -100,6 +100,8 @@ async def look(environment: Environment, settings: Settings, catalog: Catalog) -
     async with open_clients(environment, **given) as clients:
         await clients.connect(cluster_name(environment))
         await clients.kubernetes.list("v1", "Namespace")
+        # Where something differs, what is said of it is searched for the values of Secrets.
+        await clients.kubernetes.list("v1", "Secret")
         seen = Looked.together([await one(environment, clients) for one in LOOKS.values()])
         seen = Looked.together([seen, await _strays(environment, clients)])
     wrong = [one.sentence for one in seen.findings] + [f"{one.what}: {one.why}" for one in seen.blind_spots]
