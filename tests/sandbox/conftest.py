@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,11 @@ from tests.platform import Finished, Platform, running
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Sandbox, Prefect server and worker, in a folder of their own and on ports of their own."""
+    """Sandbox, Prefect server and worker, in a folder of their own and on ports of their own.
+
+    What tests do in this process with its state, they do with the mask that every command and worker has.
+    """
+    os.umask(0o077)
     with running(tmp_path_factory.mktemp("platform"), 0) as platform:
         yield platform
 
