@@ -29,8 +29,7 @@ from infra.spec.models import Environment
 from infra.spec.repository import LoadedEnvironment
 from tasks.announcing import tell, tell_without_ledger
 from tasks.drift import exercise_canary, look_at_plane, publish_verdict, reach_for_looking
-
-A_DAY = timedelta(days=1)
+from tasks.scheduling import A_DAY
 
 log = logging.getLogger(f"infra.{__name__}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -102,11 +102,8 @@ def secrets_of(value: object) -> Iterator[str]:
             yield from _sent(getattr(value, name)) if name in SENT else secrets_of(getattr(value, name))
     elif isinstance(value, str) and "://" in value:
         yield from _strings(value)
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from secrets_of(inner)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for inner in value:
+    else:
+        for inner in _inner(value):
             yield from secrets_of(inner)
 
 
@@ -124,12 +121,16 @@ def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
         yield from _parts(value)
-    elif isinstance(value, Mapping):
-        for inner in value.values():
+    else:
+        for inner in _inner(value):
             yield from _strings(inner)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for inner in value:
-            yield from _strings(inner)
+
+
+def _inner(value: object) -> Iterable[object]:
+    """What a container holds; nothing of anything else."""
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple | set | frozenset) else ()
 
 
 def _parts(address: str) -> Iterator[str]:

@@ -7,11 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sys
-import tarfile
-from collections.abc import AsyncIterator, Iterator
-from io import BytesIO
 from pathlib import Path
 
 import psutil
@@ -23,6 +19,7 @@ from infra.clients.helm_lease import WRITER
 from infra.clients.kubernetes import KubernetesClient, UnknownKind, WebhookUnavailable
 from infra.sandbox.envtest import ControlPlane, available
 from infra.settings import Settings
+from tests.envtest.packing import packed
 
 pytestmark = [
     pytest.mark.envtest,
@@ -50,42 +47,9 @@ spec:
 """
 
 
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with ControlPlane(tmp_path_factory.mktemp("plane"), port=port) as plane:
-        yield plane
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(state_dir=tmp_path / "state", helm_timeout=60, request_timeout=20)
-
-
-@pytest.fixture
-async def kubernetes(plane: ControlPlane, settings: Settings) -> AsyncIterator[KubernetesClient]:
-    async with KubernetesClient(plane.kubeconfig, settings) as client:
-        yield client
-
-
-@pytest.fixture
-async def helm(kubernetes: KubernetesClient, settings: Settings) -> AsyncIterator[HelmClient]:
-    async with HelmClient(kubernetes.kubeconfig, settings, kubernetes=kubernetes) as client:
-        yield client
-
-
 @pytest.fixture
 def chart(tmp_path: Path) -> Path:
-    path = tmp_path / "demo-1.0.0.tgz"
-    files = {"Chart.yaml": "apiVersion: v2\nname: demo\nversion: 1.0.0\n", "values.yaml": "text: x\nslow: false\n"}
-    with tarfile.open(path, "w:gz") as archive:
-        for name, text in {**files, "templates/all.yaml": TEMPLATES}.items():
-            item = tarfile.TarInfo(f"demo/{name}")
-            item.size = len(text.encode())
-            archive.addfile(item, BytesIO(text.encode()))
-    return path
+    return packed(tmp_path, **{"values.yaml": "text: x\nslow: false\n", "templates/all.yaml": TEMPLATES})
 
 
 def config_map(name: str, **data: str) -> dict[str, object]:

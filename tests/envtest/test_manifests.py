@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import tarfile
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +21,9 @@ from infra.drift.objects import Key, compare_objects, key_of, placed
 from infra.planes import manifests
 from infra.sandbox.controllers.kube.client import Client
 from infra.sandbox.envtest import ControlPlane, available
-from infra.settings import Settings
 from tests.corpora.corpus import HERE
 from tests.corpora.scalars import KEYS, SCALARS
+from tests.envtest.packing import packed
 from tests.unit.planes.fakes import FakeJournal
 
 pytestmark = [
@@ -89,43 +85,6 @@ DOOR: Object = {
     "metadata": {"name": "front", "namespace": "default"},
     "spec": {"typo": 1, "ports": [{"name": "a", "typo": {"x": 1}}]},
 }
-
-
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with ControlPlane(tmp_path_factory.mktemp("plane"), port=port) as plane:
-        yield plane
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(state_dir=tmp_path / "state", helm_timeout=60, request_timeout=20)
-
-
-@pytest.fixture
-async def kubernetes(plane: ControlPlane, settings: Settings) -> AsyncIterator[KubernetesClient]:
-    async with KubernetesClient(plane.kubeconfig, settings) as client:
-        yield client
-
-
-@pytest.fixture
-async def helm(kubernetes: KubernetesClient, settings: Settings) -> AsyncIterator[HelmClient]:
-    async with HelmClient(kubernetes.kubeconfig, settings, kubernetes=kubernetes) as client:
-        yield client
-
-
-def packed(folder: Path, **files: str) -> Path:
-    """A chart of these files."""
-    path = folder / "demo-1.0.0.tgz"
-    with tarfile.open(path, "w:gz") as archive:
-        for name, text in {"Chart.yaml": "apiVersion: v2\nname: demo\nversion: 1.0.0\n", **files}.items():
-            item = tarfile.TarInfo(f"demo/{name}")
-            item.size = len(text.encode())
-            archive.addfile(item, BytesIO(text.encode()))
-    return path
 
 
 async def namespaced(kubernetes: KubernetesClient, release: HelmRelease) -> list[Object]:

@@ -1,0 +1,37 @@
+"""A real kube-apiserver for each module, and our clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.clients.helm import HelmClient
+from infra.clients.kubernetes import KubernetesClient
+from infra.sandbox.envtest import ControlPlane
+from infra.settings import Settings
+from tests.corpora.record import free_port
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("plane"), port=free_port()) as plane:
+        yield plane
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(state_dir=tmp_path / "state", helm_timeout=60, request_timeout=20)
+
+
+@pytest.fixture
+async def kubernetes(plane: ControlPlane, settings: Settings) -> AsyncIterator[KubernetesClient]:
+    async with KubernetesClient(plane.kubeconfig, settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def helm(kubernetes: KubernetesClient, settings: Settings) -> AsyncIterator[HelmClient]:
+    async with HelmClient(kubernetes.kubeconfig, settings, kubernetes=kubernetes) as client:
+        yield client
