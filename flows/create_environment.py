@@ -23,6 +23,7 @@ from tasks.certificates import (
     converge_certificate,
     probe_certificate_issued,
     probe_certificate_served,
+    probe_pages,
 )
 from tasks.cluster import check_prerequisites, converge_access, converge_cluster, count_nodes
 from tasks.delivery import converge_delivery, probe_delivery
@@ -59,7 +60,7 @@ async def converge(run: Run) -> tuple[StepReport, ...]:
     graph.step(PlaneName.STORAGE, "storage", converge_storage, needs=["nodes"])
     graph.step(PlaneName.STORAGE, "storage ready", probe_storage, needs=["storage"])
     _addons(graph, run.environment, run.clients.catalog, order)
-    _names_and_certificates(graph, run.environment)
+    _names_and_certificates(graph, run.environment, order)
     _workloads(graph, run.environment)
     return await graph.finish()
 
@@ -75,7 +76,7 @@ def _addons(graph: Graph, environment: Environment, catalog: Catalog, order: Seq
         graph.step(PlaneName.ADDONS, f"{name} ready", probe_addon, needs=[name], addon=name)
 
 
-def _names_and_certificates(graph: Graph, environment: Environment) -> None:
+def _names_and_certificates(graph: Graph, environment: Environment, order: Sequence[str]) -> None:
     if environment.spec.dns is None:
         return
     graph.step(PlaneName.DNS, "dns", converge_dns, needs=[INGRESS_READY])
@@ -87,6 +88,9 @@ def _names_and_certificates(graph: Graph, environment: Environment) -> None:
     graph.step(PlaneName.CERTIFICATES, "canary host", converge_canary, needs=[INGRESS_READY])
     served = ["canary host", "certificate issued", "dns ready"]
     graph.step(PlaneName.CERTIFICATES, "certificate served", probe_certificate_served, needs=served)
+    # Which add-ons have a page, the cluster says once they are there.
+    ready = [f"{name} ready" for name in order]
+    graph.step(PlaneName.CERTIFICATES, "pages served", probe_pages, needs=["certificate served", *ready])
 
 
 def _certificate(graph: Graph, *, needs: list[str]) -> None:

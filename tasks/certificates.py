@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.clients.errors import InvalidInput
 from infra.drift.findings import PlaneName
-from infra.planes import addons, certificates
+from infra.planes import certificates, handshakes
 from infra.planes.bring import Outcome, bring_into_step
 from infra.planes.clients import Clients
 from infra.spec.models import Environment
@@ -36,9 +36,15 @@ async def converge_canary(environment: Environment, clients: Clients, after: Aft
 async def probe_certificate_served(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
     """Shake hands with the canary host: right issuer, chain, names and expiry."""
     wanted = _declared(certificates.serving(environment), environment)
-    address = await addons.ingress_address(environment, clients)
-    sentence = await certificates.probe_served(wanted, address, clients)
+    sentence = await handshakes.probe(environment, [wanted.host], clients)
     return Outcome(plane=PlaneName.CERTIFICATES, name="canary host", sentence=sentence)
+
+
+@step("pages served", timeout=1200)
+async def probe_pages(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
+    """Shake hands with every add-on's page, as with the canary host."""
+    sentence = await handshakes.probe_pages(environment, clients)
+    return Outcome(plane=PlaneName.CERTIFICATES, name="pages", sentence=sentence)
 
 
 def _declared(wanted: certificates.Wanted | None, environment: Environment) -> certificates.Wanted:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.catalog import WILDCARD_SECRET
-from infra.clients.errors import NotYet, TlsRefused
-from infra.clients.tls import Certificate, Problem, Trust, judge
+from infra.clients.errors import NotYet
 from infra.drift.findings import Finding, PlaneName, Severity
-from infra.planes import addons, manifests
+from infra.planes import handshakes, manifests
 from infra.planes.clients import Clients
-from infra.planes.looking import Looked, holds, look_at
+from infra.planes.looking import Looked, holds
 from infra.planes.manifests import SYSTEM_NAMESPACE
 from infra.spec.models import Environment
 from infra.spec.names import certificate_hosts, probe_host
@@ -29,13 +28,6 @@ ACME_SERVERS = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
     "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
 }
-ISSUED_BY = {
-    "letsencrypt": r"^(?!.*\(STAGING\)).*O=Let's Encrypt",
-    "letsencrypt-staging": r"\(STAGING\)",
-    "sandbox": r"CN=.*[Ss]andbox",
-}
-MIN_DAYS_LEFT = {"sandbox": 1.0}
-"""cert-manager renews a 90-day certificate with 30 days left; one with fewer than 14 was not renewed. Days."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +37,6 @@ class Wanted:
     objects: tuple[dict[str, Any], ...]
     host: str
     names: tuple[str, ...]
-    issuer: str
 
 
 def before_ingress(environment: Environment) -> bool:
@@ -73,7 +64,6 @@ def issuing(environment: Environment) -> Wanted | None:
         ),
         host=host,
         names=names,
-        issuer=certificates.issuer,
     )
 
 
@@ -84,7 +74,7 @@ def serving(environment: Environment) -> Wanted | None:
         return None
     secret = None if before_ingress(environment) else f"{CANARY}-tls"
     objects = (manifests.namespace(SYSTEM_NAMESPACE), _service(), _ingress(issued.host, secret))
-    return Wanted(objects=objects, host=issued.host, names=issued.names, issuer=issued.issuer)
+    return Wanted(objects=objects, host=issued.host, names=issued.names)
 
 
 async def observe(wanted: Wanted, clients: Clients) -> dict[str, dict[str, Any] | None]:
@@ -124,42 +114,8 @@ def _to_be_ready(wanted: Wanted) -> list[dict[str, Any]]:
     return [item for item in wanted.objects if (item["apiVersion"], item["kind"]) in (ISSUER, CERTIFICATE)]
 
 
-async def probe_served(wanted: Wanted, address: str, clients: Clients) -> str:
-    """Shake hands with the canary host at the ingress's address until the right certificate is served.
-
-    An ingress controller without the certificate serves its own self-signed one with a 200: so issuer, chain, names
-    and expiry are judged, not the answer.
-    """
-
-    trust = Trust(clients.settings.tls_ca_file)
-
-    async def served() -> str:
-        leaf, problems = await _served(wanted, address, trust, clients)
-        if problems:
-            raise NotYet(
-                f"{wanted.host} does not serve its certificate yet.", detail=" ".join(one.sentence for one in problems)
-            )
-        return f"{wanted.host} serves a certificate of {leaf.issuer}, valid until {leaf.not_after:%Y-%m-%d}"
-
-    return await clients.until(served, describe=f"{wanted.host} to serve its certificate")
-
-
-async def _served(wanted: Wanted, address: str, trust: Trust, clients: Clients) -> tuple[Certificate, list[Problem]]:
-    """The certificate that is served for the canary host, and what is wrong with it."""
-    port = clients.settings.ingress_https_port
-    chain = await clients.tls.served(wanted.host, port, address=address)
-    problems = judge(
-        chain,
-        host=wanted.host,
-        trust=trust,
-        issuer_pattern=ISSUED_BY[wanted.issuer],
-        min_days=MIN_DAYS_LEFT.get(wanted.issuer, 14),
-    )
-    return chain.leaf, problems
-
-
 async def look(environment: Environment, clients: Clients) -> Looked:
-    """Issuer, certificate and canary host as declared and Ready, and the right certificate served."""
+    """Issuer, certificate and canary host as declared and Ready, and the right certificates served."""
     issued, served = issuing(environment), serving(environment)
     if issued is None or served is None:
         return Looked()
@@ -172,24 +128,9 @@ async def look(environment: Environment, clients: Clients) -> Looked:
         [
             await clients.live.look(PLANE, list(objects.values())),
             *ready,
-            await look_at(PLANE, f"certificate served for {issued.host}", _judged(environment, issued, clients)),
+            await handshakes.look(environment, clients),
         ]
     )
-
-
-async def _judged(environment: Environment, wanted: Wanted, clients: Clients) -> list[Finding]:
-    trust = Trust(clients.settings.tls_ca_file)
-    try:
-        leaf, problems = await _served(wanted, await addons.ingress_address(environment, clients), trust, clients)
-    except TlsRefused as error:
-        return [_not_served(wanted.host, "", str(error), None)]
-    seen = f"{leaf.issuer}, for {', '.join(leaf.sans)}, valid until {leaf.not_after:%Y-%m-%d %H:%M} UTC"
-    return [_not_served(wanted.host, f".{problem.about}", problem.sentence, seen) for problem in problems]
-
-
-def _not_served(host: str, path: str, sentence: str, seen: str | None) -> Finding:
-    where = f"tls/{host}"
-    return Finding(plane=PLANE, address=where, path=path, observed=seen, sentence=sentence, severity=Severity.SECURITY)
 
 
 async def _ready(manifest: dict[str, Any], clients: Clients) -> None:

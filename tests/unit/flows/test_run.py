@@ -175,6 +175,7 @@ async def test_creating_dev_goes_plane_by_plane(stage: Stage, recorder: Recorder
     assert recorder.edges["certificate"] == ["cert-manager ready", "dns ready"]
     assert "certificate issued" not in recorder.before("nginx-ingress"), "HTTP-01 is answered through the ingress"
     assert {"certificate issued", "canary host", "dns ready"} <= recorder.before("certificate served")
+    assert {"certificate served", "argo-cd ready"} <= recorder.before("pages served")
     assert "argo-cd ready" in recorder.before("delivery")
     assert "actions-runner-controller ready" in recorder.before("runners build")
     assert "rook-ceph" not in recorder.edges

@@ -1,20 +1,14 @@
-"""The certificates plane: what is declared in each shape, and that only the right certificate counts as served."""
+"""The certificates plane: what is declared in each shape, and when it counts as issued."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from infra.clients.errors import DeadlineExceeded, Unavailable
-from infra.clients.tls import Served, parse
+from infra.clients.errors import DeadlineExceeded
 from infra.drift.findings import PlaneName
 from infra.planes import certificates
 from infra.planes.bring import bring_into_step
@@ -144,85 +138,3 @@ async def test_issuer_and_certificate_have_to_be_ready(
     del kubernetes.objects["ClusterIssuer", None, "sandbox"]
     with pytest.raises(DeadlineExceeded, match="ClusterIssuer/sandbox is not there"):
         await certificates.probe_issued(issuing, clients)
-
-
-# -- served ---------------------------------------------------------------------------------------------------------
-
-NOW = datetime.now(UTC)
-
-
-def issued(
-    subject: str, host: str, by: tuple[x509.Certificate, Any] | None = None, days: float = 30
-) -> tuple[x509.Certificate, Any]:
-    """A certificate and its key; self-signed where nobody issues it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
-    issuer, signer = (by[0].subject, by[1]) if by else (name, key)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=days))
-    builder = builder.add_extension(x509.BasicConstraints(ca=not host, path_length=None), critical=True)
-    if host:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-    return builder.sign(signer, hashes.SHA256()), key
-
-
-ROOT = issued("Plumbline Sandbox CA", "")
-HOST = "plumbline.dev.sandbox.example"
-
-
-class FakeHandshakes:
-    """What the ingress serves, look after look; the last stays."""
-
-    def __init__(self, *looks: x509.Certificate | Exception) -> None:
-        self.looks = list(looks)
-        self.asked: list[tuple[str, int, str]] = []
-
-    async def served(self, host: str, port: int, *, address: str) -> Served:
-        self.asked.append((host, port, address))
-        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
-        if isinstance(look, Exception):
-            raise look
-        return Served(host=host, address=address, port=port, chain=(parse(look),), protocol="TLSv1.3")
-
-
-@pytest.fixture
-def serving(clients: Clients, tmp_path: Path) -> certificates.Wanted:
-    bundle = tmp_path / "ca.crt"
-    bundle.write_bytes(ROOT[0].public_bytes(serialization.Encoding.PEM))
-    update = {"tls_ca_file": bundle, "ingress_https_port": 8443}
-    clients.settings = clients.settings.model_copy(update=update)
-    wanted = certificates.serving(shaped(SANDBOX))
-    assert wanted is not None
-    return wanted
-
-
-async def test_the_right_certificate_is_waited_for_over_what_the_ingress_serves_meanwhile(
-    clients: Clients, serving: certificates.Wanted
-) -> None:
-    fake = issued("NGINXIngressController", serving.host)[0]
-    right = issued("leaf", serving.host, by=ROOT)[0]
-    handshakes = FakeHandshakes(Unavailable("refused"), fake, right)
-    clients.tls = handshakes  # type: ignore[assignment]
-    said = await certificates.probe_served(serving, "203.0.113.7", clients)
-    assert said.startswith(f"{serving.host} serves a certificate of CN=Plumbline Sandbox CA, valid until 20")
-    assert handshakes.asked == [(serving.host, 8443, "203.0.113.7")] * 3
-
-
-@pytest.mark.parametrize(
-    ("make", "why"),
-    [
-        (lambda host: issued("NGINXIngressController", host)[0], "self-signed"),
-        (lambda host: issued("leaf", host, by=issued("Other CA", ""))[0], "is issued by CN=Other CA"),
-        (lambda _host: issued("leaf", "other.example.org", by=ROOT)[0], "is not for"),
-        (lambda host: issued("leaf", host, by=ROOT, days=0.5)[0], "renewal is due"),
-        (lambda host: issued("leaf", host, by=issued("Plumbline Sandbox CA", ""))[0], "does not lead to"),
-    ],
-    ids=["the ingress' own", "another issuer", "another name", "about to expire", "another authority of that name"],
-)
-async def test_another_certificate_is_not_taken_for_it(
-    clients: Clients, serving: certificates.Wanted, make: Any, why: str
-) -> None:
-    clients.tls = FakeHandshakes(make(serving.host))  # type: ignore[assignment]
-    with pytest.raises(DeadlineExceeded, match=why):
-        await certificates.probe_served(serving, "203.0.113.7", clients)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,11 @@ import tasks.report
 from infra.clients.errors import InvalidInput
 from infra.drift.findings import PlaneName
 from infra.planes import addons as addons_plane
-from infra.planes import certificates, cluster, dns, leftovers, preflight
+from infra.planes import cluster, dns, handshakes, leftovers, preflight
 from infra.planes.bring import Outcome
 from infra.planes.clients import Clients
 from infra.planes.report import RunReport, StepReport, StepState
+from infra.spec.models import Environment
 from tasks import addons as addon_tasks
 from tasks import certificates as certificate_tasks
 from tasks import cluster as cluster_tasks
@@ -149,12 +151,14 @@ async def test_certificates_are_brought_into_step_and_asked_for(
     outcome = await certificate_tasks.probe_certificate_issued.fn(declared(), clients)
     assert outcome.sentence == "issued for plumbline.dev.sandbox.example"
 
-    async def served(wanted: certificates.Wanted, address: str, _clients: Clients) -> str:
-        return f"{wanted.host} at {address}"
+    async def served(_environment: Environment, hosts: Sequence[str], _clients: Clients) -> str:
+        return " and ".join(hosts)
 
-    monkeypatch.setattr(certificates, "probe_served", served)
+    monkeypatch.setattr(handshakes, "probe", served)
     outcome = await certificate_tasks.probe_certificate_served.fn(declared(), clients)
-    assert said(outcome)[1:3] == ("canary host", "plumbline.dev.sandbox.example at 203.0.113.7")
+    assert said(outcome)[1:3] == ("canary host", "plumbline.dev.sandbox.example")
+    outcome = await certificate_tasks.probe_pages.fn(declared(), clients)
+    assert said(outcome)[1:3] == ("pages", "no add-on has a page")
 
 
 async def test_steps_of_the_cluster_answer_with_their_planes_words(
