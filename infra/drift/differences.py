@@ -116,8 +116,11 @@ class _Walk:
 
     def _filled(self, key: str, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> bool:
         """Whether the API server filled in what is declared as empty, which to it is not declared."""
-        there, where = live.get(key), (*path, key)
-        if there is None or not self._kind.is_unset(declared[key], where):
+        value, there = declared[key], live.get(key)
+        if value or there is None:
+            return False
+        where = (*path, key)
+        if not self._kind.is_unset(value, where):
             return False
         if self._kind.is_default(there, where) or is_derived(key, there, declared, live):
             return True

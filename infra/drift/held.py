@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from infra.drift.ownership import Fields, element
 from infra.drift.paths import Step
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """What persons own at one place: parts of it, or, `atomic`, a whole that holds it."""
 
     nodes: tuple[Fields, ...] = ()
@@ -32,6 +30,8 @@ def below(held: Held, step: Step) -> Held:
     if not held.nodes:
         return NOTHING
     name = element(step)
-    nodes = tuple(node[name] for node in held.nodes if name in node)
+    nodes = tuple([node[name] for node in held.nodes if name in node])
+    if not nodes:
+        return NOTHING
     # Where anybody owns single fields of it, it was no whole but a map that was empty.
-    return Held(nodes, atomic=not any(nodes)) if nodes else NOTHING
+    return Held(nodes) if any(nodes) else ATOMIC
