@@ -10,8 +10,9 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -22,37 +23,24 @@ import psutil
 import yaml
 from openstack.connection import Connection
 from openstack.warnings import RemovedInSDK50Warning, RemovedInSDK60Warning
+from rich.console import Console
 
 from deployments.helm import ensure_helm
 from deployments.prefect_server import LocalPrefect
 from deployments.settings import PrefectSettings
 from infra.sandbox import environment
-from infra.sandbox.settings import OFFSETS
+from infra.sandbox.__main__ import parser, run
+from infra.sandbox.settings import OFFSETS, SandboxSettings
 from infra.settings import ROOT
+from tests.warm import Warm
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Which of the test processes that run side by side this is, from 0; each has ports and addresses of its own."""
 # Several checkouts may be tested on one machine.
 PORT_BASE = int(os.environ.get("PLUMBLINE_TEST_PORT_BASE", "26000"))
 LOAD_BALANCERS = IPv4Network(os.environ.get("PLUMBLINE_TEST_LOADBALANCERS", "127.88.0.0/16"))
-
-
-MEASURED = "COVERAGE_PROCESS_CONFIG"
-"""The variable by which a process is measured for coverage."""
-
-
-@contextmanager
-def unmeasured() -> Iterator[None]:
-    """What is started inside is not measured: Prefect and our flows would take twice the time.
-
-    What they do, unit tests cover; the sandbox's own services run nowhere else, and are measured.
-    """
-    measured = os.environ.pop(MEASURED, None)
-    try:
-        yield
-    finally:
-        if measured is not None:
-            os.environ[MEASURED] = measured
+OURS = "PLUMBLINE_SANDBOX_"
+"""How the variables with the sandbox's settings begin."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +69,12 @@ class Platform:
         self.home = home
         self.prefect = prefect
         self._settings = dict(settings)
+        self._warm: Warm | None = None
 
     def variables(self) -> dict[str, str]:
         """The environment of a user who has sourced `.sandbox/env`."""
         values = environment.parse((self.home / "env").read_text())
-        own = {name: value for name, value in self._settings.items() if name != MEASURED}
-        return {**own, **values, **self.prefect.variables()}
+        return {**self._settings, **values, **self.prefect.variables()}
 
     def start(self, flow: str, *arguments: str, **settings: str) -> subprocess.Popen[str]:
         """Start `python -m flows.<flow> … --json` in the background."""
@@ -100,27 +88,27 @@ class Platform:
         )
 
     def flow(self, flow: str, *arguments: str, timeout: float = 400, **settings: str) -> Finished:
-        """Run a flow as a command and wait for it."""
-        running = self.start(flow, *arguments, **settings)
-        try:
-            out, err = running.communicate(timeout=timeout)
-        finally:
-            if running.poll() is None:
-                running.kill()
-                running.wait()
-        return Finished(running.returncode, json.loads(out) if out.strip() else {}, err)
+        """Run a flow as a command, in a process that has its modules loaded, and wait for it."""
+        if self._warm is None:
+            self._warm = Warm(self.variables())
+        ended = self._warm.run(f"flows.{flow}", [*arguments, "--json"], {**self.variables(), **settings}, timeout)
+        return Finished(ended.status, json.loads(ended.out) if ended.out.strip() else {}, ended.err)
 
-    def sandbox(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`python -m infra.sandbox …`."""
-        return subprocess.run(
-            [sys.executable, "-m", "infra.sandbox", *arguments],
-            cwd=ROOT,
-            env=self.variables(),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=300,
-        )
+    def stop(self) -> None:
+        """Stop what this object has started."""
+        if self._warm is not None:
+            self._warm.stop()
+
+    def sandbox(self, *arguments: str) -> str:
+        """What `python -m infra.sandbox …` prints; in this process, since starting one takes a second."""
+        own = {
+            name.removeprefix(OURS).lower(): value for name, value in self._settings.items() if name.startswith(OURS)
+        }
+        with redirect_stdout(StringIO()) as printed:
+            out = Console(file=printed, highlight=False)
+            status = run(parser().parse_args(arguments), SandboxSettings.model_validate(own), out, out)
+        assert status == 0, printed.getvalue()
+        return printed.getvalue().strip()
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request the sandbox's services have answered so far."""
@@ -200,7 +188,7 @@ class Platform:
             }
 
     def _left_on_this_machine(self, name: str) -> dict[str, list[str]]:
-        clusters = json.loads(self.sandbox("status", "--json").stdout)["clusters"]
+        clusters = json.loads(self.sandbox("status", "--json"))["clusters"]
         known = {cluster["uuid"] for cluster in clusters}
         place = re.compile(rf"{re.escape(str(self.home))}/clusters/([0-9a-f-]+)")
         commands = {one.pid: " ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])}
@@ -252,14 +240,16 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
     prefect = LocalPrefect(prefect_settings, prefect_settings.home(home), scheduling=False)
     try:
         _sandbox("up", variables)
-        with unmeasured():
-            prefect.start_server()
-            environment.merge(home / "env", prefect.variables(), path=(str(helm.parent),))
-            prefect.wait_server()
-            prefect.deploy()
-            platform = Platform(home, variables, prefect)
-            prefect.start_worker(platform.variables())
-        yield platform
+        prefect.start_server()
+        environment.merge(home / "env", prefect.variables(), path=(str(helm.parent),))
+        prefect.wait_server()
+        prefect.deploy()
+        platform = Platform(home, variables, prefect)
+        prefect.start_worker(platform.variables())
+        try:
+            yield platform
+        finally:
+            platform.stop()
     finally:
         prefect.stop()
         _sandbox("down", variables)

@@ -1,4 +1,4 @@
-"""The two servers, each started once for the whole suite."""
+"""The two servers, each started once and stopped after the last of these tests: idle, one costs a tenth of a core."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.conformance.harness import (
 WHY_NOT = "KUBEBUILDER_ASSETS names no folder with etcd, kube-apiserver and kube-controller-manager"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The embedded server."""
     home = make_home(tmp_path_factory.mktemp("embedded"))
@@ -50,13 +50,13 @@ def _start_real(home: Path, *, manager: bool) -> Iterator[Cluster]:
     plane.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The real kube-apiserver alone, so that nobody else touches what a test compares; skipped where there is none."""
     yield from _start_real(tmp_path_factory.mktemp("real"), manager=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The real kube-apiserver with its controller manager: garbage collection, namespaces."""
     yield from _start_real(tmp_path_factory.mktemp("managed"), manager=True)

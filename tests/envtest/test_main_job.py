@@ -81,7 +81,7 @@ def test_a_group_that_may_only_read_sees_everything_in_step(platform: Platform) 
     assert {item["method"] for item in asked} == {"GET"}
     # One LIST a kind, whatever the number of objects.
     assert len(asked) < 100
-    kubeconfig = platform.sandbox("kubeconfig", "dev").stdout.strip()
+    kubeconfig = platform.sandbox("kubeconfig", "dev")
 
     def may(*what: str) -> str:
         argv = ["kubectl", f"--kubeconfig={kubeconfig}", "auth", "can-i", *what, "-A", "--as=plumbline"]

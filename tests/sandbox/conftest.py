@@ -10,18 +10,21 @@ import pytest
 from tests.platform import Finished, Platform, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Sandbox, Prefect server and worker, in a folder of their own and on ports of their own.
 
     What tests do in this process with its state, they do with the mask that every command and worker has.
     """
-    os.umask(0o077)
-    with running(tmp_path_factory.mktemp("platform"), 0) as platform:
-        yield platform
+    before = os.umask(0o077)
+    try:
+        with running(tmp_path_factory.mktemp("platform"), 0) as platform:
+            yield platform
+    finally:
+        os.umask(before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dev(platform: Platform) -> Finished:
     """Environment `dev`, created."""
     finished = platform.flow("create_environment", "dev")

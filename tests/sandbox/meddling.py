@@ -63,7 +63,7 @@ class Served:
 
     def __init__(self, platform: Platform, name: str) -> None:
         self.host = f"plumbline.{name}.sandbox.example"
-        self._kubeconfig = platform.sandbox("kubeconfig", name).stdout.strip()
+        self._kubeconfig = platform.sandbox("kubeconfig", name)
         authority = platform.home / "ca"
         self._authority = x509.Authority.load((authority / "ca.crt").read_bytes(), (authority / "ca.key").read_bytes())
         self._port = int(platform.variables()["PLUMBLINE_INGRESS_HTTPS_PORT"])

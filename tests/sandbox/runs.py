@@ -129,7 +129,7 @@ def exactly_one_of_each(platform: Platform, name: str, *, recordsets: int = 0, r
     held = platform._left_in_the_cloud(name)
     counts = {kind: len(items) for kind, items in held.items()}
     assert counts == {"cluster": 1, "template": 1, "keypair": 1, "recordset": recordsets}, held
-    kubeconfig = Path(platform.sandbox("kubeconfig", name).stdout.strip())
+    kubeconfig = Path(platform.sandbox("kubeconfig", name))
     statuses, holders, unfinished = asyncio.run(_in_cluster_and_ledger(platform, kubeconfig, name))
     assert statuses == ["deployed"] * releases
     # A helm that outlived its run leaves a Lease behind; the next writer takes it, since nobody who lives holds it.

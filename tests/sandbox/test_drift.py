@@ -23,7 +23,7 @@ WILDCARD = "*.dev.sandbox.example."
 
 
 def kubectl(platform: Platform, *arguments: str, given: str | None = None) -> str:
-    kubeconfig = platform.sandbox("kubeconfig", NAME).stdout.strip()
+    kubeconfig = platform.sandbox("kubeconfig", NAME)
     argv = ["kubectl", f"--kubeconfig={kubeconfig}", *arguments]
     return subprocess.run(argv, input=given, capture_output=True, text=True, check=True, timeout=60).stdout
 
@@ -83,7 +83,7 @@ def sabotage(platform: Platform) -> None:
         "provisioner": "cinder.csi.openstack.org",
     }
     kubectl(platform, "create", "-f", "-", given=json.dumps(fast))
-    kubeconfig = platform.sandbox("kubeconfig", NAME).stdout.strip()
+    kubeconfig = platform.sandbox("kubeconfig", NAME)
     helm = ["helm", f"--kubeconfig={kubeconfig}", "-n", "arc-runners", "uninstall", "build"]
     subprocess.run(helm, capture_output=True, check=True, timeout=120)
 

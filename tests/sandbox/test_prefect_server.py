@@ -33,7 +33,7 @@ from infra.ledger.tables import CheckRow, NewsRow
 from infra.settings import ROOT
 from tasks import scheduling
 from tasks.announcing import resource
-from tests.platform import PORT_BASE, WORKER, unmeasured
+from tests.platform import PORT_BASE, WORKER
 from tests.sandbox.meddling import until
 
 pytestmark = [pytest.mark.sandbox]
@@ -44,10 +44,9 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPrefect]:
     """A server with our deployments, and no worker."""
     local = LocalPrefect(PrefectSettings(port=PORT_BASE + 400 * WORKER + 95), tmp_path_factory.mktemp("prefect"))
     try:
-        with unmeasured():
-            local.start_server()
-            local.wait_server()
-            local.deploy()
+        local.start_server()
+        local.wait_server()
+        local.deploy()
         yield local
     finally:
         local.stop()

@@ -141,7 +141,7 @@ def _declare(found: Evidence) -> None:
 def _of_the_cluster(found: Evidence) -> None:
     """Secrets that the run has made: Magnum's keys, Terraform's, and those in the cluster."""
     home = found.platform.home
-    status = json.loads(found.platform.sandbox("status", "--json").stdout)
+    status = json.loads(found.platform.sandbox("status", "--json"))
     folder = home / "clusters" / next(one["uuid"] for one in status["clusters"] if one["name"] == NAME)
     for path in folder.glob("*.key"):
         found.add(f"cluster's {path.name}", path.read_text(), "clusters/*", "openstack/*")

@@ -1,0 +1,1 @@
+"""End-to-end tests; a package, so that their platform stops when the last of them has run."""
