@@ -34,8 +34,8 @@ check: $(VENV)/.dev ## lint, types, layers
 test: $(VENV)/.dev ## every test
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=15
 
-test-quick: $(VENV)/.dev ## the tests that need nothing running
-	@$(PY) -m pytest tests/unit -q -n 2 --dist loadfile
+test-quick: $(VENV)/.dev ## the tests that need nothing running, but for the few that take more than a second
+	@$(PY) -m pytest tests/unit -q -n 2 --dist loadfile -m "not thorough"
 
 bench: $(VENV)/.dev ## what creating an environment, looking for drift and sweeping a fleet cost
 	@$(PY) -m deployments.bench
