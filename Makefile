@@ -40,8 +40,8 @@ coverage: $(VENV)/.dev ## how much of infra/ and tasks/ is tested, by tests that
 	@$(PY) -m pytest tests/sandbox/test_cloud.py tests/envtest/test_controllers.py tests/conformance tests/unit \
 	  $(PYTEST_SIDE_BY_SIDE) -q --cov --cov-report=term
 
-test-quick: $(VENV)/.dev ## the tests that need nothing running
-	@$(PY) -m pytest tests/unit -q $(PYTEST_SIDE_BY_SIDE)
+test-quick: $(VENV)/.dev ## the tests that need nothing running, but for the few that take more than a second
+	@$(PY) -m pytest tests/unit -q $(PYTEST_SIDE_BY_SIDE) -m "not thorough"
 
 bench: $(VENV)/.dev ## what creating an environment, looking for drift and sweeping a fleet cost
 	@$(PY) -m deployments.bench

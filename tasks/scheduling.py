@@ -32,7 +32,8 @@ class Schedule:
     """One schedule as it is wanted."""
 
     environment: str
-    schedule: IntervalSchedule
+    interval: timedelta
+    anchor: datetime
     canary: bool = False
     active: bool = True
     """Whether it starts runs, when it is made: from then on, that is for people to say."""
@@ -50,7 +51,11 @@ class Schedule:
     def words(self, flow: str) -> str:
         """What it does, in words."""
         how = f"{flow} with canary" if self.canary else flow
-        return f"{self.environment}: {how} every {format_duration(self.schedule.interval)}"
+        return f"{self.environment}: {how} every {format_duration(self.interval)}"
+
+    def as_prefects(self) -> IntervalSchedule:
+        """As Prefect has it; for what is to be written alone: it reads every time zone there is to check one."""
+        return IntervalSchedule(interval=self.interval, anchor_date=self.anchor)
 
 
 @step("schedules", timeout=60)
@@ -86,15 +91,14 @@ def _checks(every: Mapping[str, timedelta]) -> Iterator[Schedule]:
     for name, interval in sorted(every.items()):
         first, times = _anchor(name, interval), max(1, A_DAY // interval)
         sung = first + interval / 2 + interval * int(times * _share(name))
-        yield Schedule(name, IntervalSchedule(interval=interval, anchor_date=first))
-        yield Schedule(name, IntervalSchedule(interval=interval * times, anchor_date=sung), canary=True)
+        yield Schedule(name, interval, first)
+        yield Schedule(name, interval * times, sung, canary=True)
 
 
 def _reconciliations(every: Mapping[str, timedelta]) -> Iterator[Schedule]:
     """A schedule for being reconciled, off, of each environment (pure)."""
     for name in sorted(every):
-        schedule = IntervalSchedule(interval=HEALED_EVERY, anchor_date=_anchor(name, HEALED_EVERY))
-        yield Schedule(name, schedule, active=False)
+        yield Schedule(name, HEALED_EVERY, _anchor(name, HEALED_EVERY), active=False)
 
 
 async def _keep(
@@ -114,7 +118,7 @@ async def _keep(
         if not _as_wanted(known, one):
             # Everything is given: Prefect takes what is left out for cleared. One that somebody has paused stays so.
             await client.update_deployment_schedule(
-                deployment.id, known.id, known.active, one.schedule, parameters=one.parameters, slug=slug
+                deployment.id, known.id, known.active, one.as_prefects(), parameters=one.parameters, slug=slug
             )
             changed.append(one.words(deployment.name))
     # All at once: one by one, those of a hundred environments took Prefect's server minutes.
@@ -126,7 +130,8 @@ async def _keep(
 
 
 def _create(one: Schedule) -> DeploymentScheduleCreate:
-    return DeploymentScheduleCreate(schedule=one.schedule, active=one.active, parameters=one.parameters, slug=one.slug)
+    schedule = one.as_prefects()
+    return DeploymentScheduleCreate(schedule=schedule, active=one.active, parameters=one.parameters, slug=one.slug)
 
 
 def _slug(known: DeploymentSchedule, wanted: Collection[str]) -> str:
@@ -147,7 +152,7 @@ def _as_wanted(known: DeploymentSchedule, one: Schedule) -> bool:
     schedule = known.schedule
     if not isinstance(schedule, IntervalSchedule):
         return False
-    when = (schedule.interval, schedule.anchor_date) == (one.schedule.interval, one.schedule.anchor_date)
+    when = (schedule.interval, schedule.anchor_date) == (one.interval, one.anchor)
     return when and known.slug == one.slug and known.parameters == one.parameters
 
 

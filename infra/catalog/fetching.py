@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import ssl
 import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -187,9 +189,16 @@ def _helm_error(reference: Reference, stderr: str) -> Temporary | NotFound | Den
     return Unavailable(summary, detail=stderr)
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whom to trust, read once: that takes longer than most charts do."""
+    return httpx.create_ssl_context()
+
+
 async def _from_mirror(reference: Reference, folder: Path, settings: Settings) -> Path:
     mirror = f"{reference.mirror}/"
-    async with httpx.AsyncClient(timeout=settings.request_timeout, follow_redirects=True) as client:
+    timeout = settings.request_timeout
+    async with httpx.AsyncClient(verify=_trusted(), timeout=timeout, follow_redirects=True) as client:
         index = await _get(client, urljoin(mirror, "index.yaml"))
         content = await _get(client, urljoin(mirror, _address(index, reference)))
     target = folder / reference.chart.filename

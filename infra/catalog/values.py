@@ -40,7 +40,7 @@ def render(folder: Path, template: str, context: Mapping[str, Any]) -> dict[str,
     where = f"{folder.name}/{template}"
     try:
         text = _engine(folder).get_template(template).render(**context)
-        values = yaml.safe_load(text)
+        values = yaml.load(text, yaml.CSafeLoader)
     except (jinja2.TemplateError, yaml.YAMLError, TypeError) as error:
         raise Misconfigured(f"The values template {where} cannot be rendered.", detail=str(error)) from error
     if values is None:

@@ -227,7 +227,7 @@ def read_kubeconfig(path: Path, keep: Callable[[str, bytes], Path]) -> Any:
         Misconfigured: the file cannot be used, in a sentence that says why.
     """
     try:
-        config = yaml.safe_load(path.read_text())
+        config = yaml.load(path.read_text(), yaml.CSafeLoader)
         contexts = {item["name"]: item["context"] for item in config["contexts"]}
         context = contexts[config["current-context"]]
         cluster = {item["name"]: item["cluster"] for item in config["clusters"]}[context["cluster"]]

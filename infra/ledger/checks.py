@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 
 from sqlalchemy import and_, case, func, literal, select, update
 from sqlalchemy.orm import Session
@@ -101,11 +102,10 @@ class _Recording:
         before = list(self.open.values())
         telling = self._telling()
         onsets = self._earlier_onsets(place for look in telling for place in look.seen if place not in self.open)
-        before_it = self._looks_before()
         touched: set[str] = set()
         for look in telling:
             for place, (finding, waived) in look.seen.items():
-                row = self.open.get(place) or self._begin(look, place, finding, onsets, before_it)
+                row = self.open.get(place) or self._begin(look, place, finding, onsets)
                 self._see(row, look, finding, waived=waived)
                 touched.add(place)
         touched |= self._clear(before, {str(look.plane): look for look in telling}, touched)
@@ -139,8 +139,12 @@ class _Recording:
             if not (gone and gone > look.looked_at) and newest.get(look.plane, look.looked_at) <= look.looked_at
         ]
 
+    @cached_property
     def _looks_before(self) -> Looks:
-        """The looks of the last checks before this one, the newest first: of which plane, when, what they hid."""
+        """The looks of the last checks before this one, the newest first: of which plane, when, what they hid.
+
+        Asked for by the first new finding that says when it was changed: most checks have none.
+        """
         query = select(CheckRow.planes, CheckRow.began).where(
             CheckRow.environment == self.check.environment, CheckRow.began < self.check.began
         )
@@ -157,8 +161,11 @@ class _Recording:
 
     def _earlier_onsets(self, places: Iterable[str]) -> dict[str, tuple[int, int]]:
         """By place: which onset the next one is, and how many of those before it went with an environment."""
+        wanted = list(places)
+        if not wanted:
+            return {}
         # Not their number: the oldest of them may be forgotten by now (infra.ledger.pruning).
-        here = (FindingRow.environment == self.check.environment, FindingRow.place.in_(list(places)))
+        here = (FindingRow.environment == self.check.environment, FindingRow.place.in_(wanted))
         newest = select(FindingRow.place, func.max(FindingRow.recurrence).label("recurrence")).where(*here)
         last = newest.group_by(FindingRow.place).subquery()
         same = and_(FindingRow.place == last.c.place, FindingRow.recurrence == last.c.recurrence)
@@ -168,9 +175,7 @@ class _Recording:
             found[row.place] = (number, number if gone else row.earlier)
         return found
 
-    def _begin(
-        self, look: Look, place: str, finding: Finding, onsets: dict[str, tuple[int, int]], before_it: Looks
-    ) -> FindingRow:
+    def _begin(self, look: Look, place: str, finding: Finding, onsets: dict[str, tuple[int, int]]) -> FindingRow:
         """A new onset."""
         number, earlier = onsets.get(place, (0, 0))
         row = FindingRow(environment=self.check.environment, place=place, recurrence=number, earlier=earlier)
@@ -183,7 +188,7 @@ class _Recording:
                 looks.text(finding.changed.how, 200),
             )
             row.changed_when = looks.utc(finding.changed.when) if finding.changed.when else None
-            row.arose = arose(row, finding.changed, look, before_it)
+            row.arose = arose(row, finding.changed, look, self._looks_before)
         self.session.add(row)
         return row
 

@@ -20,6 +20,9 @@ from infra.ledger.news import FAILED
 from infra.ledger.store import Store
 from infra.ledger.tables import CheckRow, FindingRow
 
+AT_ONCE = 1000
+"""Findings that one question asks for: one by one, thousands of them took seconds."""
+
 
 class DriftLedger:
     """The part of the ledger that remembers drift."""
@@ -126,8 +129,11 @@ class DriftLedger:
 
 
 def _changes(session: Session, row: CheckRow) -> Changes:
-    wanted = {number for numbers in row.changes.values() for number in numbers}
-    onsets = {found.id: onset(found) for number in wanted if (found := session.get(FindingRow, number))}
+    wanted = sorted({number for numbers in row.changes.values() for number in numbers})
+    onsets: dict[int, OnsetRecord] = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        some = select(FindingRow).where(FindingRow.id.in_(wanted[start : start + AT_ONCE]))
+        onsets |= {found.id: onset(found) for found in session.scalars(some)}
 
     def of(what: str) -> tuple[OnsetRecord, ...]:
         return tuple(onsets[number] for number in row.changes.get(what, ()) if number in onsets)

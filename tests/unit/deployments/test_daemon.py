@@ -70,6 +70,7 @@ def test_a_program_that_has_ended_does_not_run(daemon: Daemon) -> None:
     assert daemon.process() is None
 
 
+@pytest.mark.thorough
 def test_it_is_stopped_with_all_it_started(daemon: Daemon) -> None:
     process = shell(daemon, "sleep 60 & sleep 61 & wait")
     wait(lambda: len(process.children()) == 2)

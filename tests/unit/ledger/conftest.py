@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from infra.ledger import Ledger
+from infra.ledger.store import Store, ledger_url
 from infra.settings import Settings
 
 
@@ -101,17 +102,44 @@ def sqlite_settings(tmp_path: Path) -> Settings:
     return Settings(state_dir=tmp_path / "state")
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger that all migrations have made, to be copied: most tests are about what is in one."""
+    settings = Settings(state_dir=tmp_path_factory.mktemp("migrated"))
+    Store(ledger_url(settings)).close()
+    return settings.state_dir / "ledger.sqlite"
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgresql: str) -> str:
+    """The name of such a one in PostgreSQL."""
+    with psycopg.connect(postgresql, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE migrated")
+    Store(ledger_url(Settings(ledger_url=postgresql.replace("/postgres?", "/migrated?")))).close()
+    return "migrated"
+
+
+def _copied(request: pytest.FixtureRequest, settings: Settings) -> None:
+    settings.state_dir.mkdir(mode=0o700)
+    shutil.copyfile(request.getfixturevalue("migrated_file"), settings.state_dir / "ledger.sqlite")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    """A new, empty ledger on each kind of database."""
+    """A new, empty ledger on each kind of database; migrated already where a test asks for an open one, too."""
+    ready = "ledger" in request.fixturenames
+    settings = Settings(state_dir=tmp_path / "state")
     if request.param == "sqlite":
-        yield Settings(state_dir=tmp_path / "state")
+        if ready:
+            _copied(request, settings)
+        yield settings
         return
     server: str = request.getfixturevalue("postgresql")
+    template = request.getfixturevalue("migrated_database") if ready else "template1"
     name = f"ledger_{abs(hash(request.node.nodeid))}"
     with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-        yield Settings(state_dir=tmp_path / "state", ledger_url=server.replace("/postgres?", f"/{name}?"))
+        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE {template}')
+        yield settings.model_copy(update={"ledger_url": server.replace("/postgres?", f"/{name}?")})
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
@@ -123,7 +151,8 @@ async def ledger(settings: Settings) -> AsyncIterator[Ledger]:
 
 
 @pytest.fixture
-async def light(sqlite_settings: Settings) -> AsyncIterator[Ledger]:
+async def light(request: pytest.FixtureRequest, sqlite_settings: Settings) -> AsyncIterator[Ledger]:
     """On SQLite alone: for what is decided in Python."""
+    _copied(request, sqlite_settings)
     async with Ledger.open(sqlite_settings) as opened:
         yield opened

@@ -187,6 +187,7 @@ async def foreign(settings: Settings) -> AsyncIterator[subprocess.Popen[bytes]]:
             child.stdout.close()
 
 
+@pytest.mark.thorough
 async def test_kill_9_on_another_host_is_noticed_and_only_then(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

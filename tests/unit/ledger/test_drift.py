@@ -173,6 +173,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.thorough
 async def test_processes_that_check_at_once_find_each_thing_once(settings: Settings) -> None:
     def start(number: int) -> subprocess.Popen[bytes]:
         arguments = [sys.executable, "-W", "error", "-c", CHECKER, str(settings.state_dir), settings.ledger_url or ""]
@@ -460,7 +461,7 @@ async def test_whatever_is_seen_in_whatever_order_the_books_agree(light: Ledger,
     onsets: Counter[str] = Counter()
     known: set[str] = set()
     newest = -100.0
-    for number in range(60):
+    for number in range(40):
         minutes = number if rnd.random() < 0.8 else number - rnd.uniform(0, 5)
         seen = {name for name in "abcdef" if rnd.random() < 0.3}
         blind = rnd.random() < 0.3

@@ -255,6 +255,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.thorough
 async def test_processes_that_start_together_share_one_new_ledger(settings: Settings) -> None:
     def start(number: int) -> subprocess.Popen[bytes]:
         arguments = [sys.executable, "-W", "error", "-c", OPENER, str(settings.state_dir), settings.ledger_url or ""]

@@ -116,21 +116,26 @@ async def test_recurrences_go_on_counting_when_the_first_are_forgotten(ledger: L
     assert [one.recurrence for one in (await check(ledger, 8, drift())).found] == [4]
 
 
-async def test_what_comes_back_200_times_neither_fills_the_table_nor_is_miscounted(ledger: Ledger) -> None:
-    window = 40
-    for number in range(200):
+async def test_what_always_comes_back_neither_fills_the_table_nor_is_miscounted(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times as often as is remembered: the first are forgotten, and so are those that came after them."""
+    window, remembered, times = 16, 5, 32
+    for module in ("checks", "pruning"):
+        monkeypatch.setattr(f"infra.ledger.{module}.REMEMBERED", remembered)
+    for number in range(times):
         back = await check(ledger, 2 * number, drift())
         assert [one.recurrence for one in back.found] == [number]
         await check(ledger, 2 * number + 1)
-        if number % 10 == 9:
+        if number % 4 == 3:
             await forget(ledger, 2 * number + 1 - window)
             findings, checks = counted(ledger, FindingRow, CheckRow)
             assert findings <= window // 2 + 1
-            assert checks <= window + REMEMBERED
+            assert checks <= window + remembered
     # The newest onset is remembered for as long as the others, and its number with it; then it is forgotten, too.
-    await forget(ledger, 399)
-    assert [one.recurrence for one in (await check(ledger, 400, drift())).found] == [200]
-    await check(ledger, 401)
+    await forget(ledger, 2 * times - 1)
+    assert [one.recurrence for one in (await check(ledger, 2 * times, drift())).found] == [times]
+    await check(ledger, 2 * times + 1)
     await forget(ledger, 1000)
     assert counted(ledger, FindingRow) == [0]
 
@@ -151,7 +156,7 @@ async def test_one_that_forgets_all_the_time_says_the_same_of_what_it_remembers(
         monkeypatch.setattr(f"infra.ledger.{module}.REMEMBERED", 5)
     elsewhere = sqlite_settings.model_copy(update={"state_dir": sqlite_settings.state_dir / "other"})
     async with Ledger.open(elsewhere) as forgetful:
-        for number in range(40):
+        for number in range(24):
             changes = [Changed(who="x", when=at(number - rnd.uniform(0, 12))) for _ in "abcdef"]
             seen = [
                 drift(name, changed=changed)
@@ -169,7 +174,7 @@ async def test_one_that_forgets_all_the_time_says_the_same_of_what_it_remembers(
             full, short = [known(await one.drift_history(since=since)) for one in (light, forgetful)]
             assert full == short
         checks = counted(forgetful, CheckRow)[0]
-        assert checks < 30 < counted(light, CheckRow)[0]
+        assert checks < 18 < counted(light, CheckRow)[0]
 
 
 async def test_runs_are_forgotten_with_their_steps_and_writes(ledger: Ledger) -> None:
@@ -222,13 +227,13 @@ async def test_what_is_unfinished_or_at_work_or_has_repaired_something_stays(led
 
 
 async def test_several_may_forget_while_others_record(ledger: Ledger) -> None:
-    for number in range(60):
+    for number in range(REMEMBERED + 20):
         await check(ledger, number, *([drift()] if number % 2 == 0 else []))
     await asyncio.gather(
-        *(forget(ledger, 40) for _ in range(4)),
+        *(forget(ledger, 20) for _ in range(4)),
         *(check(ledger, 60 + number, drift(), environment=f"e{number % 3}") for number in range(12)),
     )
-    await forget(ledger, 40)
+    await forget(ledger, 20)
     assert len(await ledger.checks("dev", limit=100)) == REMEMBERED
     assert len(await ledger.open_findings()) == 3
     assert counted(ledger, CheckRow)[0] == REMEMBERED + 12

@@ -99,6 +99,7 @@ async def play(book: Ledger, name: str, steps: list[Step]) -> None:
         )
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_no_time_runs_backwards(book: Ledger, steps: list[Step]) -> None:

@@ -329,10 +329,16 @@ class FakeMagnum:
 
 def declared(**spec: Any) -> Environment:
     """Environment `dev` of the examples, with changes to its spec; a part set to None is left out."""
-    document = yaml.safe_load((ROOT / "infra/environments/dev.yaml").read_text())
+    document = _example()
     changed = {**document["spec"], **spec}
-    document["spec"] = {name: value for name, value in changed.items() if value is not None}
-    return Environment.model_validate(document)
+    kept = {name: value for name, value in changed.items() if value is not None}
+    return Environment.model_validate({**document, "spec": kept})
+
+
+@functools.cache
+def _example() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((ROOT / "infra/environments/dev.yaml").read_text())
+    return document
 
 
 @functools.cache

@@ -279,6 +279,7 @@ def test_started_by_hand_it_says_so() -> None:
     assert "terraform starts it" in ended.stderr
 
 
+@pytest.mark.thorough
 def test_it_ends_with_its_parent_even_when_that_is_killed() -> None:
     environment = {**os.environ, "TF_PLUGIN_MAGIC_COOKIE": server.MAGIC, "PYTHONPATH": str(ROOT)}
     script = f'"{sys.executable}" -W ignore -m infra.sandbox.provider & echo "pid $!"; wait'

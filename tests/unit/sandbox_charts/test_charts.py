@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -128,17 +129,35 @@ OPEN = {("cephClusterSpec",), ("controllerServiceAccount",), ("minRunners",), ("
 """Values that upstream's charts take without a default of their own."""
 
 
-def releases() -> Iterator[tuple[str, str, dict[str, Any]]]:
+@cache
+def golden(kind: str) -> dict[str, Any]:
+    """The values of every release of a kind of environment."""
+    content = yaml.load((GOLDEN / f"{kind}.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+    assert isinstance(content, dict)
+    return content
+
+
+@cache
+def releases() -> tuple[tuple[str, str, dict[str, Any]], ...]:
     """(kind of environment, chart, values) of every golden release."""
     of_release = {one.name: one.chart.name for addon in Catalog.load().values() for one in addon.spec.releases}
-    for path in sorted(GOLDEN.glob("*.yaml")):
-        for place, values in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-            yield path.stem, of_release.get(place.split("/")[1], "gha-runner-scale-set"), values
+    return tuple(
+        (path.stem, of_release.get(place.split("/")[1], "gha-runner-scale-set"), values)
+        for path in sorted(GOLDEN.glob("*.yaml"))
+        for place, values in golden(path.stem).items()
+    )
 
 
-@pytest.mark.parametrize(("kind", "chart", "values"), list(releases()))
+@cache
+def defaults_of(chart: str) -> dict[str, Any]:
+    content = yaml.load((FOLDERS[chart] / "values.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+    assert isinstance(content, dict)
+    return content
+
+
+@pytest.mark.parametrize(("kind", "chart", "values"), releases())
 def test_every_value_of_ours_is_one_the_chart_knows(kind: str, chart: str, values: dict[str, Any]) -> None:
-    defaults = yaml.safe_load((FOLDERS[chart] / "values.yaml").read_text(encoding="utf-8"))
+    defaults = defaults_of(chart)
     for leaf in leaves(values):
         known: Any = defaults
         for depth, key in enumerate(leaf):
@@ -171,10 +190,10 @@ def template(chart: str, values: dict[str, Any], tmp_path: Path) -> list[dict[st
     argv = ["template", release, str(FOLDERS[chart]), "-n", release, "--include-crds"]
     done = run_helm(argv, values, tmp_path)
     assert done.returncode == 0, done.stderr
-    return [one for one in yaml.safe_load_all(done.stdout) if one]
+    return [one for one in yaml.load_all(done.stdout, yaml.CSafeLoader) if one]
 
 
-@pytest.mark.parametrize(("kind", "chart", "values"), list(releases()))
+@pytest.mark.parametrize(("kind", "chart", "values"), releases())
 def test_every_chart_renders_with_our_values(kind: str, chart: str, values: dict[str, Any], tmp_path: Path) -> None:
     del kind
     objects = template(chart, values, tmp_path)
@@ -193,7 +212,7 @@ def test_every_chart_renders_with_our_values(kind: str, chart: str, values: dict
 
 def test_the_charts_bring_every_crd_the_probes_ask_for() -> None:
     brought = {
-        yaml.safe_load(path.read_text(encoding="utf-8"))["metadata"]["name"]
+        yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)["metadata"]["name"]
         for folder in FOLDERS.values()
         for path in [*folder.glob("crds/*.yaml"), *folder.glob("files/crds/*.yaml")]
     }
@@ -238,7 +257,7 @@ def test_cert_managers_webhook_is_as_the_sandbox_serves_it(tmp_path: Path) -> No
 
 
 def test_the_ingress_serves_the_wildcard_certificate_it_is_given(tmp_path: Path) -> None:
-    values = yaml.safe_load((GOLDEN / "wildcard.yaml").read_text(encoding="utf-8"))["nginx-ingress/nginx-ingress"]
+    values = golden("wildcard")["nginx-ingress/nginx-ingress"]
     objects = template("nginx-ingress", values, tmp_path)
     (controller,) = [one for one in objects if one["kind"] == "Deployment"]
     arguments = controller["spec"]["template"]["spec"]["containers"][0]["args"]
@@ -253,7 +272,7 @@ def test_the_ingress_serves_the_wildcard_certificate_it_is_given(tmp_path: Path)
 
 def test_argo_cds_ingress_follows_the_certificate(tmp_path: Path) -> None:
     def tls(kind: str) -> tuple[Any, Any]:
-        values = yaml.safe_load((GOLDEN / f"{kind}.yaml").read_text(encoding="utf-8"))["argocd/argocd"]
+        values = golden(kind)["argocd/argocd"]
         (ingress,) = [one for one in template("argo-cd", values, tmp_path) if one["kind"] == "Ingress"]
         return ingress["spec"]["tls"], ingress["metadata"].get("annotations", {})
 

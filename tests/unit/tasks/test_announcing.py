@@ -19,6 +19,7 @@ from infra.clients.errors import NotFound, Unavailable
 from infra.drift.findings import Severity
 from infra.drift.news import Failure
 from infra.ledger import Ledger
+from infra.ledger.drift import AT_ONCE
 from infra.settings import Settings
 from tasks import announcing
 from tests.unit.ledger.drifting import COMMIT, at, check, drift, record
@@ -94,11 +95,13 @@ async def test_what_is_new_is_said_once(prefect: PrefectStandIn, ledger: Ledger)
 async def test_thousands_of_findings_are_counted_and_few_of_them_listed(
     prefect: PrefectStandIn, ledger: Ledger
 ) -> None:
-    await check(ledger, 0, *(drift(f"ConfigMap/{number}") for number in range(3000)))
+    # More than the ledger asks for at once.
+    changes = await check(ledger, 0, *(drift(f"ConfigMap/{number}") for number in range(AT_ONCE + 10)))
+    assert len(changes.found) == AT_ONCE + 10
     await announcing.tell("dev", ledger, OPS)
     (event,) = prefect.events.values()
-    assert (event["payload"]["count"], len(event["payload"]["findings"])) == (3000, 50)
-    assert "and 2990 more" in prefect.sent[0]["body"]
+    assert (event["payload"]["count"], len(event["payload"]["findings"])) == (AT_ONCE + 10, 50)
+    assert f"and {AT_ONCE} more" in prefect.sent[0]["body"]
 
 
 @pytest.mark.usefixtures("impatient")

@@ -95,9 +95,10 @@ async def test_each_environment_is_checked_as_often_as_git_says(prefect: Prefect
 
 
 async def test_those_of_a_fleet_are_made_at_once(prefect: Prefect) -> None:
-    every = {f"env-{number}": QUARTER for number in range(100)}
-    assert len(await keep(every)) == 300
-    assert prefect.created == [200, 100]
+    # Ten show what a hundred do, and Prefect's model of a schedule is slow.
+    every = {f"env-{number}": QUARTER for number in range(10)}
+    assert len(await keep(every)) == 30
+    assert prefect.created == [20, 10]
     assert await keep(every) == []
     assert len(prefect.created) == 2
 
@@ -182,8 +183,7 @@ async def test_what_prefects_page_clears_of_a_schedule_is_put_back(prefect: Pref
 def test_a_canary_is_half_way_between_two_checks_on_every_day(seconds: int, name: str, day: int) -> None:
     every = timedelta(seconds=seconds)
     plain, canary = scheduling._checks({name: every})
-    assert (plain.schedule.interval, canary.canary) == (every, True)
-    assert timedelta(hours=12) < canary.schedule.interval <= timedelta(days=1)
-    assert plain.schedule.anchor_date and canary.schedule.anchor_date
-    one = canary.schedule.anchor_date.timestamp() + day * canary.schedule.interval.total_seconds()
-    assert (one - plain.schedule.anchor_date.timestamp()) % seconds == pytest.approx(seconds / 2, abs=0.001)
+    assert (plain.interval, canary.canary) == (every, True)
+    assert timedelta(hours=12) < canary.interval <= timedelta(days=1)
+    one = canary.anchor.timestamp() + day * canary.interval.total_seconds()
+    assert (one - plain.anchor.timestamp()) % seconds == pytest.approx(seconds / 2, abs=0.001)
