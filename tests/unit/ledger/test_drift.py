@@ -455,13 +455,14 @@ async def test_any_text_can_be_stored(ledger: Ledger) -> None:
     assert len((await check(ledger, 1, drift(odd, path=odd))).stayed) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_is_seen_in_whatever_order_the_books_agree(light: Ledger, seed: int) -> None:
     rnd = random.Random(seed)
     onsets: Counter[str] = Counter()
     known: set[str] = set()
     newest = -100.0
-    for number in range(40):
+    for number in range(60):
         minutes = number if rnd.random() < 0.8 else number - rnd.uniform(0, 5)
         seen = {name for name in "abcdef" if rnd.random() < 0.3}
         blind = rnd.random() < 0.3

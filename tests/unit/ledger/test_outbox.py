@@ -132,6 +132,7 @@ class Listener:
             self.open = self.open | set(names) if one.kind is NewsKind.FOUND else self.open - set(names)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("waiving", [False, True])
 @pytest.mark.parametrize("seed", range(6))
 async def test_whoever_dies_when_who_listens_knows_what_is_open_in_the_end(
@@ -145,7 +146,7 @@ async def test_whoever_dies_when_who_listens_knows_what_is_open_in_the_end(
         severe = name in grave or (name == "c" and rnd.random() < 0.5)
         return drift(name, severity=Severity.SECURITY if severe else Severity.CONFIG)
 
-    for _ in range(40):
+    for _ in range(60):
         minutes += rnd.choice([0.5, 5, 20])
         if rnd.random() < 0.2:
             if run is None:
