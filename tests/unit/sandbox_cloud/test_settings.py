@@ -50,10 +50,13 @@ def test_children_get_the_settings_the_parent_has(tmp_path: Path) -> None:
 )
 def test_a_taken_port_is_explained(name: str, kind: socket.SocketKind, protocol: str) -> None:
     with socket.socket(socket.AF_INET, kind) as taken:
-        taken.bind(("127.0.0.1", 0))
+        # A port that nobody has for the other protocol, either: that would be what is explained.
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        taken.bind(("127.0.0.1", port))
         if kind == socket.SOCK_STREAM:
             taken.listen()
-        port = taken.getsockname()[1]
         settings = SandboxSettings(port_base=24000).model_copy(update={f"port_{name}": port})
         with pytest.raises(Misconfigured) as caught:
             lifecycle.check_ports(settings)
