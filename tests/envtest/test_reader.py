@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -38,6 +37,7 @@ from infra.sandbox.controllers import x509
 from infra.sandbox.envtest import ControlPlane, available
 from infra.settings import ROOT, Settings
 from tasks.drift import look_at_plane, reach_for_looking
+from tests.corpora.record import free_port
 from tests.unit.planes.fakes import declared, make_clients
 
 pytestmark = [
@@ -130,10 +130,7 @@ class Signing:
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with ControlPlane(tmp_path_factory.mktemp("plane"), port=port, manager=False) as plane:
+    with ControlPlane(tmp_path_factory.mktemp("plane"), port=free_port(), manager=False) as plane:
         yield plane
 
 
