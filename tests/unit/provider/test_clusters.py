@@ -121,11 +121,30 @@ def test_upgrade_and_resize_wait_for_news(cloud: Any) -> None:
     assert seen["node_count"] == 5
 
 
-def test_a_resize_that_was_dropped_is_an_error(cloud: Any) -> None:
-    cluster_is(cloud)
+def dropped(cloud: Any, number: int) -> None:
+    """Magnum accepts a resize and drops it."""
+    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at=str(number))
     cloud.expect("PATCH /clusters/c-1", 202, {"uuid": "c-1"})
-    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at="2")
+    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at=str(number + 1))
     cloud.expect("GET /clusters/c-1/nodegroups", 200, GROUPS)
+
+
+def test_a_resize_that_was_dropped_is_sent_again(cloud: Any) -> None:
+    dropped(cloud, 1)
+    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at="2")
+    cloud.expect("PATCH /clusters/c-1", 202, {"uuid": "c-1"})
+    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at="3")
+    after = {"nodegroups": [{**WORKERS, "node_count": 5}]}
+    cloud.expect("GET /clusters/c-1/nodegroups", 200, after)
+    cluster_is(cloud)
+    cloud.expect("GET /clusters/c-1/nodegroups", 200, after)
+    prior = {**wanted(), "id": "c-1"}
+    assert Cluster(cloud).update(prior, {**prior, "node_count": 5})["node_count"] == 5
+
+
+def test_a_resize_that_is_always_dropped_is_an_error(cloud: Any) -> None:
+    for number in range(1, 4):
+        dropped(cloud, number)
     prior = {**wanted(), "id": "c-1"}
     with pytest.raises(WaitFailed, match=r"accepted node_count 5 .* and dropped it"):
         Cluster(cloud).update(prior, {**prior, "node_count": 5})

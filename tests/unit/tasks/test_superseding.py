@@ -24,6 +24,12 @@ STATES: dict[StateType, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test may begin long after its module was imported."""
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC))
+
+
 def run(
     kind: StateType, *, due: float, began: float | None = None, called: str | None = None, **parameters: Any
 ) -> FlowRun:
