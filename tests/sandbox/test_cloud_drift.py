@@ -330,7 +330,7 @@ async def test_a_check_beside_an_apply_never_says_drift_of_what_is_being_made(cl
 
 
 KINDS = [part for kind in ("500", "429", "503", "reset", "stall") for part in ("--kind", kind)]
-TIMES = int(os.environ.get("PLUMBLINE_TEST_FAULT_CHECKS", "5"))
+TIMES = int(os.environ.get("PLUMBLINE_TEST_FAULT_CHECKS", "3"))
 
 
 def fifth_read_fails(cloud: Cloud, seed: int) -> None:

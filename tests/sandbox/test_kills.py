@@ -117,6 +117,8 @@ def test_a_cancelled_run_lets_terraform_write_its_state_and_leaves_no_process(
     assert finished.result["summary"] == "The run was cancelled."
     state = platform.home / "state/terraform" / name / "terraform.tfstate"
     assert "openstack_containerinfra_cluster_v1" in state.read_text()
-    ready(platform.flow(FLOW, name))
-    exactly_one_of_each(platform, name)
+    # What is half made can be finished, and it can be taken away.
+    if number == signal.SIGTERM:
+        ready(platform.flow(FLOW, name))
+        exactly_one_of_each(platform, name)
     away(platform, name)
