@@ -247,33 +247,41 @@ def test_the_automation_reconciles_what_a_check_has_found_and_not_what_a_reconci
     wanted = {"automations": {"name": {"any_": [RECONCILE_ON_DRIFT]}}}
     (automation,) = api.post("automations/filter", json=wanted).raise_for_status().json()
     assert automation["enabled"] is False
+    of = {"deployments": {"id": {"any_": [_deployment(api, "reconcile")["id"]]}}}
+
+    def tell(environment: str, flow: str) -> None:
+        cause = {
+            "prefect.resource.id": f"prefect.flow.{flow}",
+            "prefect.resource.role": "flow",
+            "prefect.resource.name": flow,
+        }
+        event = {
+            "id": str(uuid4()),
+            "occurred": datetime.now(UTC).isoformat(),
+            "event": FOUND,
+            "resource": resource(environment),
+            "related": [cause],
+            "payload": {},
+        }
+        api.post("events", json=[event]).raise_for_status()
+
+    def started() -> list[str]:
+        runs = api.post("flow_runs/filter", json=of).raise_for_status().json()
+        return sorted(one["parameters"]["name"] for one in runs if not one["auto_scheduled"])
+
+    def listens() -> bool:
+        tell("first", "check-drift")
+        return "first" in started()
+
     api.patch(f"automations/{automation['id']}", json={"enabled": True}).raise_for_status()
     try:
+        # Prefect reads a changed automation some time after it has said that it is changed.
+        until(listens, "what is switched on starts a run")
         for environment, flow in (("eu", "reconcile"), ("eu", "check-drift"), ("us", "check-fleet")):
-            event = {
-                "id": str(uuid4()),
-                "occurred": datetime.now(UTC).isoformat(),
-                "event": FOUND,
-                "resource": resource(environment),
-                "related": [
-                    {
-                        "prefect.resource.id": f"prefect.flow.{flow}",
-                        "prefect.resource.role": "flow",
-                        "prefect.resource.name": flow,
-                    },
-                ],
-                "payload": {},
-            }
-            api.post("events", json=[event]).raise_for_status()
-        of = {"deployments": {"id": {"any_": [_deployment(api, "reconcile")["id"]]}}}
-
-        def started() -> list[str]:
-            runs = api.post("flow_runs/filter", json=of).raise_for_status().json()
-            return sorted(one["parameters"]["name"] for one in runs if not one["auto_scheduled"])
-
+            tell(environment, flow)
         until(lambda: "us" in started(), "the last event has started a run")
         until(lambda: "eu" in started(), "so has the one before it")
-        assert started() == ["eu", "us"]
+        assert [name for name in started() if name != "first"] == ["eu", "us"]
     finally:
         api.patch(f"automations/{automation['id']}", json={"enabled": False}).raise_for_status()
 
