@@ -91,5 +91,7 @@ class FleetHome:
         keys.serve(keys.authority(own), own, addresses=[one.api for one in self._fleet])
         declared = yaml.safe_load(self._recording.declaration)
         host = probe_host(Environment.model_validate(declared)) or ""
-        hosts = [host.replace(self._recording.name, one.name) for one in self._fleet]
+        # The add-ons' pages are shaken hands with, too.
+        all_beside = f"*.{host.partition('.')[2]}"
+        hosts = [all_beside.replace(self._recording.name, one.name) for one in self._fleet]
         keys.serve(keys.authority(ingress_authority), theirs, hosts=hosts)
