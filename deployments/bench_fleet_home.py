@@ -14,7 +14,7 @@ from deployments import bench_fleet_keys as keys
 from deployments.bench_fleet_stencil import Identity, Recording, Stencil
 from infra.clients.private import write_private
 from infra.spec.models import Environment
-from infra.spec.names import probe_host
+from infra.spec.names import record_names
 
 TERRAFORM = """#!/bin/sh
 # Stands in for terraform, whose look takes over a second for each environment: shows the plan that was recorded.
@@ -90,8 +90,7 @@ class FleetHome:
         own, theirs = self.folder / "keys/clusters", self.folder / "keys/ingress"
         keys.serve(keys.authority(own), own, addresses=[one.api for one in self._fleet])
         declared = yaml.safe_load(self._recording.declaration)
-        host = probe_host(Environment.model_validate(declared)) or ""
-        # The add-ons' pages are shaken hands with, too.
-        all_beside = f"*.{host.partition('.')[2]}"
-        hosts = [all_beside.replace(self._recording.name, one.name) for one in self._fleet]
+        # The canary host and the add-ons' pages are shaken hands with.
+        wildcard = record_names(Environment.model_validate(declared))[0].removesuffix(".")
+        hosts = [wildcard.replace(self._recording.name, one.name) for one in self._fleet]
         keys.serve(keys.authority(ingress_authority), theirs, hosts=hosts)

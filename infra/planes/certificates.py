@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from infra.catalog import WILDCARD_SECRET
+from infra.catalog import WILDCARD_SECRET, wildcard
 from infra.clients.errors import NotYet
 from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import handshakes, manifests
@@ -45,8 +45,7 @@ def before_ingress(environment: Environment) -> bool:
     A wildcard certificate does: the controller does not start without the Secret it serves by default, and DNS-01
     needs no ingress. HTTP-01 is answered through the ingress, so there the controller comes first.
     """
-    certificates = environment.spec.certificates
-    return certificates is not None and certificates.challenge == "dns01"
+    return wildcard(environment)
 
 
 def issuing(environment: Environment) -> Wanted | None:

@@ -66,10 +66,11 @@ async def probe(environment: Environment, hosts: Iterable[str], clients: Clients
         DeadlineExceeded: one did not within `settings.probe_timeout`, with what it served last.
     """
     trust = Trust(clients.settings.tls_ca_file)
+    address = await addons.ingress_address(environment, clients)
 
     async def waited(host: str) -> str:
         return await clients.until(
-            lambda: _right(environment, host, trust, clients), describe=f"{host} to serve its certificate"
+            lambda: _right(environment, host, address, trust, clients), describe=f"{host} to serve its certificate"
         )
 
     return "; ".join(await asyncio.gather(*map(waited, hosts)))
@@ -87,10 +88,14 @@ async def look(environment: Environment, clients: Clients) -> Looked:
     if environment.spec.certificates is None or host is None:
         return Looked()
     trust = Trust(clients.settings.tls_ca_file)
+    # Asked once; where there is none, that is why no host could be looked at.
+    address = asyncio.ensure_future(addons.ingress_address(environment, clients))
 
     async def one(host: str) -> Looked:
-        where = f"certificate served for {host}"
-        return await look_at(PLANE, where, _judged(environment, host, trust, clients), hides=[_address(host)])
+        async def judged() -> list[Finding]:
+            return await _judged(environment, host, await address, trust, clients)
+
+        return await look_at(PLANE, f"certificate served for {host}", judged(), hides=[_address(host)])
 
     async def rest() -> Looked:
         live = await clients.live.of(*INGRESS)
@@ -100,17 +105,17 @@ async def look(environment: Environment, clients: Clients) -> Looked:
     return Looked.together([await one(host), await look_at(PLANE, "the add-ons' pages", rest(), hides=[_address("*")])])
 
 
-async def _right(environment: Environment, host: str, trust: Trust, clients: Clients) -> str:
-    leaf, problems = await _served(environment, host, trust, clients)
+async def _right(environment: Environment, host: str, address: str, trust: Trust, clients: Clients) -> str:
+    leaf, problems = await _served(environment, host, address, trust, clients)
     if problems:
         sentences = " ".join(problem.sentence for problem in problems)
         raise NotYet(f"{host} does not serve its certificate yet.", detail=sentences)
     return f"{host} serves a certificate of {leaf.issuer}, valid until {leaf.not_after:%Y-%m-%d}"
 
 
-async def _judged(environment: Environment, host: str, trust: Trust, clients: Clients) -> list[Finding]:
+async def _judged(environment: Environment, host: str, address: str, trust: Trust, clients: Clients) -> list[Finding]:
     try:
-        leaf, problems = await _served(environment, host, trust, clients)
+        leaf, problems = await _served(environment, host, address, trust, clients)
     except TlsRefused as error:
         return [_finding(host, "", str(error), None)]
     seen = f"{leaf.issuer}, for {', '.join(leaf.sans)}, valid until {leaf.not_after:%Y-%m-%d %H:%M} UTC"
@@ -118,11 +123,10 @@ async def _judged(environment: Environment, host: str, trust: Trust, clients: Cl
 
 
 async def _served(
-    environment: Environment, host: str, trust: Trust, clients: Clients
+    environment: Environment, host: str, address: str, trust: Trust, clients: Clients
 ) -> tuple[Certificate, list[Problem]]:
     """The certificate that is served for a host, and what is wrong with it."""
     issuer = environment.spec.certificates.issuer if environment.spec.certificates else ""
-    address = await addons.ingress_address(environment, clients)
     chain = await clients.tls.served(host, clients.settings.ingress_https_port, address=address)
     pattern, days = ISSUED_BY.get(issuer), MIN_DAYS_LEFT.get(issuer, 14)
     return chain.leaf, judge(chain, host=host, trust=trust, issuer_pattern=pattern, min_days=days)

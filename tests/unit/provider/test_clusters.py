@@ -99,6 +99,23 @@ def test_merged_labels_read_as_they_were_given(cloud: Any) -> None:
     assert seen["labels"] == {"own": "2", "kube_tag": "v1.33.4"}
 
 
+GROWN = {"nodegroups": [{**WORKERS, "node_count": 5}]}
+
+
+def read_again(cloud: Any) -> None:
+    """The cluster is read with five nodes."""
+    cluster_is(cloud)
+    cloud.expect("GET /clusters/c-1/nodegroups", 200, GROWN)
+
+
+def asked_to_grow(cloud: Any, number: int, groups: Any = GROUPS) -> None:
+    """Magnum accepts a resize, its `number`th change, and has these groups afterwards; it drops it, unless told."""
+    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at=str(number))
+    cloud.expect("PATCH /clusters/c-1", 202, {"uuid": "c-1"})
+    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at=str(number + 1))
+    cloud.expect("GET /clusters/c-1/nodegroups", 200, groups)
+
+
 def test_upgrade_and_resize_wait_for_news(cloud: Any) -> None:
     cluster_is(cloud, status="UPDATE_IN_PROGRESS")
     cluster_is(cloud)
@@ -110,10 +127,8 @@ def test_upgrade_and_resize_wait_for_news(cloud: Any) -> None:
     cloud.expect("PATCH /clusters/c-1", 202, {"uuid": "c-1"})
     cluster_is(cloud, status="UPDATE_COMPLETE", updated_at="2")
     cluster_is(cloud, status="UPDATE_COMPLETE", updated_at="3")
-    after = {"nodegroups": [{**WORKERS, "node_count": 5}]}
-    cloud.expect("GET /clusters/c-1/nodegroups", 200, after)
-    cluster_is(cloud)
-    cloud.expect("GET /clusters/c-1/nodegroups", 200, after)
+    cloud.expect("GET /clusters/c-1/nodegroups", 200, GROWN)
+    read_again(cloud)
     prior = {**wanted(), "id": "c-1"}
     seen = Cluster(cloud).update(prior, {**prior, "cluster_template_id": "t-2", "node_count": 5})
     assert {"cluster_template": "t-2", "max_batch_size": 1} in cloud.bodies
@@ -121,30 +136,17 @@ def test_upgrade_and_resize_wait_for_news(cloud: Any) -> None:
     assert seen["node_count"] == 5
 
 
-def dropped(cloud: Any, number: int) -> None:
-    """Magnum accepts a resize and drops it."""
-    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at=str(number))
-    cloud.expect("PATCH /clusters/c-1", 202, {"uuid": "c-1"})
-    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at=str(number + 1))
-    cloud.expect("GET /clusters/c-1/nodegroups", 200, GROUPS)
-
-
 def test_a_resize_that_was_dropped_is_sent_again(cloud: Any) -> None:
-    dropped(cloud, 1)
-    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at="2")
-    cloud.expect("PATCH /clusters/c-1", 202, {"uuid": "c-1"})
-    cluster_is(cloud, status="UPDATE_COMPLETE", updated_at="3")
-    after = {"nodegroups": [{**WORKERS, "node_count": 5}]}
-    cloud.expect("GET /clusters/c-1/nodegroups", 200, after)
-    cluster_is(cloud)
-    cloud.expect("GET /clusters/c-1/nodegroups", 200, after)
+    asked_to_grow(cloud, 1)
+    asked_to_grow(cloud, 2, GROWN)
+    read_again(cloud)
     prior = {**wanted(), "id": "c-1"}
     assert Cluster(cloud).update(prior, {**prior, "node_count": 5})["node_count"] == 5
 
 
 def test_a_resize_that_is_always_dropped_is_an_error(cloud: Any) -> None:
     for number in range(1, 4):
-        dropped(cloud, number)
+        asked_to_grow(cloud, number)
     prior = {**wanted(), "id": "c-1"}
     with pytest.raises(WaitFailed, match=r"accepted node_count 5 .* and dropped it"):
         Cluster(cloud).update(prior, {**prior, "node_count": 5})
