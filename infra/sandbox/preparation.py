@@ -14,6 +14,7 @@ import yaml
 from infra.sandbox import authority, environment, repositories
 from infra.sandbox.layout import Layout, write, write_json
 from infra.sandbox.openstack import config
+from infra.sandbox.provider import mirror
 from infra.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
 
 LOG_LIMIT = 32 * 1024 * 1024
@@ -109,8 +110,7 @@ def _charts(settings: SandboxSettings, layout: Layout) -> None:
 
 
 def _terraform(settings: SandboxSettings, layout: Layout) -> None:
-    provider = importlib.import_module("infra.sandbox.provider")
-    text = provider.install(layout.terraform_mirror, settings.venv.absolute() / "bin/python", ROOT)
+    text = mirror.install(layout.terraform_mirror, settings.venv.absolute() / "bin/python", ROOT)
     write(layout.terraformrc, text)
 
 

@@ -1,11 +1,5 @@
 """The sandbox's Terraform provider: upstream's address, schema and behaviour for the resources Plumbline uses.
 
-`install` writes the filesystem mirror terraform takes it from. Everything else in this package runs inside the
+`mirror.install` writes the filesystem mirror terraform takes it from. Everything else in this package runs inside the
 OpenStack environment, started by terraform itself, and is imported only there.
 """
-
-from __future__ import annotations
-
-from infra.sandbox.provider.mirror import install
-
-__all__ = ["install"]

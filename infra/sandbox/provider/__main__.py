@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from infra.sandbox.provider.server import serve
+import os
+import sys
+
+from infra.sandbox.provider import zygote
 
 if __name__ == "__main__":
-    serve()
+    if not zygote.served_by_child():
+        from infra.sandbox.provider.server import serve
+
+        parent = os.getppid()
+        serve(lambda: os.getppid() != parent)
+    sys.stdout.flush()
+    # Not sys.exit: it would join worker threads of calls whose caller is gone.
+    os._exit(0)

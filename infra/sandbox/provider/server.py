@@ -13,34 +13,32 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
+
+from infra.sandbox.provider.zygote import POLL
 
 MAGIC = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
 """What terraform puts in TF_PLUGIN_MAGIC_COOKIE (go-plugin's check against being started by hand)."""
 
-PARENT_POLL = 0.2
-"""Seconds after which an orphan notices that terraform is gone."""
 
+def serve(orphaned: Callable[[], bool]) -> None:
+    """Serve until terraform asks for the end, or is gone.
 
-def serve() -> None:
-    """Serve one terraform command, then end the process."""
+    Args:
+        orphaned: whether nobody is there any more who asks.
+    """
     if os.environ.get("TF_PLUGIN_MAGIC_COOKIE") != MAGIC:
         sys.exit("This program is a Terraform provider: terraform starts it.")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
     with tempfile.TemporaryDirectory(prefix="plumbline-provider-") as folder:
         server, servicer, done = _start(f"{folder}/socket")
-        while not done.wait(PARENT_POLL):
-            if os.getppid() != parent:
-                break
+        while not done.wait(POLL) and not orphaned():
+            pass
         servicer.stopping.set()
         done.set()
         server.stop(grace=0.2).wait(1)
-    sys.stdout.flush()
-    # Not sys.exit: it would join worker threads of calls whose caller is gone.
-    os._exit(0)
 
 
 def _start(socket: str) -> tuple[Any, Any, threading.Event]:

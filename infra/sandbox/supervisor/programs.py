@@ -18,6 +18,7 @@ from infra.sandbox import venv
 from infra.sandbox.layout import Layout
 from infra.sandbox.openstack.config import SERVICES
 from infra.sandbox.openstack.middleware import HEALTH
+from infra.sandbox.provider import zygote
 from infra.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
 from infra.sandbox.supervisor.clusters import HOST, api_ready
 from infra.sandbox.supervisor.managed import Program
@@ -43,7 +44,7 @@ def services(settings: SandboxSettings, layout: Layout) -> list[Program]:
         )
         for name in SERVICES
     ]
-    programs.append(_dns(settings, layout))
+    programs += [_dns(settings, layout), _provider(settings, layout)]
     if importlib.util.find_spec("infra.sandbox.controllers.github") is not None:
         programs.append(_github(settings, layout))
     return programs
@@ -59,6 +60,26 @@ def _dns(settings: SandboxSettings, layout: Layout) -> Program:
         probe=names_answered(settings),
         cwd=layout.home,
         port=settings.port("dns"),
+    )
+
+
+def _provider(settings: SandboxSettings, layout: Layout) -> Program:
+    """Terraform's provider, loaded once: without it terraform's commands work, and take longer."""
+    socket = layout.run / zygote.NAME
+
+    async def open_door() -> bool:
+        return socket.is_socket()
+
+    return Program(
+        name="terraform-provider",
+        argv=(
+            *(str(settings.venv.absolute() / "bin/python"), "-W", "ignore", "-m", "infra.sandbox.provider.zygote"),
+            str(layout.run),
+        ),
+        env=venv.environment(layout.home),
+        log=layout.log / "terraform-provider.log",
+        probe=open_door,
+        cwd=layout.home,
     )
 
 

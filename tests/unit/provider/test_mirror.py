@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infra.sandbox.provider import install
-from infra.sandbox.provider.mirror import cli_config
+from infra.sandbox.provider.mirror import cli_config, install
 
 
 def wrapper(mirror: Path) -> Path:

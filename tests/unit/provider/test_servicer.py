@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from tf.gen import tfplugin_pb2 as pb
 from tf.types import Unknown
 from tf.utils import read_dynamic_value, to_dynamic_value
 
-from infra.sandbox.provider import server
+from infra.sandbox.provider import server, zygote
 from infra.sandbox.provider.cloud import Cloud, CloudError, Stopped
 from infra.sandbox.provider.openstack import PROVIDER
 from infra.sandbox.provider.resource import DataSource, Resource
@@ -279,16 +282,104 @@ def test_started_by_hand_it_says_so() -> None:
     assert "terraform starts it" in ended.stderr
 
 
+def program(**variables: str) -> dict[str, str]:
+    """The environment terraform starts the provider in."""
+    return {**os.environ, "TF_PLUGIN_MAGIC_COOKIE": server.MAGIC, "PYTHONPATH": str(ROOT), **variables}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A sandbox's state, at a path too long for a socket's name."""
+    home = tmp_path / ("deep" * 30)
+    (home / "run").mkdir(parents=True)
+    return home
+
+
+@pytest.fixture
+def forking(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The zygote of that sandbox."""
+    command = [sys.executable, "-W", "ignore", "-m", "infra.sandbox.provider.zygote", str(home / "run")]
+    process = subprocess.Popen(command, env=program())
+    try:
+        wait_for((home / "run" / zygote.NAME).is_socket)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@contextmanager
+def served(**variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The provider as terraform starts it, and where it says it listens."""
+    command = [sys.executable, "-W", "ignore", "-m", "infra.sandbox.provider"]
+    with subprocess.Popen(
+        command, env=program(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as started:
+        try:
+            assert started.stdout is not None
+            line = started.stdout.readline()
+            assert line.startswith("1|6|unix|")
+            yield started, line
+        finally:
+            started.kill()
+
+
 @pytest.mark.thorough
-def test_it_ends_with_its_parent_even_when_that_is_killed() -> None:
-    environment = {**os.environ, "TF_PLUGIN_MAGIC_COOKIE": server.MAGIC, "PYTHONPATH": str(ROOT)}
+@pytest.mark.usefixtures("forking")
+@pytest.mark.parametrize("warm", [False, True])
+def test_it_ends_with_its_parent_even_when_that_is_killed(warm: bool, home: Path) -> None:
+    environment = program(OS_CLIENT_CONFIG_FILE=str(home / "clouds.yaml")) if warm else program()
     script = f'"{sys.executable}" -W ignore -m infra.sandbox.provider & echo "pid $!"; wait'
     with subprocess.Popen(["sh", "-c", script], env=environment, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         provider = psutil.Process(int(parent.stdout.readline().split()[1]))
-        assert parent.stdout.readline().startswith("1|6|unix|")
+        line = parent.stdout.readline()
+        assert line.startswith("1|6|unix|")
         parent.kill()
         parent.wait()
-    started = time.monotonic()
     provider.wait(timeout=5)
-    assert time.monotonic() - started < 5
+    wait_for(lambda: not Path(line.split("|")[3]).exists(), 5)
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("forking")
+def test_a_child_of_the_zygote_serves_in_the_environment_of_the_program(home: Path) -> None:
+    clouds = str(home / "clouds.yaml")
+    # gRPC's socket lies there, whose path has to be short.
+    with (
+        tempfile.TemporaryDirectory(prefix="here-") as temporary,
+        served(OS_CLIENT_CONFIG_FILE=clouds, TMPDIR=temporary) as (started, line),
+    ):
+        address, certificate = line.split("|")[3], line.strip().split("|")[5]
+        assert address.startswith(temporary)
+        with channel(address, certificate) as wire:
+            schema = tfplugin_pb2_grpc.ProviderStub(wire).GetProviderSchema(pb.GetProviderSchema.Request(), timeout=5)
+            assert "openstack_containerinfra_cluster_v1" in schema.resource_schemas
+            os.kill(started.pid, signal.SIGINT)
+            grpc_controller_pb2_grpc.GRPCControllerStub(wire).Shutdown(grpc_controller_pb2.Empty(), timeout=5)
+        assert started.wait(timeout=5) == 0
+        assert not Path(address).exists()
+
+
+@pytest.mark.thorough
+def test_a_child_outlives_the_zygote_and_its_own_death_is_seen(home: Path, forking: subprocess.Popen[bytes]) -> None:
+    clouds = str(home / "clouds.yaml")
+    with served(OS_CLIENT_CONFIG_FILE=clouds) as (started, line):
+        [child] = psutil.Process(forking.pid).children()
+        forking.terminate()
+        forking.wait()
+        with channel(line.split("|")[3], line.strip().split("|")[5]) as wire:
+            assert tfplugin_pb2_grpc.ProviderStub(wire).GetMetadata(pb.GetMetadata.Request(), timeout=5)
+        child.kill()
+        assert started.wait(timeout=5) == 1
+        assert started.stderr is not None
+        assert "ended before its work was done" in started.stderr.read()
+    with served(OS_CLIENT_CONFIG_FILE=clouds) as (started, _):
+        assert not psutil.Process(started.pid).children()

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from tf.types import Unknown
 
-from infra.sandbox.provider import install, tables
+from infra.sandbox.provider import tables
+from infra.sandbox.provider.mirror import install
 from infra.sandbox.provider.openstack import PROVIDER, RESOURCES, SOURCES
 from infra.sandbox.provider.tables import Table, table
 from infra.settings import ROOT
