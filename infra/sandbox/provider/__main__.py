@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from infra.sandbox.provider import zygote
 
+MAGIC = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
+"""What terraform puts in TF_PLUGIN_MAGIC_COOKIE (go-plugin's check against being started by hand)."""
+
 if __name__ == "__main__":
+    if os.environ.get("TF_PLUGIN_MAGIC_COOKIE") != MAGIC:
+        sys.exit("This program is a Terraform provider: terraform starts it.")
+    # Terraform sends StopProvider instead, and needs the answers of calls in flight to write its state.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not zygote.served_by_child():
         from infra.sandbox.provider.server import serve
 

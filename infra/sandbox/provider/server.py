@@ -1,15 +1,12 @@
 """The provider's process: go-plugin's handshake, gRPC on a Unix socket, and an end in every case.
 
-The process ignores SIGINT, since terraform sends StopProvider instead and needs the answers of calls in flight to
-write its state, and ends when terraform does, even by SIGKILL.
+It ends when terraform does, even by SIGKILL.
 """
 
 from __future__ import annotations
 
 import base64
 import datetime
-import os
-import signal
 import sys
 import tempfile
 import threading
@@ -19,9 +16,6 @@ from typing import Any
 
 from infra.sandbox.provider.zygote import POLL
 
-MAGIC = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
-"""What terraform puts in TF_PLUGIN_MAGIC_COOKIE (go-plugin's check against being started by hand)."""
-
 
 def serve(orphaned: Callable[[], bool]) -> None:
     """Serve until terraform asks for the end, or is gone.
@@ -29,9 +23,6 @@ def serve(orphaned: Callable[[], bool]) -> None:
     Args:
         orphaned: whether nobody is there any more who asks.
     """
-    if os.environ.get("TF_PLUGIN_MAGIC_COOKIE") != MAGIC:
-        sys.exit("This program is a Terraform provider: terraform starts it.")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with tempfile.TemporaryDirectory(prefix="plumbline-provider-") as folder:
         server, servicer, done = _start(f"{folder}/socket")
         while not done.wait(POLL) and not orphaned():

@@ -10,13 +10,13 @@ Only what costs nothing is imported here at the top: all of it is paid at every 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 NAME = "provider"
@@ -47,10 +47,8 @@ def served_by_child() -> bool:
         SystemExit: the child ended before it was done.
     """
     clouds = os.environ.get("OS_CLIENT_CONFIG_FILE")
-    if not clouds or "TF_PLUGIN_MAGIC_COOKIE" not in os.environ:
+    if not clouds:
         return False
-    # Terraform sends StopProvider instead.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
         try:
             # By descriptor: the path of a socket has at most 108 bytes, and a sandbox may lie deeper.
@@ -77,35 +75,32 @@ def run(folder: str) -> None:
         door.bind(NAME)
         # Before the imports: whoever comes in the meantime waits for less than what they would take.
         door.listen(128)
-        serve = _preload()
+        _preload()
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         while True:
             caller, _ = door.accept()
             if os.fork() == 0:
                 door.close()
-                _be_provider(caller, serve)
+                _be_provider(caller)
             caller.close()
 
 
-def _preload() -> Callable[[Callable[[], bool]], None]:
-    import importlib  # noqa: PLC0415
-
+def _preload() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     from keystoneauth1 import loading  # noqa: PLC0415
 
-    from infra.sandbox.provider.server import serve  # noqa: PLC0415
-
     # The entry points of all plugins are read for the first one that is asked for.
     loading.get_plugin_loader("password")
     gc.freeze()
-    return serve
 
 
-def _be_provider(caller: socket.socket, serve: Callable[[Callable[[], bool]], None]) -> None:
+def _be_provider(caller: socket.socket) -> None:
     """Serve in the caller's stead, in a session of our own: the zygote's end is not ours."""
     status = 1
     try:
+        from infra.sandbox.provider.server import serve  # noqa: PLC0415
+
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         request, descriptors, _, _ = socket.recv_fds(caller, LONGEST, 3)

@@ -44,7 +44,7 @@ def services(settings: SandboxSettings, layout: Layout) -> list[Program]:
         )
         for name in SERVICES
     ]
-    programs += [_dns(settings, layout), _provider(settings, layout)]
+    programs += [_dns(settings, layout), _provider(python, layout)]
     if importlib.util.find_spec("infra.sandbox.controllers.github") is not None:
         programs.append(_github(settings, layout))
     return programs
@@ -63,7 +63,7 @@ def _dns(settings: SandboxSettings, layout: Layout) -> Program:
     )
 
 
-def _provider(settings: SandboxSettings, layout: Layout) -> Program:
+def _provider(python: str, layout: Layout) -> Program:
     """Terraform's provider, loaded once: without it terraform's commands work, and take longer."""
     socket = layout.run / zygote.NAME
 
@@ -72,10 +72,7 @@ def _provider(settings: SandboxSettings, layout: Layout) -> Program:
 
     return Program(
         name="terraform-provider",
-        argv=(
-            *(str(settings.venv.absolute() / "bin/python"), "-W", "ignore", "-m", "infra.sandbox.provider.zygote"),
-            str(layout.run),
-        ),
+        argv=(python, "-W", "ignore", "-m", "infra.sandbox.provider.zygote", str(layout.run)),
         env=venv.environment(layout.home),
         log=layout.log / "terraform-provider.log",
         probe=open_door,

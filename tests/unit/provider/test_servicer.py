@@ -25,6 +25,7 @@ from tf.types import Unknown
 from tf.utils import read_dynamic_value, to_dynamic_value
 
 from infra.sandbox.provider import server, zygote
+from infra.sandbox.provider.__main__ import MAGIC
 from infra.sandbox.provider.cloud import Cloud, CloudError, Stopped
 from infra.sandbox.provider.openstack import PROVIDER
 from infra.sandbox.provider.resource import DataSource, Resource
@@ -284,7 +285,7 @@ def test_started_by_hand_it_says_so() -> None:
 
 def program(**variables: str) -> dict[str, str]:
     """The environment terraform starts the provider in."""
-    return {**os.environ, "TF_PLUGIN_MAGIC_COOKIE": server.MAGIC, "PYTHONPATH": str(ROOT), **variables}
+    return {**os.environ, "TF_PLUGIN_MAGIC_COOKIE": MAGIC, "PYTHONPATH": str(ROOT), **variables}
 
 
 @pytest.fixture
