@@ -24,7 +24,7 @@ NAME = "provider"
 POLL = 0.2
 """Seconds after which a program notices that its terraform is gone."""
 LONGEST = 1 << 17
-"""Bytes of a request, which is mostly the environment."""
+"""Bytes of a request, which is mostly the environment. With a longer one, a program serves by itself."""
 
 PRELOADED = (
     "cryptography.hazmat.backends.openssl.backend",
@@ -41,7 +41,7 @@ def served_by_child() -> bool:
     """Have a child of the zygote serve in this process's stead, and wait for its end.
 
     Returns:
-        Whether there is a zygote.
+        Whether there is a zygote that can be asked.
 
     Raises:
         SystemExit: the child ended before it was done.
@@ -49,13 +49,15 @@ def served_by_child() -> bool:
     clouds = os.environ.get("OS_CLIENT_CONFIG_FILE")
     if not clouds:
         return False
+    request = json.dumps({"environment": dict(os.environ), "folder": str(Path.cwd())}).encode()
+    if len(request) > LONGEST:
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
         try:
             # By descriptor: the path of a socket has at most 108 bytes, and a sandbox may lie deeper.
             run = os.open(Path(clouds).parent / "run", os.O_PATH)
             door.connect(f"/proc/self/fd/{run}/{NAME}")
-            request = json.dumps({"environment": dict(os.environ), "folder": str(Path.cwd())})
-            socket.send_fds(door, [request.encode()], [0, 1, 2])
+            socket.send_fds(door, [request], [0, 1, 2])
         except OSError:
             return False
         parent = os.getppid()

@@ -384,3 +384,13 @@ def test_a_child_outlives_the_zygote_and_its_own_death_is_seen(home: Path, forki
         assert "ended before its work was done" in started.stderr.read()
     with served(OS_CLIENT_CONFIG_FILE=clouds) as (started, _):
         assert not psutil.Process(started.pid).children()
+
+
+@pytest.mark.thorough
+def test_with_an_environment_too_long_to_hand_over_it_serves_by_itself(
+    home: Path, forking: subprocess.Popen[bytes]
+) -> None:
+    # Of several variables: one alone may not be so long.
+    long = {f"PADDING_{number}": "x" * (zygote.LONGEST // 2) for number in range(2)}
+    with served(OS_CLIENT_CONFIG_FILE=str(home / "clouds.yaml"), **long):
+        assert not psutil.Process(forking.pid).children()
