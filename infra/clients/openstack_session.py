@@ -265,10 +265,16 @@ def _learn(credentials: Mapping[str, Any]) -> None:
     MASKER.learn(*(str(credentials[key]) for key in _SIGNS_IN if credentials.get(key)))
 
 
+UNREACHED = "unexpected client error occurred"
+"""In a 403 of Magnum: it could not reach a service that it asks in turn (its `wrap_keystone_exception`)."""
+
+
 def refusal(response: requests.Response, summary: str, cloud: str) -> PlumblineError:
     """The error an unsuccessful answer stands for."""
     hint = None
     if response.status_code == 403:
+        if UNREACHED in response.text:
+            return Unavailable(summary, detail=message(response))
         hint = f"The account of cloud {cloud!r} lacks the role for this."
     if response.status_code == 413 and "quota" in response.text.lower():
         return Denied(summary, detail=message(response), hint="Raise the project's quota or free something.")

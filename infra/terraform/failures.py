@@ -23,6 +23,7 @@ from infra.clients.errors import (
     Throttled,
     Unavailable,
 )
+from infra.clients.openstack_session import UNREACHED
 from infra.terraform.events import Diagnostic
 
 _ROWS: tuple[tuple[str, type[PlumblineError], str | None], ...] = (
@@ -62,6 +63,7 @@ _ROWS: tuple[tuple[str, type[PlumblineError], str | None], ...] = (
     (r"Backend initialization required|Error (?:configuring|loading) (?:the )?(?:backend|state)", Misconfigured, None),
     # What Magnum 23 says when Glance throttles it; whether the image has the field was looked at before.
     (r"Image \S+ doesn't contain os_distro field", Unavailable, "Does the image have the property os_distro?"),
+    (UNREACHED, Unavailable, None),
     (r"Authentication failed|but got 401 instead", Denied, "Check the credentials in clouds.yaml."),
     (r"Request forbidden|but got 403 instead", Denied, "The project's quota or role does not allow it."),
     (r"Resource not found|but got 404 instead|non-existent remote object", NotFound, None),

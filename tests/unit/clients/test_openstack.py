@@ -269,6 +269,10 @@ async def test_errors_are_typed_by_status(cloud: Any, client: Any) -> None:
         answer(cloud, "POST", f"/dns/v2/{status}", (status, {"message": "token=abc is why"}))
         with pytest.raises(kind, match=r"token=\*\*\*"):
             await client.session.send("dns", "POST", f"/{status}", json={})
+    inner = {"errors": [{"status": 403, "detail": "unexpected client error occurred: No endpoint data found."}]}
+    answer(cloud, "POST", "/magnum/v1/certificates", (403, inner))
+    with pytest.raises(Unavailable, match="No endpoint data found"):
+        await client.session.send("container_infrastructure_management", "POST", "/certificates", json={})
     with pytest.raises(ServiceAbsent):
         await client.session.get("load_balancer", "/x")
 

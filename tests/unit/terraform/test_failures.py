@@ -39,6 +39,7 @@ def answer(status: int) -> str:
         ("got 400 instead: Image fedora-coreos doesn't contain os_distro field.", errors.Unavailable),
         (answer(401), errors.Denied),
         (answer(403), errors.Denied),
+        (answer(403) + " unexpected client error occurred: Failed to create a working proxy", errors.Unavailable),
         (answer(404), errors.NotFound),
         ("Internal Server Error", errors.Unavailable),
         ("Bad request with: [POST http://m], error message: no", errors.InvalidInput),
