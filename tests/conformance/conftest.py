@@ -16,10 +16,10 @@ from tests.conformance.harness import (
     REAL,
     Cluster,
     EmbeddedServer,
-    free_port,
     make_home,
     write_kubeconfig,
 )
+from tests.ports import free_port
 
 WHY_NOT = "KUBEBUILDER_ASSETS names no folder with etcd, kube-apiserver and kube-controller-manager"
 

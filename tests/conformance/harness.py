@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import socket
 import ssl
 import subprocess
@@ -21,6 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.waiting import until
 
 Object = dict[str, Any]
 ROOT = Path(__file__).parents[2]
@@ -132,13 +133,7 @@ class Cluster:
 
     def until(self, probe: Any, what: str, timeout: float = 20.0) -> Any:
         """Wait until `probe` says something true, and return it."""
-        deadline = time.monotonic() + timeout
-        while True:
-            found = probe()
-            if found:
-                return found
-            assert time.monotonic() < deadline, f"waited {timeout} s for {what} on the {self.name} server"
-            time.sleep(0.02)
+        return until(probe, f"{what} on the {self.name} server", timeout, every=0.02)
 
     def namespace(self, name: str) -> str:
         """Create a namespace, and wait until it is furnished as far as the server does that."""
@@ -213,19 +208,6 @@ class EmbeddedServer:
             (self._process.kill if kill else self._process.terminate)()
             self._process.wait(15)
             self._process = None
-
-
-def free_port() -> int:
-    """A port nobody listens on, in this suite's range where the environment gives one."""
-    base = int(os.environ.get("PLUMBLINE_CONFORMANCE_PORT_BASE", "0"))
-    for candidate in range(base, base + 200) if base else (0,):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", candidate))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise AssertionError("no free port")
 
 
 VOLATILE = ("uid", "resourceVersion", "creationTimestamp", "selfLink", "deletionTimestamp")

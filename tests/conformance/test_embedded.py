@@ -11,8 +11,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.conformance.harness import EMBEDDED, Cluster, EmbeddedServer, free_port, make_home, write_kubeconfig
+from tests.conformance.harness import EMBEDDED, Cluster, EmbeddedServer, make_home, write_kubeconfig
 from tests.conformance.test_definitions import DEFINITIONS, definition, widget
+from tests.ports import free_port
 
 
 @pytest.fixture

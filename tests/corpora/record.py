@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -41,6 +40,7 @@ from tests.corpora import corpus
 from tests.corpora.editing import record_edits
 from tests.corpora.everything import ENVIRONMENT
 from tests.corpora.sanitising import sanitised
+from tests.ports import free_port
 
 Object = dict[str, Any]
 MANIFESTS = corpus.HERE / "manifests"
@@ -297,13 +297,6 @@ async def declared(kubernetes: KubernetesClient) -> AsyncIterator[tuple[str, Obj
             if resource is not None and resource.namespaced:
                 item["metadata"].setdefault("namespace", namespace)
             yield source, item
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def say(text: str) -> None:

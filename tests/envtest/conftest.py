@@ -11,7 +11,7 @@ from infra.clients.helm import HelmClient
 from infra.clients.kubernetes import KubernetesClient
 from infra.sandbox.envtest import ControlPlane
 from infra.settings import Settings
-from tests.corpora.record import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

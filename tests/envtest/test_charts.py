@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from infra.sandbox.envtest import ControlPlane, available
 from infra.settings import Settings
 from infra.spec.models import Environment
 from tests.corpora.everything import ENVIRONMENT
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.envtest,
@@ -54,10 +54,7 @@ class Tools:
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tools]:
     home = tmp_path_factory.mktemp("control-plane")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with ControlPlane(home, port=port) as plane:
+    with ControlPlane(home, port=free_port()) as plane:
         helm = {f"HELM_{kind}_HOME": str(home / f"helm-{kind.lower()}") for kind in ("CACHE", "CONFIG", "DATA")}
         yield Tools({"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(plane.kubeconfig), **helm})
 

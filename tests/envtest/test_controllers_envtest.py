@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -16,6 +15,7 @@ import yaml
 
 from infra.clients.errors import Misconfigured
 from infra.sandbox.envtest import ControlPlane, available
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.envtest,
@@ -51,14 +51,13 @@ async def test_it_keeps_its_state_logs_requests_and_leaves_nothing_running(tmp_p
 
 def programs_of(launcher: int) -> list[psutil.Process]:
     """The launcher's children, once the three programs of the control plane are among them."""
-    deadline = time.monotonic() + 15
-    while True:
+
+    def all_three() -> list[psutil.Process]:
         children = psutil.Process(launcher).children(recursive=True)
         names = {child.name() for child in children}
-        if names >= {"etcd", "kube-apiserver", "kube-controller-manager"}:
-            return children
-        assert time.monotonic() < deadline, names
-        time.sleep(0.05)
+        return children if names >= {"etcd", "kube-apiserver", "kube-controller-manager"} else []
+
+    return until(all_three, "the control plane's programs", 15)
 
 
 def test_the_programs_die_with_a_killed_launcher(tmp_path: Path) -> None:

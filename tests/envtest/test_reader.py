@@ -37,7 +37,7 @@ from infra.sandbox.controllers import x509
 from infra.sandbox.envtest import ControlPlane, available
 from infra.settings import ROOT, Settings
 from tasks.drift import look_at_plane, reach_for_looking
-from tests.corpora.record import free_port
+from tests.ports import free_port
 from tests.unit.planes.fakes import declared, make_clients
 
 pytestmark = [

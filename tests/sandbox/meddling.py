@@ -6,8 +6,6 @@ import asyncio
 import base64
 import json
 import subprocess
-import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,15 +15,9 @@ from infra.sandbox.settings import NAME_SERVERS
 from infra.settings import Settings
 from tests.platform import Platform
 from tests.sandbox.cloud import ask
+from tests.waiting import until
 
 SECRET = ("-n", "plumbline-system", "secret", "canary-tls")
-
-
-def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 class History:
@@ -78,7 +70,7 @@ class Served:
         where = ("-n", "cert-manager", "deployment", "cert-manager")
         self._kubectl("scale", *where, "--replicas=0")
         left = ("get", *where, "-o", "jsonpath={.status.availableReplicas}")
-        until(lambda: self._kubectl(*left) in ("", "0"), "cert-manager has stopped")
+        until(lambda: self._kubectl(*left) in ("", "0"), "the end of cert-manager")
 
     def replace(self, ends: datetime) -> None:
         """Put one of the sandbox's authority, 90 days old when it ends, in the served one's place."""
@@ -88,7 +80,7 @@ class Served:
         data = {"tls.crt": x509.pem(leaf), "tls.key": x509.key_pem(key)}
         patch = {"data": {name: base64.b64encode(value).decode() for name, value in data.items()}}
         self._kubectl("patch", *SECRET, "-p", json.dumps(patch))
-        until(lambda: self._serial() == leaf.serial_number, "the ingress serves the new certificate")
+        until(lambda: self._serial() == leaf.serial_number, "the ingress to serve the new certificate")
 
     def _serial(self) -> int:
         return asyncio.run(TlsClient(Settings()).served(self.host, self._port, address=self._address)).leaf.serial

@@ -19,6 +19,7 @@ from infra.clients.kubernetes import KubernetesClient
 from infra.ledger import Ledger
 from infra.settings import Settings
 from tests.platform import Finished, Platform
+from tests.waiting import until
 
 SMALL = {
     "kubernetes": "v1.33.4",
@@ -106,10 +107,7 @@ def children(platform: Platform, name: str = "") -> list[psutil.Process]:
 
 def wait_gone(platform: Platform, name: str = "", seconds: float = 60) -> None:
     """Wait until no such program runs."""
-    deadline = time.monotonic() + seconds
-    while left := children(platform, name):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+    until(lambda: not children(platform, name), "the end of what the run has started", seconds)
 
 
 def helms(platform: Platform) -> list[psutil.Process]:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +40,7 @@ from infra.terraform.variables import Variables
 from tests.platform import Platform, writes
 from tests.sandbox.runs import BARE, SMALL, away
 from tests.unit.planes.fakes import FakeJournal
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -99,17 +100,12 @@ class Cloud:
         uuid = self.cluster()["uuid"]
         identifier = self.call("GET", f"/clusters/{uuid}/nodegroups/{group}")["uuid"]
         self.call("POST", f"/clusters/{uuid}/actions/resize", json={"node_count": count, "nodegroup": identifier})
-        self.until(lambda: self.call("GET", f"/clusters/{uuid}/nodegroups/{group}")["node_count"] == count)
+        counted = f"/clusters/{uuid}/nodegroups/{group}"
+        until(lambda: self.call("GET", counted)["node_count"] == count, f"{count} nodes in the group {group}")
         self.settled()
 
     def settled(self) -> None:
-        self.until(lambda: self.cluster()["status"].endswith("_COMPLETE"))
-
-    def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(lambda: self.cluster()["status"].endswith("_COMPLETE"), "the cluster to settle")
 
     def faults(self, *arguments: str) -> None:
         self.platform.sandbox("faults", *arguments)
@@ -232,13 +228,13 @@ async def test_a_node_group_nobody_declared(cloud: Cloud) -> None:
     body = {"name": "mine", "node_count": 1, "flavor_id": "m1.large"}
     groups = f"/clusters/{uuid}/nodegroups"
     cloud.call("POST", groups, json=body)
-    cloud.until(lambda: "mine" in [one["name"] for one in cloud.call("GET", groups)["nodegroups"]])
+    until(lambda: "mine" in [one["name"] for one in cloud.call("GET", groups)["nodegroups"]], "the node group")
     await asyncio.to_thread(cloud.settled)
     (finding,) = (await cloud.check()).findings
     assert (finding.address, finding.severity) == (f"nodegroup/{NAME}/mine", Severity.SECURITY)
     assert finding.sentence == f"Cluster {NAME} has a node group mine (1) nobody declared."
     cloud.call("DELETE", f"/clusters/{uuid}/nodegroups/mine")
-    cloud.until(lambda: "mine" not in [one["name"] for one in cloud.call("GET", groups)["nodegroups"]])
+    until(lambda: "mine" not in [one["name"] for one in cloud.call("GET", groups)["nodegroups"]], "its end")
     await asyncio.to_thread(cloud.settled)
     assert verdict(await cloud.check()) is PlaneState.IN_STEP
 
@@ -497,7 +493,7 @@ async def test_a_killed_check_leaves_nothing_that_the_next_does_not_sweep(cloud:
     private = cloud.settings.state_dir / "private"
     argv = [sys.executable, "-c", KILLED, cloud.wanted.model_dump_json(), str(cloud.settings.state_dir)]
     with subprocess.Popen(argv, cwd=ROOT) as child:  # noqa: ASYNC220  # it has to be killed like a stranger
-        cloud.until(lambda: any(private.glob("plan-*/terraform.tfstate")))
+        until(lambda: any(private.glob("plan-*/terraform.tfstate")), "a copy of the state")
         child.kill()
     (left,) = private.glob("plan-*")
     assert left.stat().st_mode & 0o777 == 0o700

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from deployments.automations import RECONCILE_ON_DRIFT
 from infra.sandbox.settings import NAME_SERVERS
 from tests.platform import Finished, Platform, writes
 from tests.sandbox.cloud import ask, wait
+from tests.waiting import until
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600), pytest.mark.usefixtures("dev")]
 
@@ -162,10 +162,7 @@ def test_an_invalid_declaration_fails_its_own_check_alone_and_says_so_once(platf
             assert {one["environment"]: one["state"] for one in swept.result["verdicts"]}["dev"] == "in step"
         with platform.api() as api:
             body = {"filter": {"event": {"name": ["plumbline.check.failed"]}, "occurred": {}}, "limit": 50}
-            deadline = time.monotonic() + 20
-            while not (events := api.post("events/filter", json=body).json()["events"]):
-                assert time.monotonic() < deadline
-                time.sleep(0.5)
+            events = until(lambda: api.post("events/filter", json=body).json()["events"], "the event")
             mine = [one for one in events if one["resource"]["prefect.resource.id"] == "plumbline.environment.hurt"]
             assert len(mine) == 1
             schedules = deployment(api, "check-drift")["schedules"]

@@ -18,8 +18,9 @@ from openstack.connection import Connection
 from infra.settings import Settings
 from infra.spec.repository import load
 from tests.platform import Finished, Platform
-from tests.sandbox.meddling import History, Served, until
+from tests.sandbox.meddling import History, Served
 from tests.sandbox.runs import NAMED, away
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -194,7 +195,7 @@ def wait_for_cluster(cloud: Connection, status: str | None) -> None:
         answer = ask_magnum(cloud, "GET", NAME)
         return answer.status_code == 404 if status is None else answer.ok and answer.json()["status"] == status
 
-    until(there, f"the cluster is {status or 'gone'}")
+    until(there, f"the cluster to be {status or 'gone'}")
 
 
 def test_a_cluster_half_deleted(platform: Platform, cloud: Connection) -> None:

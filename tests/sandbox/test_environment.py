@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import httpx
@@ -10,6 +9,7 @@ import pytest
 
 from deployments.follow import OVER, FlowRuns
 from tests.platform import Finished, Platform, writes
+from tests.waiting import until
 
 pytestmark = pytest.mark.sandbox
 
@@ -18,13 +18,12 @@ PLANES = {"cluster", "storage", "addons", "dns", "certificates", "delivery", "ru
 
 def wait_over(api: httpx.Client, run_id: str, seconds: float = 240) -> dict[str, Any]:
     """Wait until a flow run has ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def ended() -> dict[str, Any] | None:
         run: dict[str, Any] = api.get(f"flow_runs/{run_id}").json()
-        if run["state_type"] in OVER:
-            return run
-        time.sleep(0.5)
-    raise AssertionError(f"the run is still {run['state_name']}")
+        return run if run["state_type"] in OVER else None
+
+    return until(ended, "the end of the flow run", seconds)
 
 
 def test_everything_that_is_declared_is_made_and_proved_ready(dev: Finished) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.platform import Finished, Platform
 from tests.sandbox.runs import BARE, NAMED, Running, away, children, exactly_one_of_each, helms, wait_gone
+from tests.waiting import until
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
 
@@ -33,14 +34,13 @@ def kill(processes: list[psutil.Process]) -> None:
 
 def helm_writes(platform: Platform, seconds: float = 60) -> list[psutil.Process]:
     """Wait until helm has written its record of an unfinished revision, and return the helm."""
-    deadline, known = time.monotonic() + seconds, len(platform.requests())
-    while True:
-        assert time.monotonic() < deadline
+    known = len(platform.requests())
+
+    def writing() -> list[psutil.Process]:
         made = [item for item in platform.requests()[known:] if "/secrets" in item["path"] and item["method"] == "POST"]
-        found = helms(platform)
-        if made and found:
-            return found
-        time.sleep(0.02)
+        return helms(platform) if made else []
+
+    return until(writing, "helm's record", seconds, every=0.02)
 
 
 def test_a_run_killed_during_terraform_between_planes_and_during_helm_is_finished_by_the_next(
@@ -77,10 +77,11 @@ def test_terraform_killed_together_with_its_run_loses_nothing(platform: Platform
     running = Running(platform, FLOW, "torn")
     running.until(MAKING_CLUSTER)
     # Magnum has the cluster, terraform's state does not.
-    deadline = time.monotonic() + 30
-    while not any(item["method"] == "POST" and item["path"] == "/v1/clusters" for item in platform.requests()[-200:]):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(
+        lambda: ("POST", "/v1/clusters") in [(one["method"], one["path"]) for one in platform.requests()[-200:]],
+        "the cluster's creation to be asked for",
+        every=0.02,
+    )
     running.kill()
     kill(children(platform, "torn"))
     wait_gone(platform, "torn")

@@ -34,7 +34,7 @@ from infra.settings import ROOT
 from tasks import scheduling
 from tasks.announcing import resource
 from tests.platform import PORT_BASE, WORKER
-from tests.sandbox.meddling import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.sandbox]
 
@@ -76,7 +76,7 @@ def test_a_schedule_starts_runs(api: httpx.Client) -> None:
     """With a wrong version of SQLAlchemy its scheduler fails at each insert, and says so in the server's log only."""
     deployment = _deployment(api, "check-fleet")["id"]
     of = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-    until(lambda: bool(api.post("flow_runs/filter", json=of).json()), "a run is scheduled")
+    until(lambda: bool(api.post("flow_runs/filter", json=of).json()), "a run to be scheduled")
 
 
 TELLER = """
@@ -139,7 +139,7 @@ def test_a_process_killed_while_it_tells_leaves_one_event_and_the_alarm_to_the_n
         finally:
             child.kill()
             over.set()
-    until(lambda: len(events()) == 1, "Prefect has the event")
+    until(lambda: len(events()) == 1, "Prefect to have the event")
     engine = create_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
     with engine.begin() as connection:  # the time that its teller had to tell it is over
         connection.execute(update(NewsRow).values(claimed_at=datetime(2026, 3, 2, tzinfo=UTC)))
@@ -150,7 +150,7 @@ def test_a_process_killed_while_it_tells_leaves_one_event_and_the_alarm_to_the_n
     # Events are handled in their order: when this one is there, what came before it is, too.
     last = Event(event="told", resource=resource("told"))
     api.post("events", json=[last.model_dump(mode="json")]).raise_for_status()
-    until(lambda: any(one["event"] == "told" for one in events()), "Prefect has handled every event")
+    until(lambda: any(one["event"] == "told" for one in events()), "Prefect to have handled every event")
     (event,) = [one for one in events() if one["event"] != "told"]
     assert event["event"] == "plumbline.drift.found"
     assert "flow-run" in {one["prefect.resource.role"] for one in event["related"]}
@@ -206,7 +206,7 @@ def test_a_check_that_takes_too_long_is_told_of_and_one_that_is_cancelled_is_not
     assert known == ["The check failed: The check was not done in time."]
     (event,) = told
     wanted = {"filter": {"id": {"id": [event]}}}
-    until(lambda: bool(api.post("events/filter", json=wanted).json()["events"]), "Prefect has the event")
+    until(lambda: bool(api.post("events/filter", json=wanted).json()["events"]), "Prefect to have the event")
 
 
 def test_what_people_switch_on_or_off_stays_so(
@@ -276,11 +276,11 @@ def test_the_automation_reconciles_what_a_check_has_found_and_not_what_a_reconci
     api.patch(f"automations/{automation['id']}", json={"enabled": True}).raise_for_status()
     try:
         # Prefect reads a changed automation some time after it has said that it is changed.
-        until(listens, "what is switched on starts a run")
+        until(listens, "a run by what is switched on")
         for environment, flow in (("eu", "reconcile"), ("eu", "check-drift"), ("us", "check-fleet")):
             tell(environment, flow)
-        until(lambda: "us" in started(), "the last event has started a run")
-        until(lambda: "eu" in started(), "so has the one before it")
+        until(lambda: "us" in started(), "a run by the last event")
+        until(lambda: "eu" in started(), "a run by the one before it")
         assert [name for name in started() if name != "first"] == ["eu", "us"]
     finally:
         api.patch(f"automations/{automation['id']}", json={"enabled": False}).raise_for_status()
@@ -309,8 +309,8 @@ def test_old_runs_go_with_their_logs_and_artifacts_but_not_the_newest_verdict(
     prefect.stop()
     prefect.start_server()
     prefect.wait_server()
-    until(lambda: api.get(f"flow_runs/{runs['gone']}").status_code == 404, "the old run is gone")
-    until(lambda: not _artifacts(api, "report-gone"), "and what it has published")
+    until(lambda: api.get(f"flow_runs/{runs['gone']}").status_code == 404, "the old run to go")
+    until(lambda: not _artifacts(api, "report-gone"), "what it has published to go")
     assert api.get(f"flow_runs/{runs['kept']}").status_code == 200
     assert {key: _artifacts(api, key) for key in ("report-kept", "verdict-gone", "verdict-kept")} == {
         "report-kept": ["kept"],

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,7 @@ import pytest
 
 from deployments.daemon import Daemon
 from infra.clients.errors import DeadlineExceeded, Failed
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -28,13 +29,6 @@ def shell(daemon: Daemon, script: str) -> psutil.Process:
     return daemon.start(["/bin/sh", "-c", script], dict(os.environ), daemon.folder)
 
 
-def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_there_is_one_and_it_is_found_again(daemon: Daemon) -> None:
     first = shell(daemon, "exec sleep 60")
     assert shell(daemon, "exec sleep 60").pid == first.pid
@@ -44,7 +38,7 @@ def test_there_is_one_and_it_is_found_again(daemon: Daemon) -> None:
 
 def test_its_log_and_pid_file_are_ours_alone(daemon: Daemon) -> None:
     shell(daemon, "umask; echo said; exec sleep 60")
-    wait(lambda: "said" in daemon.log.read_text())
+    until(lambda: "said" in daemon.log.read_text(), "what it says")
     assert daemon.log.read_text().splitlines()[0] == "0077", "and so is what it writes"
     for path in (daemon.log, daemon.pid_file):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -66,14 +60,14 @@ def test_a_pid_that_now_belongs_to_a_stranger_is_left_alone(daemon: Daemon) -> N
 
 def test_a_program_that_has_ended_does_not_run(daemon: Daemon) -> None:
     process = shell(daemon, "exit 0")
-    wait(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "its end")
     assert daemon.process() is None
 
 
 @pytest.mark.thorough
 def test_it_is_stopped_with_all_it_started(daemon: Daemon) -> None:
     process = shell(daemon, "sleep 60 & sleep 61 & wait")
-    wait(lambda: len(process.children()) == 2)
+    until(lambda: len(process.children()) == 2, "its children")
     family = [process, *process.children()]
     assert daemon.stop(timeout=0.2) is True
     assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family)

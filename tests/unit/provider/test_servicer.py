@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +31,7 @@ from infra.sandbox.provider.resource import DataSource, Resource
 from infra.sandbox.provider.servicer import Servicer
 from infra.sandbox.provider.tables import State, table
 from infra.settings import ROOT
+from tests.waiting import until
 
 TYPE = "openstack_thing_v1"
 
@@ -302,18 +302,11 @@ def forking(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-W", "ignore", "-m", "infra.sandbox.provider.zygote", str(home / "run")]
     process = subprocess.Popen(command, env=program())
     try:
-        wait_for((home / "run" / zygote.NAME).is_socket)
+        until((home / "run" / zygote.NAME).is_socket, "the zygote's socket", 20)
         yield process
     finally:
         process.kill()
         process.wait()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -346,7 +339,7 @@ def test_it_ends_with_its_parent_even_when_that_is_killed(warm: bool, home: Path
         parent.kill()
         parent.wait()
     provider.wait(timeout=5)
-    wait_for(lambda: not Path(line.split("|")[3]).exists(), 5)
+    until(lambda: not Path(line.split("|")[3]).exists(), "the provider's end", 5)
 
 
 @pytest.mark.thorough
