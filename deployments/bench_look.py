@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from infra.clients.helm import HelmClient
+from infra.clients.helm_records import parse_manifest
 from infra.clients.kubernetes import KubernetesClient
 from infra.drift.findings import PlaneName
 from infra.drift.objects import Key, suspects
@@ -62,7 +61,7 @@ def main() -> int:
     parser.add_argument("kubeconfig", type=Path)
     parser.add_argument("--rate", action="store_true", help="also measure the comparison alone")
     options = parser.parse_args()
-    declared = list(yaml.load_all(options.manifests.read_text(), Loader=yaml.CSafeLoader))
+    declared = parse_manifest(options.manifests.read_text())
     print(json.dumps(asyncio.run(look(declared, options.kubeconfig, rate=options.rate))))
     return 0
 

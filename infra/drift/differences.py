@@ -102,6 +102,8 @@ class _Walk:
     def _map(self, declared: Mapping[str, Any], live: Mapping[str, Any], path: Path, held: Held) -> None:
         noisy = bool(path) and path[-1] in BOOKS
         for key, value in declared.items():
+            if isinstance(value, str) and value == live.get(key):
+                continue  # most of what there is, and nothing more can be said of it
             if not (noisy and key in NOISE_KEYS) and not self._filled(key, declared, live, path, held):
                 self._declared(key, value, live.get(key, ABSENT), (*path, key), held)
         for key, there in live.items():
