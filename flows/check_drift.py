@@ -68,5 +68,6 @@ async def _needless(commit: str | None) -> str | None:
 
 if __name__ == "__main__":
     from flows.command import main
+    from infra.drift import verdict_report
 
-    main(check_drift)
+    main(check_drift, formats={"markdown": verdict_report.text, "json": Verdict.model_dump_json})

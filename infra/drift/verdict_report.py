@@ -20,10 +20,19 @@ QUOTED = 160
 """Characters of a value in a report."""
 
 
-def markdown(verdict: Verdict) -> str:
-    """The whole report as Markdown."""
-    parts = [_head(verdict), _differences(verdict), _unseen(verdict), _waived(verdict)]
+def markdown(verdict: Verdict, *, line_break: str = "<br>") -> str:
+    """The whole report as Markdown.
+
+    Args:
+        line_break: within an item of a list. Prefect's page puts other breaks further apart than two items.
+    """
+    parts = [_head(verdict), _differences(verdict, line_break), _unseen(verdict), _waived(verdict)]
     return "\n".join(line for part in parts for line in part) + "\n"
+
+
+def text(verdict: Verdict) -> str:
+    """The same for whoever reads Markdown as it is, in a terminal."""
+    return markdown(verdict, line_break="  \n  ")
 
 
 def rows(verdict: Verdict) -> list[dict[str, Any]]:
@@ -68,13 +77,13 @@ def _head(verdict: Verdict) -> Iterator[str]:
     yield from (f"| {LIGHTS[plane.state]} | **{plane.plane}** | {_plane(plane)} |" for plane in verdict.planes)
 
 
-def _differences(verdict: Verdict) -> Iterator[str]:
+def _differences(verdict: Verdict, line_break: str) -> Iterator[str]:
     """A list and no table: paths and values are long, and what is beyond a page's edge nobody reads."""
     found = worst_first(verdict.findings)
     if found:
         yield "\n## Differences\n"
     for one in found[:SHOWN]:
-        yield f"- **{one.severity}** {_place(one)}<br>{_difference(one)}"
+        yield f"- **{one.severity}** {line_break.join([_place(one), *_difference(one)])}"
     if len(found) > SHOWN:
         yield f"\n… and {len(found) - SHOWN} more; the table and the JSON document have them all."
 
@@ -84,10 +93,11 @@ def _place(one: Finding) -> str:
     return " ".join(f"`{line(part)}`" for part in one.place if part)
 
 
-def _difference(one: Finding) -> str:
+def _difference(one: Finding) -> Iterator[str]:
     # Of a whole object there are no two values to put side by side: the sentence says it.
-    values = f"declared {code(one.declared)}, observed {code(one.observed)}" if one.path else line(one.sentence)
-    return f"{values}<br>changed by {line(str(one.changed))}" if one.changed else values
+    yield f"declared {code(one.declared)}, observed {code(one.observed)}" if one.path else line(one.sentence)
+    if one.changed:
+        yield f"changed by {line(str(one.changed))}"
 
 
 def _unseen(verdict: Verdict) -> Iterator[str]:

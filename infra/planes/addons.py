@@ -78,7 +78,10 @@ async def _undeclared(environment: Environment, clients: Clients) -> list[Findin
             if there is not None and there.chart == release.chart.name:
                 where = f"release/{release.namespace}/{release.name}"
                 sentence = f"The release {release.name} of the add-on {name} is installed, and nobody declares it."
-                found.append(Finding(plane=PLANE, address=where, sentence=sentence, severity=Severity.SECURITY))
+                changed = releases.written(there)
+                found.append(
+                    Finding(plane=PLANE, address=where, sentence=sentence, severity=Severity.SECURITY, changed=changed)
+                )
     return found
 
 

@@ -33,6 +33,10 @@ class LeftAlone(BaseModel):
         """The reason."""
         return f"Nothing was changed. {self.skipped}"
 
+    def markdown(self) -> str:
+        """What a person reads of it."""
+        return f"# {self.environment}: left alone\n\n{cell(self.sentence())}\n"
+
 
 class Reconciliation(BaseModel):
     """One reconciliation of an environment with what git declares."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 
 from infra.catalog import Release, crds_of, fetch
@@ -11,7 +12,7 @@ from infra.clients.errors import NotYet, PlumblineError
 from infra.clients.helm import HelmRelease
 from infra.clients.helm_chart import ChartFile, read_chart, same
 from infra.clients.kubernetes import UnknownKind
-from infra.drift.findings import Finding, PlaneName, Severity
+from infra.drift.findings import Changed, Finding, PlaneName, Severity
 from infra.planes import credentials, manifests
 from infra.planes.clients import Clients
 from infra.planes.credentials import Credential
@@ -89,9 +90,19 @@ def compare(plane: PlaneName, observed: list[Observed]) -> list[Finding]:
         if sentence is not None:
             severity = Severity.DESTRUCTIVE if item.deployed is None else Severity.CONFIG
             where = address(item.wanted)
-            findings.append(Finding(plane=plane, address=where, sentence=sentence, severity=severity))
+            changed = written(item.deployed) if item.deployed else None
+            findings.append(Finding(plane=plane, address=where, sentence=sentence, severity=severity, changed=changed))
         findings += item.drift
     return findings
+
+
+def written(release: HelmRelease) -> Changed:
+    """The last write to a release; whoever made it, Helm does not say.
+
+    No measure of how long it differs: it may be git that has changed since.
+    """
+    when = release.updated.astimezone(UTC) if release.updated else None
+    return Changed(who="helm", when=when, how=f"revision {release.revision}", by_then=True)
 
 
 async def look(plane: PlaneName, wanted: tuple[Release, ...], clients: Clients) -> Looked:

@@ -11,6 +11,7 @@ from typing import Any
 
 from infra.clients.errors import NotYet
 from infra.drift.findings import Finding, PlaneName
+from infra.drift.ownership import Owners
 from infra.planes import manifests
 from infra.planes.clients import Clients
 from infra.planes.looking import Looked, look_at
@@ -88,18 +89,21 @@ def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
 
 
 def _other_defaults(wanted: Wanted, observed: Observed) -> list[Finding]:
-    return [
-        Finding(
-            plane=PLANE,
-            address=f"StorageClass/{other}",
-            path=f".metadata.annotations.{DEFAULT_MARK}",
-            declared="false",
-            observed="true",
-            sentence=f"StorageClass/{other} is marked as default too.",
-        )
-        for other in observed.defaults()
-        if other != wanted.name
-    ]
+    return [_other_default(observed.classes[name]) for name in observed.defaults() if name != wanted.name]
+
+
+def _other_default(live: dict[str, Any]) -> Finding:
+    where = f"StorageClass/{live['metadata']['name']}"
+    marked = Owners(live).last_other(("metadata", "annotations", DEFAULT_MARK))
+    return Finding(
+        plane=PLANE,
+        address=where,
+        path=f".metadata.annotations.{DEFAULT_MARK}",
+        declared="false",
+        observed="true",
+        sentence=f"{where} is marked as default too.",
+        changed=marked.changed() if marked else None,
+    )
 
 
 async def look(environment: Environment, clients: Clients) -> Looked:

@@ -112,6 +112,13 @@ def test_a_person_reads_lights_first_then_fields_the_worst_first() -> None:
     assert verdict_report.rows(verdict(plane(PlaneName.ADDONS, EDITED)))[0]["path"] == ".data.url"
 
 
+def test_in_a_terminal_every_line_of_a_difference_is_one() -> None:
+    lines = verdict_report.text(verdict(plane(PlaneName.ADDONS, EDITED))).splitlines()
+    at = lines.index("- **config** `ConfigMap/argocd/argocd-cm` `.data.url`  ")
+    assert lines[at + 1] == "  declared `https://a`, observed `https://b|c`  "
+    assert lines[at + 2].startswith("  changed by kubectl-edit at ")
+
+
 def test_thousands_of_findings_do_not_make_an_unreadable_report() -> None:
     many = [EDITED.model_copy(update={"path": f".data.k{number}", "observed": "x" * 500}) for number in range(1000)]
     drifted = verdict(plane(PlaneName.ADDONS, *many))

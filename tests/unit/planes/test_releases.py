@@ -8,6 +8,7 @@ import json
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,15 @@ async def test_each_difference_is_found_and_healed(
     await install("cert-manager", clients)
     assert len(helm.writes) == 2
     assert (await install("cert-manager", clients)).made == ()
+
+
+async def test_the_last_write_to_a_release_that_differs_is_said(clients: Clients, helm: FakeHelm) -> None:
+    await install("cert-manager", clients)
+    key, wanted = ("cert-manager", "cert-manager"), plane("cert-manager", clients)
+    edited = {"revision": 3, "updated": datetime(2026, 11, 1, 9, tzinfo=timezone(timedelta(hours=1))), "values": {}}
+    helm.records[key] = helm.records[key].model_copy(update=edited)
+    (finding,) = addons.compare(wanted, await addons.observe(wanted, clients))
+    assert str(finding.changed) == "helm at 2026-11-01 08:00:00 UTC (revision 3)"
 
 
 async def test_a_release_that_is_missing_is_found(clients: Clients) -> None:

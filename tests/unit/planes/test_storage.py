@@ -47,6 +47,20 @@ def test_a_second_default_is_a_finding_on_the_other_class() -> None:
     assert found == [("StorageClass/fast", f".metadata.annotations.{storage.DEFAULT_MARK}")]
 
 
+def test_who_marked_it_is_said() -> None:
+    fast = live("fast", default=True)
+    fast["metadata"]["managedFields"] = [
+        {
+            "manager": "kubectl-create",
+            "operation": "Update",
+            "time": "2026-11-01T08:00:00Z",
+            "fieldsV1": {"f:metadata": {"f:annotations": {".": {}, f"f:{storage.DEFAULT_MARK}": {}}}},
+        }
+    ]
+    [finding] = storage.compare(WANTED, storage.Observed({"default": live("default", default=True), "fast": fast}))
+    assert str(finding.changed) == "kubectl-create at 2026-11-01 08:00:00 UTC (Update)"
+
+
 def test_the_wrong_zone_is_found() -> None:
     other = live("default", default=True, parameters={"availability": "az2"})
     assert addresses(other) == [("StorageClass/default", ".parameters.availability")]
