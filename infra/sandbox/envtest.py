@@ -29,7 +29,7 @@ from typing import IO, Any
 from infra.clients.errors import DeadlineExceeded, Failed, Misconfigured, NotYet, PlumblineError
 from infra.clients.waiting import wait_until
 from infra.sandbox.controllers.lifetime import until_stopped
-from infra.sandbox.envtest_home import apiserver_flags, etcd_flags, manager_flags, prepare
+from infra.sandbox.envtest_home import MANAGER, apiserver_flags, etcd_flags, manager_flags, prepare, token
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 GRACE = 10.0
@@ -90,7 +90,7 @@ class ControlPlane:
         return f"https://{self.host}:{self.port}"
 
     def start(self, timeout: float = 60.0) -> None:
-        """Start everything and wait until /readyz says ok.
+        """Start everything and wait until it can be worked with.
 
         Raises:
             Misconfigured: a program is missing, or the port is taken.
@@ -195,7 +195,10 @@ class ControlPlane:
         if name:
             log = self.home / "log" / f"{name}.log"
             raise Failed(f"{name} ended while the control plane started.", detail=_tail(log))
-        if not _readyz(self.host, self.port, self.home / "ca.crt"):
+        # A server that says it is ready makes the namespaces a moment later.
+        if not all(
+            _answers(self.host, self.port, self.home, path) for path in ("/readyz", "/api/v1/namespaces/default")
+        ):
             return False
         if self._manager:
             program = str(self._programs() / "kube-controller-manager")
@@ -243,13 +246,15 @@ def _copy_audit(source: IO[bytes], target: Path, service: str) -> None:
                 log.write(json.dumps(audit_line(event, service)) + "\n")
 
 
-def _readyz(host: str, port: int, authority: Path) -> bool:
-    context = ssl.create_default_context(cafile=str(authority))
+def _answers(host: str, port: int, home: Path, path: str) -> bool:
+    context = ssl.create_default_context(cafile=str(home / "ca.crt"))
     # Magnum names the address it gave the cluster, which need not be the one we listen on.
     context.check_hostname = False
     connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
     try:
-        connection.request("GET", "/readyz", headers={"User-Agent": "plumbline-sandbox/envtest"})
+        credential = f"Bearer {token(home, MANAGER)}"
+        headers = {"User-Agent": "plumbline-sandbox/envtest", "Authorization": credential}
+        connection.request("GET", path, headers=headers)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False

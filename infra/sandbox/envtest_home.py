@@ -19,13 +19,16 @@ DECADE = dt.timedelta(days=3650)
 SERVER_USAGES = ("digital signature", "key encipherment", "server auth")
 CLIENT_USAGES = ("digital signature", "client auth")
 
+MANAGER = "system:kube-controller-manager"
+"""The user whose requests, like the API server's own, are in no request log."""
+
 AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived", "ResponseStarted"],
     # What the plane asks of itself is no traffic anybody wants to read.
     "rules": [
-        {"level": "None", "users": ["system:apiserver", "system:kube-controller-manager"]},
+        {"level": "None", "users": ["system:apiserver", MANAGER]},
         {"level": "Metadata"},
     ],
 }
@@ -40,13 +43,13 @@ def prepare(home: Path, url: str) -> None:
         _write(home / "service-account.key", x509.key_pem(key))
         _write(home / "service-account.pub", x509.public_pem(key))
     if not (home / "tokens.csv").exists():
-        users = {"system:kube-controller-manager": "system:masters", "admin": "system:masters"}
+        users = {MANAGER: "system:masters", "admin": "system:masters"}
         rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"{group}"\n' for user, group in users.items())
         _write(home / "tokens.csv", rows.encode())
     _write(home / "audit-policy.json", json.dumps(AUDIT_POLICY).encode())
     _write(
         home / "controller-manager.kubeconfig",
-        _kubeconfig(home, url, token=_token(home, "system:kube-controller-manager")),
+        _kubeconfig(home, url, token=token(home, MANAGER)),
     )
     made_here = (home / "admin.key").exists()
     if made_here:
@@ -57,7 +60,7 @@ def prepare(home: Path, url: str) -> None:
         _write(home / "admin.kubeconfig", _kubeconfig(home, url, **user))
     elif not (home / "admin.kubeconfig").exists():
         # Magnum keeps its CA's key to itself, so no certificate can be signed here: a token does.
-        _write(home / "admin.kubeconfig", _kubeconfig(home, url, token=_token(home, "admin")))
+        _write(home / "admin.kubeconfig", _kubeconfig(home, url, token=token(home, "admin")))
 
 
 def _make_certificates(home: Path) -> None:
@@ -132,11 +135,12 @@ def manager_flags(home: Path) -> list[str]:
     return flags
 
 
-def _token(home: Path, user: str) -> str:
+def token(home: Path, user: str) -> str:
+    """What signs `user` in."""
     for row in (home / "tokens.csv").read_text().splitlines():
-        token, name, *_ = row.split(",")
+        secret, name, *_ = row.split(",")
         if name == user:
-            return token
+            return secret
     raise KeyError(user)
 
 

@@ -39,9 +39,13 @@ async def test_it_keeps_its_state_logs_requests_and_leaves_nothing_running(tmp_p
             ControlPlane(tmp_path / "other", port=PORT).start()
     with plane:
         assert "kept" in kubectl(plane, "get", "namespaces", "-o", "name")
-    assert not [
-        each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(each.info["cmdline"] or [])
-    ]
+
+    def running() -> list[psutil.Process]:
+        processes = psutil.process_iter(["cmdline"])
+        return [each for each in processes if str(tmp_path) in " ".join(each.info["cmdline"] or [])]
+
+    # The watchers have been killed, and are gone once the kernel has seen to it.
+    until(lambda: not running(), "the end of everything that was started", 5)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     created = [line for line in lines if line["method"] == "POST" and line["path"].startswith("/api/v1/namespaces?")]
     assert [(line["service"], line["status"]) for line in created] == [("kubernetes/dev", 201)]
