@@ -70,4 +70,4 @@ if __name__ == "__main__":
     from flows.command import main
     from infra.drift import verdict_report
 
-    main(check_drift, formats={"markdown": verdict_report.text, "json": Verdict.model_dump_json})
+    main(check_drift, formats={"markdown": verdict_report.text})

@@ -170,4 +170,4 @@ def _failed(name: str, error: PlumblineError) -> FailedCheck:
 if __name__ == "__main__":
     from flows.command import main
 
-    main(check_fleet, formats={"markdown": FleetVerdict.markdown, "json": FleetVerdict.model_dump_json})
+    main(check_fleet, formats={"markdown": FleetVerdict.markdown})

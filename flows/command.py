@@ -28,7 +28,7 @@ EXIT_STATUS = (
 
 
 Formats = Mapping[str, Callable[[Any], str]]
-"""By name, how a result can be printed; the first is the default."""
+"""By name, how a result can be printed; the first is the default. As JSON every one can be."""
 
 
 def main(flow: Flow[..., Any], arguments: Sequence[str] | None = None, *, formats: Formats | None = None) -> None:
@@ -123,7 +123,9 @@ def _parser(flow: Flow[..., Any], formats: Formats) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document on stdout")
     if formats:
         default = next(iter(formats))
-        parser.add_argument("--format", choices=[*formats], default=default, help=f"how to print it ({default})")
+        parser.add_argument(
+            "--format", choices=[*formats, "json"], default=default, help=f"how to print it ({default})"
+        )
         parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of to stdout")
     return parser
 

@@ -47,7 +47,6 @@ if __name__ == "__main__":
         formats={
             "markdown": report_texts.markdown,
             "csv": report_texts.csv_text,
-            "json": DriftReport.model_dump_json,
             "svg": chart.svg,
         },
     )

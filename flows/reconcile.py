@@ -87,4 +87,4 @@ async def _done_nothing(run: Run, mode: Mode, before: Verdict) -> Reconciliation
 if __name__ == "__main__":
     from flows.command import main
 
-    main(reconcile, formats={"markdown": lambda done: done.markdown(), "json": lambda done: done.model_dump_json()})
+    main(reconcile, formats={"markdown": lambda done: done.markdown()})

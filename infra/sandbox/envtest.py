@@ -158,7 +158,7 @@ class ControlPlane:
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.home / "log").mkdir(exist_ok=True)
         prepare(self.home, self.url)
-        etcd = f"http://127.0.0.1:{_free_port()}"
+        etcd = f"http://127.0.0.1:{free_port()}"
         self._spawn("etcd", [str(assets / "etcd"), *etcd_flags(self.home, etcd)])
         audit = self._request_log is not None
         server = self._spawn(
@@ -273,7 +273,8 @@ def _refuse_taken_port(host: str, port: int) -> None:
             ) from error
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from infra.sandbox import envtest
+from infra.sandbox.envtest import free_port
 from tests.conformance.harness import (
     EMBEDDED,
     REAL,
@@ -19,7 +20,6 @@ from tests.conformance.harness import (
     make_home,
     write_kubeconfig,
 )
-from tests.ports import free_port
 
 WHY_NOT = "KUBEBUILDER_ASSETS names no folder with etcd, kube-apiserver and kube-controller-manager"
 

@@ -11,9 +11,9 @@ import httpx
 import psutil
 import pytest
 
+from infra.sandbox.envtest import free_port
 from tests.conformance.harness import EMBEDDED, Cluster, EmbeddedServer, make_home, write_kubeconfig
 from tests.conformance.test_definitions import DEFINITIONS, definition, widget
-from tests.ports import free_port
 
 
 @pytest.fixture

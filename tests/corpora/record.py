@@ -32,7 +32,7 @@ from infra.sandbox.authority import make_authority, make_github_app
 from infra.sandbox.charts import build
 from infra.sandbox.controllers.app import Options, run
 from infra.sandbox.controllers.kube.client import ApiError, Client
-from infra.sandbox.envtest import ControlPlane
+from infra.sandbox.envtest import ControlPlane, free_port
 from infra.sandbox.settings import SandboxSettings
 from infra.settings import Settings
 from infra.spec.models import Environment
@@ -40,7 +40,6 @@ from tests.corpora import corpus
 from tests.corpora.editing import record_edits
 from tests.corpora.everything import ENVIRONMENT
 from tests.corpora.sanitising import sanitised
-from tests.ports import free_port
 
 Object = dict[str, Any]
 MANIFESTS = corpus.HERE / "manifests"

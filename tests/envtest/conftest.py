@@ -9,9 +9,8 @@ import pytest
 
 from infra.clients.helm import HelmClient
 from infra.clients.kubernetes import KubernetesClient
-from infra.sandbox.envtest import ControlPlane
+from infra.sandbox.envtest import ControlPlane, free_port
 from infra.settings import Settings
-from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

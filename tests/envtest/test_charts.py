@@ -17,11 +17,10 @@ import yaml
 from infra.catalog import Catalog, Release, crds_of, fetch
 from infra.catalog.models import CrdEstablishedProbe, DryRunCreateProbe
 from infra.sandbox.charts import build
-from infra.sandbox.envtest import ControlPlane, available
+from infra.sandbox.envtest import ControlPlane, available, free_port
 from infra.settings import Settings
 from infra.spec.models import Environment
 from tests.corpora.everything import ENVIRONMENT
-from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.envtest,

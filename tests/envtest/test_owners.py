@@ -16,9 +16,8 @@ from infra.drift.findings import PlaneName, Severity
 from infra.drift.healing import as_scaled, removals
 from infra.drift.objects import compare_objects, key_of
 from infra.sandbox.controllers.kube.client import ApiError, Client
-from infra.sandbox.envtest import ControlPlane, available
+from infra.sandbox.envtest import ControlPlane, available, free_port
 from tests.corpora.record import FILES, MANIFESTS, fill
-from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.envtest,

@@ -34,10 +34,9 @@ from infra.planes.clients import Clients
 from infra.planes.live import LiveObjects
 from infra.planes.looking import Looked
 from infra.sandbox.controllers import x509
-from infra.sandbox.envtest import ControlPlane, available
+from infra.sandbox.envtest import ControlPlane, available, free_port
 from infra.settings import ROOT, Settings
 from tasks.drift import look_at_plane, reach_for_looking
-from tests.ports import free_port
 from tests.unit.planes.fakes import declared, make_clients
 
 pytestmark = [

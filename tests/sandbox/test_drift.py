@@ -162,7 +162,7 @@ def test_an_invalid_declaration_fails_its_own_check_alone_and_says_so_once(platf
             assert {one["environment"]: one["state"] for one in swept.result["verdicts"]}["dev"] == "in step"
         with platform.api() as api:
             body = {"filter": {"event": {"name": ["plumbline.check.failed"]}, "occurred": {}}, "limit": 50}
-            events = until(lambda: api.post("events/filter", json=body).json()["events"], "the event")
+            events = until(lambda: api.post("events/filter", json=body).json()["events"], "the event", 20)
             mine = [one for one in events if one["resource"]["prefect.resource.id"] == "plumbline.environment.hurt"]
             assert len(mine) == 1
             schedules = deployment(api, "check-drift")["schedules"]

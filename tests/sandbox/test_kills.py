@@ -80,6 +80,7 @@ def test_terraform_killed_together_with_its_run_loses_nothing(platform: Platform
     until(
         lambda: ("POST", "/v1/clusters") in [(one["method"], one["path"]) for one in platform.requests()[-200:]],
         "the cluster's creation to be asked for",
+        30,
         every=0.02,
     )
     running.kill()

@@ -38,7 +38,7 @@ def test_there_is_one_and_it_is_found_again(daemon: Daemon) -> None:
 
 def test_its_log_and_pid_file_are_ours_alone(daemon: Daemon) -> None:
     shell(daemon, "umask; echo said; exec sleep 60")
-    until(lambda: "said" in daemon.log.read_text(), "what it says")
+    until(lambda: "said" in daemon.log.read_text(), "what it says", 10)
     assert daemon.log.read_text().splitlines()[0] == "0077", "and so is what it writes"
     for path in (daemon.log, daemon.pid_file):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -60,14 +60,14 @@ def test_a_pid_that_now_belongs_to_a_stranger_is_left_alone(daemon: Daemon) -> N
 
 def test_a_program_that_has_ended_does_not_run(daemon: Daemon) -> None:
     process = shell(daemon, "exit 0")
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "its end")
+    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "its end", 10)
     assert daemon.process() is None
 
 
 @pytest.mark.thorough
 def test_it_is_stopped_with_all_it_started(daemon: Daemon) -> None:
     process = shell(daemon, "sleep 60 & sleep 61 & wait")
-    until(lambda: len(process.children()) == 2, "its children")
+    until(lambda: len(process.children()) == 2, "its children", 10)
     family = [process, *process.children()]
     assert daemon.stop(timeout=0.2) is True
     assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family)

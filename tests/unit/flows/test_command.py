@@ -123,7 +123,7 @@ def test_a_wrong_command_line_is_a_usage_error(
     assert called == []
 
 
-FORMATS = {"words": lambda result: f"state\r\n{result.state}", "json": Result.model_dump_json}
+FORMATS = {"words": lambda result: f"state\r\n{result.state}"}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -22,6 +21,7 @@ import yaml
 from aiohttp.test_utils import TestClient, TestServer
 
 from infra.clients.errors import Refused
+from infra.sandbox.envtest import free_port
 from infra.sandbox.openstack.control import Control, ControlError
 from infra.sandbox.repositories import folder_files, seed
 from infra.sandbox.supervisor import control, managed
@@ -172,10 +172,7 @@ class Farm:
         self.clusters = self.make()
 
     def make(self) -> Clusters:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        return Clusters(self.folder, first_port=port, programs=self.programs, grace=1, changed=lambda: None)
+        return Clusters(self.folder, first_port=free_port(), programs=self.programs, grace=1, changed=lambda: None)
 
     def programs(self, folder: Path, document: Mapping[str, Any]) -> tuple[Program, Program]:
         self.started.append(document["version"])
