@@ -55,7 +55,7 @@ bench-fleet: $(VENV)/.dev ## what sweeping a hundred recorded environments costs
 	@$(PY) -m deployments.bench_fleet
 
 lock: $(VENV)/.dev ## resolve the requirements anew
-	@for file in requirements requirements-dev infra/sandbox/requirements; do \
+	@for file in requirements requirements-dev deployments/sandbox/requirements; do \
 	  $(PY) -m uv pip compile -q --upgrade --python-version 3.11 --custom-compile-command "make lock" -o $$file.txt $$file.in; done
 
 lock-charts: $(VENV)/.runtime ## record the digest of every chart that can be fetched

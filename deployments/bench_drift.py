@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.bench_objects import NAMESPACE, objects
+from deployments.sandbox.envtest import ControlPlane, available
 from infra.clients.errors import Failed, PlumblineError
 from infra.clients.kubernetes import KubernetesClient
-from infra.sandbox.envtest import ControlPlane, available
 from infra.settings import ROOT, Settings
 
 PORT = 31800

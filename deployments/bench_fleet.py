@@ -28,8 +28,8 @@ from deployments.bench_fleet_replay import COUNT
 from deployments.bench_fleet_stencil import Recording, identities
 from deployments.bench_platform import BenchPlatform, Ended, Place, platform
 from deployments.prerequisites import check_prerequisites
+from deployments.sandbox.settings import OFFSETS, SandboxSettings
 from infra.clients.errors import Failed, Misconfigured, PlumblineError
-from infra.sandbox.settings import OFFSETS, SandboxSettings
 from infra.settings import ROOT, get_settings
 
 RECORDED = "fleet-000"

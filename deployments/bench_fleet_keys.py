@@ -9,10 +9,10 @@ from pathlib import Path
 from cryptography.x509 import load_pem_x509_csr
 from cryptography.x509.oid import NameOID
 
+from deployments.sandbox.authority import make_authority
+from deployments.sandbox.controllers import x509
+from deployments.sandbox.controllers.cert_manager.spec import common_name_of
 from infra.clients.private import write_private
-from infra.sandbox.authority import make_authority
-from infra.sandbox.controllers import x509
-from infra.sandbox.controllers.cert_manager.spec import common_name_of
 
 VALID = timedelta(days=90)
 

@@ -26,10 +26,10 @@ import dns.zone
 from deployments import bench_fleet_keys as keys
 from deployments.bench_fleet_stencil import Identity, Recording, identities
 from deployments.bench_fleet_world import Answer, World
-from infra.sandbox.controllers import x509
-from infra.sandbox.dns.answers import Zone, respond
-from infra.sandbox.dns.servers import Server
-from infra.sandbox.settings import NAME_SERVERS
+from deployments.sandbox.controllers import x509
+from deployments.sandbox.dns.answers import Zone, respond
+from deployments.sandbox.dns.servers import Server
+from deployments.sandbox.settings import NAME_SERVERS
 
 COUNT = "/-/count"
 """Asked by the bench: how many requests there were, and those that the recording has no answer to."""

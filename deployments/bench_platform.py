@@ -24,10 +24,10 @@ from deployments.bench_figures import OurRun
 from deployments.bench_plain import Plain, prepare
 from deployments.helm import ensure_helm
 from deployments.prefect_server import LocalPrefect
+from deployments.sandbox import environment
 from deployments.settings import PrefectSettings
 from infra.catalog import Catalog
 from infra.clients.errors import Failed
-from infra.sandbox import environment
 from infra.settings import ROOT, Settings
 from infra.spec.models import Rules
 from infra.spec.repository import load
@@ -268,7 +268,7 @@ def _post(api: httpx.Client, path: str, body: dict[str, Any]) -> Any:
 
 
 def _sandbox(command: str, variables: Mapping[str, str]) -> None:
-    argv: Sequence[str] = [sys.executable, "-m", "infra.sandbox", command]
+    argv: Sequence[str] = [sys.executable, "-m", "deployments.sandbox", command]
     done = subprocess.run(argv, cwd=ROOT, env=dict(variables), stdout=sys.stderr, check=False)
     if done.returncode:
         raise Failed(f"The bench's sandbox did not answer to {command!r}; its own words are above.")

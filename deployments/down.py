@@ -9,8 +9,8 @@ import sys
 from rich.console import Console
 
 from deployments.prefect_server import LocalPrefect
+from deployments.sandbox.settings import get_sandbox_settings
 from deployments.settings import get_prefect_settings
-from infra.sandbox.settings import get_sandbox_settings
 from infra.settings import ROOT
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     for name in LocalPrefect(settings, settings.home(home)).stop():
         console.print(f"{name} stopped.")
     command = "reset" if forget else "down"
-    return subprocess.run([sys.executable, "-m", "infra.sandbox", command], cwd=ROOT, check=False).returncode
+    return subprocess.run([sys.executable, "-m", "deployments.sandbox", command], cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

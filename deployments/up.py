@@ -20,11 +20,11 @@ from deployments.follow import FlowRuns, table
 from deployments.helm import ensure_helm
 from deployments.prefect_server import LocalPrefect
 from deployments.prerequisites import check_prerequisites
+from deployments.sandbox import environment
+from deployments.sandbox.layout import Layout
+from deployments.sandbox.settings import get_sandbox_settings
 from deployments.settings import get_prefect_settings
 from infra.clients.errors import Failed, PlumblineError
-from infra.sandbox import environment
-from infra.sandbox.layout import Layout
-from infra.sandbox.settings import get_sandbox_settings
 from infra.settings import ROOT, get_settings
 
 ENVIRONMENT = "dev"
@@ -67,7 +67,7 @@ class Up:
         self._create(fresh)
 
     def _sandbox(self) -> None:
-        done = subprocess.run([sys.executable, "-m", "infra.sandbox", "up"], cwd=ROOT, check=False)
+        done = subprocess.run([sys.executable, "-m", "deployments.sandbox", "up"], cwd=ROOT, check=False)
         if done.returncode:
             raise Failed("The sandbox did not come up; its own words are above.")
 
@@ -118,7 +118,7 @@ class Up:
         home = os.path.relpath(self._home)
         for line in (
             f"source {home}/env",
-            f"kubectl --kubeconfig $(python -m infra.sandbox kubeconfig {ENVIRONMENT}) get applications,pods -A",
+            f"kubectl --kubeconfig $(python -m deployments.sandbox kubeconfig {ENVIRONMENT}) get applications,pods -A",
             f"python -m flows.check_drift {ENVIRONMENT}",
             "python -m flows.create_environment staging",
             f"python -m flows.destroy_environment {ENVIRONMENT} --confirm {ENVIRONMENT}",

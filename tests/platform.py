@@ -27,10 +27,10 @@ from rich.console import Console
 
 from deployments.helm import ensure_helm
 from deployments.prefect_server import LocalPrefect
+from deployments.sandbox import environment
+from deployments.sandbox.__main__ import parser, run
+from deployments.sandbox.settings import OFFSETS, SandboxSettings
 from deployments.settings import PrefectSettings
-from infra.sandbox import environment
-from infra.sandbox.__main__ import parser, run
-from infra.sandbox.settings import OFFSETS, SandboxSettings
 from infra.settings import ROOT
 from tests.warm import Warm
 
@@ -100,7 +100,7 @@ class Platform:
             self._warm.stop()
 
     def sandbox(self, *arguments: str) -> str:
-        """What `python -m infra.sandbox …` prints; in this process, since starting one takes a second."""
+        """What `python -m deployments.sandbox …` prints; in this process, since starting one takes a second."""
         own = {
             name.removeprefix(OURS).lower(): value for name, value in self._settings.items() if name.startswith(OURS)
         }
@@ -256,7 +256,7 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
 
 
 def _sandbox(command: str, variables: Mapping[str, str]) -> None:
-    argv = [sys.executable, "-m", "infra.sandbox", command]
+    argv = [sys.executable, "-m", "deployments.sandbox", command]
     subprocess.run(argv, cwd=ROOT, env=variables, check=True, timeout=400)
 
 

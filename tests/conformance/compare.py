@@ -1,7 +1,7 @@
 """Compare answers of the two servers, knowing what Kubernetes 1.20 (the real one here) did not have yet.
 
 Every entry is a difference between Kubernetes versions, not between the servers;
-infra/sandbox/kubernetes/DIFFERENCES.md
+deployments/sandbox/kubernetes/DIFFERENCES.md
 lists them with their reasons.
 """
 

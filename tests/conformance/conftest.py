@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from infra.sandbox import envtest
-from infra.sandbox.envtest import free_port
+from deployments.sandbox import envtest
+from deployments.sandbox.envtest import free_port
 from tests.conformance.harness import (
     EMBEDDED,
     REAL,

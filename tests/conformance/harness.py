@@ -190,7 +190,15 @@ class EmbeddedServer:
         return self._process.pid
 
     def start(self, timeout: float = 20.0) -> None:
-        command = [sys.executable, "-m", "infra.sandbox.kubernetes", "--home", str(self.home), "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "deployments.sandbox.kubernetes",
+            "--home",
+            str(self.home),
+            "--port",
+            str(self.port),
+        ]
         with (self.home / "server.log").open("ab") as log:
             self._process = subprocess.Popen([*command, *self._options], cwd=ROOT, stdout=log, stderr=log)
         deadline = time.monotonic() + timeout

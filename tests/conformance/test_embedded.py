@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from infra.sandbox.envtest import free_port
+from deployments.sandbox.envtest import free_port
 from tests.conformance.harness import EMBEDDED, Cluster, EmbeddedServer, make_home, write_kubeconfig
 from tests.conformance.test_definitions import DEFINITIONS, definition, widget
 

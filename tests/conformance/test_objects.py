@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.sandbox.kubernetes.resources import Registry
+from deployments.sandbox.kubernetes.resources import Registry
 from tests.conformance.compare import same
 from tests.conformance.conftest import Pair
 from tests.conformance.harness import STRATEGIC_PATCH

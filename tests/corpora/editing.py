@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from deployments.sandbox.controllers.kube.client import ApiError, Client
 from infra.clients.errors import PlumblineError
 from infra.clients.kubernetes import KubernetesClient
-from infra.sandbox.controllers.kube.client import ApiError, Client
 from tests.corpora.corpus import Edit, Recorded
 from tests.corpora.mutations import EDITOR, Mutation, mutations
 from tests.corpora.sanitising import sanitised

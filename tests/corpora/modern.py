@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
+from deployments.sandbox.kubernetes import managed, structural
+from deployments.sandbox.kubernetes.types import Type
 from infra.drift.paths import follow, pointer
-from infra.sandbox.kubernetes import managed, structural
-from infra.sandbox.kubernetes.types import Type
 from tests.corpora.corpus import HERE, Recorded
 from tests.corpora.mutations import schema_of
 

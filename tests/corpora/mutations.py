@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from deployments.sandbox.kubernetes import managed, structural
+from deployments.sandbox.kubernetes.types import Type, library
 from infra.drift.paths import ABSENT, Item, Member, Path, Step, follow, key_of, render
 from infra.drift.tables import LIST_KEYS, NOISE_KEYS, SERVER_METADATA, SETS, UNORDERED, UNORDERED_ITEMS
-from infra.sandbox.kubernetes import managed, structural
-from infra.sandbox.kubernetes.types import Type, library
 from tests.corpora.corpus import Recorded
 
 Object = dict[str, Any]

@@ -22,18 +22,18 @@ from typing import Any
 import yaml
 
 from deployments.helm import ensure_helm
+from deployments.sandbox.authority import make_authority, make_github_app
+from deployments.sandbox.charts import build
+from deployments.sandbox.controllers.app import Options, run
+from deployments.sandbox.controllers.kube.client import ApiError, Client
+from deployments.sandbox.envtest import ControlPlane, free_port
+from deployments.sandbox.settings import SandboxSettings
 from infra.catalog import Catalog, crds_of, fetch
 from infra.clients.errors import NotYet, PlumblineError
 from infra.clients.helm_records import SECRET_TYPE, parse_manifest, release_of
 from infra.clients.kubernetes import KubernetesClient
 from infra.clients.waiting import wait_until
 from infra.drift.tables import QUANTITY_MAPS
-from infra.sandbox.authority import make_authority, make_github_app
-from infra.sandbox.charts import build
-from infra.sandbox.controllers.app import Options, run
-from infra.sandbox.controllers.kube.client import ApiError, Client
-from infra.sandbox.envtest import ControlPlane, free_port
-from infra.sandbox.settings import SandboxSettings
 from infra.settings import Settings
 from infra.spec.models import Environment
 from tests.corpora import corpus

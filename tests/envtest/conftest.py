@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from deployments.sandbox.envtest import ControlPlane, free_port
 from infra.clients.helm import HelmClient
 from infra.clients.kubernetes import KubernetesClient
-from infra.sandbox.envtest import ControlPlane, free_port
 from infra.settings import Settings
 
 

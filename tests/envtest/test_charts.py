@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.sandbox.charts import build
+from deployments.sandbox.envtest import ControlPlane, available, free_port
 from infra.catalog import Catalog, Release, crds_of, fetch
 from infra.catalog.models import CrdEstablishedProbe, DryRunCreateProbe
-from infra.sandbox.charts import build
-from infra.sandbox.envtest import ControlPlane, available, free_port
 from infra.settings import Settings
 from infra.spec.models import Environment
 from tests.corpora.everything import ENVIRONMENT

@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deployments.sandbox.envtest import ControlPlane, available
 from infra.clients.errors import Conflict, DeadlineExceeded, InvalidInput, Refused
 from infra.clients.helm import HelmClient
 from infra.clients.helm_lease import WRITER
 from infra.clients.kubernetes import KubernetesClient, UnknownKind, WebhookUnavailable
-from infra.sandbox.envtest import ControlPlane, available
 from infra.settings import Settings
 from tests.envtest.packing import packed
 

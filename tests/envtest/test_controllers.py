@@ -25,21 +25,21 @@ import yaml
 from cryptography import x509 as cx509
 from dulwich import porcelain
 
+from deployments.sandbox.authority import make_authority, make_github_app
+from deployments.sandbox.controllers.app import Options, run
+from deployments.sandbox.controllers.github import GitHub
+from deployments.sandbox.controllers.kube import resources as kinds
+from deployments.sandbox.controllers.kube.client import ApiError, Client
+from deployments.sandbox.controllers.kube.objects import condition, is_true
+from deployments.sandbox.controllers.kube.resources import Obj, Resource
+from deployments.sandbox.envtest import ControlPlane, available
+from deployments.sandbox.envtest_home import prepare
+from deployments.sandbox.settings import ROOT, SandboxSettings
 from infra.clients.errors import NotYet
 from infra.clients.waiting import wait_until
-from infra.sandbox.authority import make_authority, make_github_app
-from infra.sandbox.controllers.app import Options, run
-from infra.sandbox.controllers.github import GitHub
-from infra.sandbox.controllers.kube import resources as kinds
-from infra.sandbox.controllers.kube.client import ApiError, Client
-from infra.sandbox.controllers.kube.objects import condition, is_true
-from infra.sandbox.controllers.kube.resources import Obj, Resource
-from infra.sandbox.envtest import ControlPlane, available
-from infra.sandbox.envtest_home import prepare
-from infra.sandbox.settings import ROOT, SandboxSettings
 
 pytestmark = pytest.mark.envtest
-CHARTS = ROOT / "infra/sandbox/charts"
+CHARTS = ROOT / "deployments/sandbox/charts"
 PORTS = {"embedded": 18060, "envtest": 18061}
 SERVERS = {"master": 1, "worker": 2}
 T = TypeVar("T")
@@ -128,7 +128,7 @@ class Plane:
 def embedded(home: Path, port: int) -> Iterator[None]:
     """The embedded API server as a process of its own."""
     prepare(home, f"https://127.0.0.1:{port}")
-    argv = [sys.executable, "-m", "infra.sandbox.kubernetes", "--home", str(home), "--port", str(port)]
+    argv = [sys.executable, "-m", "deployments.sandbox.kubernetes", "--home", str(home), "--port", str(port)]
     with (home / "server.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
         try:
             yield

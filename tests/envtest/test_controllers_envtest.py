@@ -13,8 +13,8 @@ import psutil
 import pytest
 import yaml
 
+from deployments.sandbox.envtest import ControlPlane, available
 from infra.clients.errors import Misconfigured
-from infra.sandbox.envtest import ControlPlane, available
 from tests.waiting import until
 
 pytestmark = [
@@ -65,7 +65,15 @@ def programs_of(launcher: int) -> list[psutil.Process]:
 
 
 def test_the_programs_die_with_a_killed_launcher(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "infra.sandbox.envtest", "--home", str(tmp_path / "home"), "--port", str(PORT + 1)]
+    argv = [
+        sys.executable,
+        "-m",
+        "deployments.sandbox.envtest",
+        "--home",
+        str(tmp_path / "home"),
+        "--port",
+        str(PORT + 1),
+    ]
     launcher = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert launcher.stdout is not None
     with launcher:

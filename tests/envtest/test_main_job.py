@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from deployments.sandbox.envtest import PROGRAMS, available
 from infra.clients.kubeconfig import READERS
-from infra.sandbox.envtest import PROGRAMS, available
 from tests.platform import Finished, Platform, running, writes
 
 pytestmark = [

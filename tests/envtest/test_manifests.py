@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.sandbox.controllers.kube.client import Client
+from deployments.sandbox.envtest import ControlPlane, available
 from infra.clients.errors import NotYet
 from infra.clients.helm import HelmClient
 from infra.clients.helm_records import HelmRelease
@@ -19,8 +21,6 @@ from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.objects import Key, compare_objects, key_of, placed
 from infra.planes import manifests
-from infra.sandbox.controllers.kube.client import Client
-from infra.sandbox.envtest import ControlPlane, available
 from tests.corpora.corpus import HERE
 from tests.corpora.scalars import KEYS, SCALARS
 from tests.envtest.packing import packed

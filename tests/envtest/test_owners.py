@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from deployments.sandbox.controllers.kube.client import ApiError, Client
+from deployments.sandbox.envtest import ControlPlane, available, free_port
 from infra.clients.kubernetes import KubernetesClient
 from infra.drift.findings import PlaneName, Severity
 from infra.drift.healing import as_scaled, removals
 from infra.drift.objects import compare_objects, key_of
-from infra.sandbox.controllers.kube.client import ApiError, Client
-from infra.sandbox.envtest import ControlPlane, available, free_port
 from tests.corpora.record import FILES, MANIFESTS, fill
 
 pytestmark = [

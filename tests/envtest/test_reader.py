@@ -22,6 +22,8 @@ import yaml
 from cryptography import x509 as certificates
 from cryptography.x509.oid import NameOID
 
+from deployments.sandbox.controllers import x509
+from deployments.sandbox.envtest import ControlPlane, available, free_port
 from infra.clients.errors import Denied
 from infra.clients.helm import HelmClient
 from infra.clients.helm_records import SECRET_TYPE, encode
@@ -33,8 +35,6 @@ from infra.planes import access
 from infra.planes.clients import Clients
 from infra.planes.live import LiveObjects
 from infra.planes.looking import Looked
-from infra.sandbox.controllers import x509
-from infra.sandbox.envtest import ControlPlane, available, free_port
 from infra.settings import ROOT, Settings
 from tasks.drift import look_at_plane, reach_for_looking
 from tests.unit.planes.fakes import declared, make_clients

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 from openstack.connection import Connection
 
-from infra.sandbox import lifecycle
-from infra.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox import lifecycle
+from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
 from tests.platform import WORKER
 
 PORT_BASE = int(os.environ.get("PLUMBLINE_SANDBOX_PORT_BASE", "15000")) + 200 + 1000 * WORKER
@@ -135,7 +135,7 @@ def cli(sandbox: SandboxSettings, *arguments: str) -> str:
 def command(sandbox: SandboxSettings, *arguments: str) -> subprocess.CompletedProcess[str]:
     ours = {"PLUMBLINE_SANDBOX_HOME": str(sandbox.home), "PLUMBLINE_SANDBOX_PORT_BASE": str(sandbox.port_base)}
     return subprocess.run(
-        [sys.executable, "-m", "infra.sandbox", *arguments],
+        [sys.executable, "-m", "deployments.sandbox", *arguments],
         cwd=ROOT,
         env=dict(os.environ) | ours,
         capture_output=True,

@@ -9,9 +9,9 @@ import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from deployments.sandbox.controllers import x509
+from deployments.sandbox.settings import NAME_SERVERS
 from infra.clients.tls import TlsClient
-from infra.sandbox.controllers import x509
-from infra.sandbox.settings import NAME_SERVERS
 from infra.settings import Settings
 from tests.platform import Platform
 from tests.sandbox.cloud import ask

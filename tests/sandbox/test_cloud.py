@@ -18,9 +18,9 @@ import pytest
 from cryptography import x509
 from openstack.connection import Connection
 
+from deployments.sandbox import lifecycle
+from deployments.sandbox.settings import ROOT, SandboxSettings
 from infra.clients.errors import Misconfigured
-from infra.sandbox import lifecycle
-from infra.sandbox.settings import ROOT, SandboxSettings
 from tests.sandbox.cloud import (  # noqa: F401
     admin,
     cli,

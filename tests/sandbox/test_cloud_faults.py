@@ -17,7 +17,7 @@ import dns.rcode
 import pytest
 from openstack.connection import Connection
 
-from infra.sandbox.settings import NAME_SERVERS, SandboxSettings
+from deployments.sandbox.settings import NAME_SERVERS, SandboxSettings
 from tests.sandbox.cloud import (  # noqa: F401
     ask,
     cli,

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from deployments.automations import RECONCILE_ON_DRIFT
-from infra.sandbox.settings import NAME_SERVERS
+from deployments.sandbox.settings import NAME_SERVERS
 from tests.platform import Finished, Platform, writes
 from tests.sandbox.cloud import ask, wait
 from tests.waiting import until

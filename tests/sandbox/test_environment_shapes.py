@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from deployments.sandbox.settings import NAME_SERVERS
 from infra.catalog import Catalog
-from infra.sandbox.settings import NAME_SERVERS
 from tests.platform import Finished, Platform, writes
 from tests.sandbox.cloud import ask
 from tests.sandbox.runs import SMALL

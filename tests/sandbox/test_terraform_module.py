@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from infra.sandbox.provider.mirror import install
+from deployments.sandbox.provider.mirror import install
 from infra.settings import ROOT
 from infra.terraform.folder import MODULE
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from deployments.sandbox.charts import build
 from infra.catalog import Catalog, Lock
 from infra.catalog.__main__ import main
 from infra.catalog.lock import SANDBOX
-from infra.sandbox.charts import build
 from infra.settings import Settings
 
 

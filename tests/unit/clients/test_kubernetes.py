@@ -13,6 +13,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
+from deployments.sandbox.controllers import x509
 from infra.clients.errors import (
     Conflict,
     DeadlineExceeded,
@@ -26,7 +27,6 @@ from infra.clients.errors import (
 )
 from infra.clients.kubernetes import KubernetesClient, UnknownKind, WebhookUnavailable
 from infra.clients.kubernetes_transport import USER_AGENT, Expired
-from infra.sandbox.controllers import x509
 
 CORE = [
     {"name": "configmaps", "kind": "ConfigMap", "namespaced": True, "verbs": ["list", "get"]},

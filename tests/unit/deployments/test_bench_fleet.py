@@ -28,9 +28,9 @@ from deployments.bench_fleet_looks import bare
 from deployments.bench_fleet_replay import recordsets, zone_text
 from deployments.bench_fleet_stencil import Exchange, Identity, Recording, Stencil, digest, identities, packed, unpacked
 from deployments.bench_fleet_world import World
+from deployments.sandbox.dns.answers import Zone, respond
 from infra.clients.helm_records import SECRET_TYPE, decode, encode
 from infra.clients.kubeconfig import READERS, request
-from infra.sandbox.dns.answers import Zone, respond
 from infra.settings import ROOT
 from infra.terraform.plans import parse
 from tasks.drift import look_at_plane

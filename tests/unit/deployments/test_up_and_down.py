@@ -18,11 +18,11 @@ from werkzeug import Request, Response
 from deployments import automations, deploy, down, up
 from deployments.daemon import Daemon
 from deployments.prefect_server import LocalPrefect
+from deployments.sandbox import environment
+from deployments.sandbox.layout import Layout
+from deployments.sandbox.settings import get_sandbox_settings
 from deployments.settings import PrefectSettings, get_prefect_settings
 from infra.clients.errors import Failed, Misconfigured
-from infra.sandbox import environment
-from infra.sandbox.layout import Layout
-from infra.sandbox.settings import get_sandbox_settings
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_up_checks_first_and_starts_what_takes_long_side_by_side(
         "prerequisites",
         "port",
         "prefect-server server start",
-        "-m infra.sandbox up",
+        "-m deployments.sandbox up",
         "wait",
         "deploy",
         "prefect-worker worker start",
@@ -283,7 +283,7 @@ def test_an_environment_that_is_not_ready_is_no_success(
 
 
 def test_a_sandbox_that_does_not_come_up_ends_it(machine: Programs, capsys: pytest.CaptureFixture[str]) -> None:
-    machine.returns = {"infra.sandbox": 1}
+    machine.returns = {"deployments.sandbox": 1}
     assert up.main() == 1
     assert "The sandbox did not come up" in capsys.readouterr().err
     assert ["wait"] not in machine.ran
@@ -312,5 +312,5 @@ def test_down_stops_the_worker_then_the_server_then_the_sandbox(
     monkeypatch.setattr("sys.argv", ["down", *arguments])
     assert down.main() == 0
     assert stopped == ["prefect-worker", "prefect-server"]
-    assert programs.ran == [["-m", "infra.sandbox", command]]
+    assert programs.ran == [["-m", "deployments.sandbox", command]]
     assert "prefect-worker stopped." in capsys.readouterr().out

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from deployments.sandbox.kubernetes.types import Type, library
 from infra.drift.tables import FREE_FORM, KEPT_ZEROS, LIST_KEYS, QUANTITIES, QUANTITY_MAPS
-from infra.sandbox.kubernetes.types import Type, library
 
 RESPONSES = ("Status", "Event", "Condition", "Options", "Review", "Scale", "Preconditions", "ObjectMeta")
 """Ends of the names of types that nobody declares."""

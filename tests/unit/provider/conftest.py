@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.sandbox.provider.cloud import Cloud, Unsent
+from deployments.sandbox.provider.cloud import Cloud, Unsent
 
 
 @dataclass
@@ -67,6 +67,6 @@ class Script(Cloud):
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
     script = Script()
-    monkeypatch.setattr("infra.sandbox.provider.waits.monotonic", lambda: script.now)
+    monkeypatch.setattr("deployments.sandbox.provider.waits.monotonic", lambda: script.now)
     yield script
     assert script.expected == [], "requests that did not come"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.sandbox.provider.cloud import READ_ATTEMPTS, CloudError, Stopped
-from infra.sandbox.provider.waits import PASSING_ERRORS, SETTLE, Goal, WaitFailed, wait_for
+from deployments.sandbox.provider.cloud import READ_ATTEMPTS, CloudError, Stopped
+from deployments.sandbox.provider.waits import PASSING_ERRORS, SETTLE, Goal, WaitFailed, wait_for
 
 GOAL = Goal("a thing", "DONE", ("BROKEN",))
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from infra.sandbox.provider import kubeconfig, magnum
-from infra.sandbox.provider.cloud import CloudError
-from infra.sandbox.provider.cluster import Cluster
-from infra.sandbox.provider.clustertemplate import ClusterTemplate
-from infra.sandbox.provider.nodegroup import NodeGroup
-from infra.sandbox.provider.nodegroup import split as split_group
-from infra.sandbox.provider.tables import State
-from infra.sandbox.provider.waits import WaitFailed
+from deployments.sandbox.provider import kubeconfig, magnum
+from deployments.sandbox.provider.cloud import CloudError
+from deployments.sandbox.provider.cluster import Cluster
+from deployments.sandbox.provider.clustertemplate import ClusterTemplate
+from deployments.sandbox.provider.nodegroup import NodeGroup
+from deployments.sandbox.provider.nodegroup import split as split_group
+from deployments.sandbox.provider.tables import State
+from deployments.sandbox.provider.waits import WaitFailed
 
 READY = {
     "uuid": "c-1",

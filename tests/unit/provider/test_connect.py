@@ -13,9 +13,9 @@ from keystoneauth1.exceptions import ConnectFailure
 from keystoneauth1.session import Session
 from pytest_httpserver import HTTPServer
 
-from infra.sandbox.provider.cloud import CloudError
-from infra.sandbox.provider.connect import connect
-from infra.sandbox.provider.openstack import _connect, servicer
+from deployments.sandbox.provider.cloud import CloudError
+from deployments.sandbox.provider.connect import connect
+from deployments.sandbox.provider.openstack import _connect, servicer
 
 pytestmark = [
     # openstacksdk warns of what it does itself.

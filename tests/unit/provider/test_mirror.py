@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infra.sandbox.provider.mirror import cli_config, install
+from deployments.sandbox.provider.mirror import cli_config, install
 
 
 def wrapper(mirror: Path) -> Path:

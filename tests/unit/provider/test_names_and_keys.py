@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from infra.sandbox.provider.cloud import CloudError
-from infra.sandbox.provider.dns import FindZone, Recordset, Zone, split
-from infra.sandbox.provider.keypair import Keypair
-from infra.sandbox.provider.tables import State
-from infra.sandbox.provider.waits import WaitFailed
+from deployments.sandbox.provider.cloud import CloudError
+from deployments.sandbox.provider.dns import FindZone, Recordset, Zone, split
+from deployments.sandbox.provider.keypair import Keypair
+from deployments.sandbox.provider.tables import State
+from deployments.sandbox.provider.waits import WaitFailed
 
 
 def state(kind: Any, **values: Any) -> State:

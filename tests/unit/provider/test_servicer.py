@@ -23,13 +23,13 @@ from tf.gen import tfplugin_pb2 as pb
 from tf.types import Unknown
 from tf.utils import read_dynamic_value, to_dynamic_value
 
-from infra.sandbox.provider import server, zygote
-from infra.sandbox.provider.__main__ import MAGIC
-from infra.sandbox.provider.cloud import Cloud, CloudError, Stopped
-from infra.sandbox.provider.openstack import PROVIDER
-from infra.sandbox.provider.resource import DataSource, Resource
-from infra.sandbox.provider.servicer import Servicer
-from infra.sandbox.provider.tables import State, table
+from deployments.sandbox.provider import server, zygote
+from deployments.sandbox.provider.__main__ import MAGIC
+from deployments.sandbox.provider.cloud import Cloud, CloudError, Stopped
+from deployments.sandbox.provider.openstack import PROVIDER
+from deployments.sandbox.provider.resource import DataSource, Resource
+from deployments.sandbox.provider.servicer import Servicer
+from deployments.sandbox.provider.tables import State, table
 from infra.settings import ROOT
 from tests.waiting import until
 
@@ -277,7 +277,7 @@ def test_a_server_in_this_process(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_started_by_hand_it_says_so() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TF_PLUGIN_MAGIC_COOKIE"}
-    command = [sys.executable, "-m", "infra.sandbox.provider"]
+    command = [sys.executable, "-m", "deployments.sandbox.provider"]
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "terraform starts it" in ended.stderr
@@ -299,7 +299,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def forking(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The zygote of that sandbox."""
-    command = [sys.executable, "-W", "ignore", "-m", "infra.sandbox.provider.zygote", str(home / "run")]
+    command = [sys.executable, "-W", "ignore", "-m", "deployments.sandbox.provider.zygote", str(home / "run")]
     process = subprocess.Popen(command, env=program())
     try:
         until((home / "run" / zygote.NAME).is_socket, "the zygote's socket", 20)
@@ -312,7 +312,7 @@ def forking(home: Path) -> Iterator[subprocess.Popen[bytes]]:
 @contextmanager
 def served(**variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The provider as terraform starts it, and where it says it listens."""
-    command = [sys.executable, "-W", "ignore", "-m", "infra.sandbox.provider"]
+    command = [sys.executable, "-W", "ignore", "-m", "deployments.sandbox.provider"]
     with subprocess.Popen(
         command, env=program(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as started:
@@ -330,7 +330,7 @@ def served(**variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 @pytest.mark.parametrize("warm", [False, True])
 def test_it_ends_with_its_parent_even_when_that_is_killed(warm: bool, home: Path) -> None:
     environment = program(OS_CLIENT_CONFIG_FILE=str(home / "clouds.yaml")) if warm else program()
-    script = f'"{sys.executable}" -W ignore -m infra.sandbox.provider & echo "pid $!"; wait'
+    script = f'"{sys.executable}" -W ignore -m deployments.sandbox.provider & echo "pid $!"; wait'
     with subprocess.Popen(["sh", "-c", script], env=environment, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         provider = psutil.Process(int(parent.stdout.readline().split()[1]))

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from tf.types import Unknown
 
-from infra.sandbox.provider import tables
-from infra.sandbox.provider.mirror import install
-from infra.sandbox.provider.openstack import PROVIDER, RESOURCES, SOURCES
-from infra.sandbox.provider.tables import Table, table
+from deployments.sandbox.provider import tables
+from deployments.sandbox.provider.mirror import install
+from deployments.sandbox.provider.openstack import PROVIDER, RESOURCES, SOURCES
+from deployments.sandbox.provider.tables import Table, table
 from infra.settings import ROOT
 
 UPSTREAM = json.loads((Path(__file__).parent / "upstream_schema.json").read_text())["tables"]

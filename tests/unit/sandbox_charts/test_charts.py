@@ -18,12 +18,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.sandbox import charts
+from deployments.sandbox.charts import build, pack
+from deployments.sandbox.charts.__main__ import main
 from infra.catalog import Catalog, Lock
 from infra.catalog.lock import SANDBOX
 from infra.catalog.models import CrdEstablishedProbe, LoadBalancerProbe
-from infra.sandbox import charts
-from infra.sandbox.charts import build, pack
-from infra.sandbox.charts.__main__ import main
 
 GOLDEN = Path(__file__).parent.parent / "catalog/golden"
 FOLDERS = {path.name: path for path in charts.charts()}
@@ -42,7 +42,7 @@ def test_every_chart_of_the_catalogue_is_there_in_its_version() -> None:
 
 
 def test_the_lock_has_the_packages_digests(tmp_path: Path) -> None:
-    """After a change to a chart: `python -m infra.sandbox.charts DIR` and `python -m infra.catalog lock --replace`."""
+    """After a change: `python -m deployments.sandbox.charts DIR` and `python -m infra.catalog lock --replace`."""
     digests = build(tmp_path, "http://127.0.0.1:15008")
     recorded = {
         f"{name}-{version}.tgz": sha256

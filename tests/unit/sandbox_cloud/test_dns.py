@@ -18,11 +18,11 @@ import dns.rdatatype
 import dns.zone
 import pytest
 
-from infra.sandbox.dns.answers import Zone, respond
-from infra.sandbox.dns.cache import NEGATIVE_LIMIT, Cache, lifetime
-from infra.sandbox.dns.resolver import Resolver
-from infra.sandbox.dns.secondary import Secondary
-from infra.sandbox.dns.servers import Server
+from deployments.sandbox.dns.answers import Zone, respond
+from deployments.sandbox.dns.cache import NEGATIVE_LIMIT, Cache, lifetime
+from deployments.sandbox.dns.resolver import Resolver
+from deployments.sandbox.dns.secondary import Secondary
+from deployments.sandbox.dns.servers import Server
 
 TEXT = """
 $TTL 300

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from deployments.sandbox import faults as command
+from deployments.sandbox.openstack.faults import FaultFile, InvalidFaults, Scenario, parse
+from deployments.sandbox.openstack.middleware import HEALTH, RESET, Middleware, RequestLog
 from infra.clients.errors import InvalidInput
-from infra.sandbox import faults as command
-from infra.sandbox.openstack.faults import FaultFile, InvalidFaults, Scenario, parse
-from infra.sandbox.openstack.middleware import HEALTH, RESET, Middleware, RequestLog
 
 
 def write(path: Path, document: Any) -> None:

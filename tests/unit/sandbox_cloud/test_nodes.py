@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.sandbox.openstack.magnum_nodes import Group, allocate, index, node_name, nodes, version_key, without
+from deployments.sandbox.openstack.magnum_nodes import Group, allocate, index, node_name, nodes, version_key, without
 
 CLUSTER = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 

@@ -21,12 +21,12 @@ from aiohttp.test_utils import TestServer
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from deployments.sandbox import authority, environment, preparation, venv
+from deployments.sandbox.layout import Layout
+from deployments.sandbox.openstack import config, database, migrations
+from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.supervisor.content import FLAVORS, Seeder
 from infra.clients.errors import Failed, Misconfigured, Unavailable
-from infra.sandbox import authority, environment, preparation, venv
-from infra.sandbox.layout import Layout
-from infra.sandbox.openstack import config, database, migrations
-from infra.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
-from infra.sandbox.supervisor.content import FLAVORS, Seeder
 
 
 def cloud(folder: Path) -> config.Cloud:
@@ -158,7 +158,7 @@ def test_schemas_are_made_once_and_copied_after(tmp_path: Path) -> None:
 def test_connections_are_tuned_and_transactions_begin_as_writers(tmp_path: Path) -> None:
     script = """
 import sys, sqlalchemy
-from infra.sandbox.openstack import database
+from deployments.sandbox.openstack import database
 database.tune(immediate=lambda: True)
 engine = sqlalchemy.create_engine("sqlite:///" + sys.argv[1])
 with engine.connect() as connection:

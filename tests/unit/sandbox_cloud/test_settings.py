@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from deployments.sandbox import lifecycle
+from deployments.sandbox.layout import Layout, write
+from deployments.sandbox.settings import OFFSETS, SandboxSettings
+from deployments.sandbox.supervisor.programs import own_environment
 from infra.clients.errors import Misconfigured, NotFound, Refused
-from infra.sandbox import lifecycle
-from infra.sandbox.layout import Layout, write
-from infra.sandbox.settings import OFFSETS, SandboxSettings
-from infra.sandbox.supervisor.programs import own_environment
 
 
 def test_ports_follow_the_base_unless_set() -> None:

@@ -20,15 +20,15 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestClient, TestServer
 
+from deployments.sandbox.envtest import free_port
+from deployments.sandbox.openstack.control import Control, ControlError
+from deployments.sandbox.repositories import folder_files, seed
+from deployments.sandbox.supervisor import control, managed
+from deployments.sandbox.supervisor.clusters import Clusters
+from deployments.sandbox.supervisor.daemon import only_one, running
+from deployments.sandbox.supervisor.managed import Managed, Program, end_left_over, identity
+from deployments.sandbox.supervisor.web import GitServer, charts
 from infra.clients.errors import Refused
-from infra.sandbox.envtest import free_port
-from infra.sandbox.openstack.control import Control, ControlError
-from infra.sandbox.repositories import folder_files, seed
-from infra.sandbox.supervisor import control, managed
-from infra.sandbox.supervisor.clusters import Clusters
-from infra.sandbox.supervisor.daemon import only_one, running
-from infra.sandbox.supervisor.managed import Managed, Program, end_left_over, identity
-from infra.sandbox.supervisor.web import GitServer, charts
 
 UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 
@@ -101,7 +101,7 @@ async def test_one_that_keeps_dying_waits_ever_longer(tmp_path: Path, monkeypatc
         await genuine(0)
 
     one = Managed(program(tmp_path, "raise SystemExit(3)", probe=lambda: False), grace=2)
-    monkeypatch.setattr("infra.sandbox.supervisor.managed.asyncio.sleep", noting)
+    monkeypatch.setattr("deployments.sandbox.supervisor.managed.asyncio.sleep", noting)
     one.start()
     async with asyncio.timeout(10):
         while one.restarts < 4:
@@ -150,7 +150,7 @@ def test_left_over_processes_are_ended_and_strangers_are_not() -> None:
 
 
 def test_only_one_supervisor_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.sandbox.supervisor.daemon.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("deployments.sandbox.supervisor.daemon.LOCK_SECONDS", 0.05)
     lock = tmp_path / "lock"
     assert running(lock) is None
     with only_one(lock) as claim:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from dulwich import porcelain
 
-from infra.sandbox.controllers.argocd import status as states
-from infra.sandbox.controllers.argocd.apply import Comparison, Identity, bare, identity_of, marked, tracking_id
-from infra.sandbox.controllers.argocd.git import Credentials, Git, GitError
-from infra.sandbox.controllers.argocd.health import health_of, worst
-from infra.sandbox.controllers.argocd.render import RenderError, render
-from infra.sandbox.controllers.kube.resources import CONFIGMAPS, Obj
+from deployments.sandbox.controllers.argocd import status as states
+from deployments.sandbox.controllers.argocd.apply import Comparison, Identity, bare, identity_of, marked, tracking_id
+from deployments.sandbox.controllers.argocd.git import Credentials, Git, GitError
+from deployments.sandbox.controllers.argocd.health import health_of, worst
+from deployments.sandbox.controllers.argocd.render import RenderError, render
+from deployments.sandbox.controllers.kube.resources import CONFIGMAPS, Obj
 
 MAP = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\n"
 

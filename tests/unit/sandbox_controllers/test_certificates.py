@@ -10,14 +10,14 @@ import pytest
 from cryptography import x509 as cx509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from infra.sandbox.controllers import x509
-from infra.sandbox.controllers.cert_manager import spec as rules
-from infra.sandbox.controllers.cert_manager.acme import challenge_for, choose_solver, names_of
-from infra.sandbox.controllers.cert_manager.rules import refusal
-from infra.sandbox.controllers.cert_manager.shim import certificates_for
-from infra.sandbox.controllers.cert_manager.solver import PATH, edited, solver_ingress, solver_metadata
-from infra.sandbox.controllers.cert_manager.webhook import with_bundle
-from infra.sandbox.controllers.kube.resources import CRDS, VALIDATING, Obj
+from deployments.sandbox.controllers import x509
+from deployments.sandbox.controllers.cert_manager import spec as rules
+from deployments.sandbox.controllers.cert_manager.acme import challenge_for, choose_solver, names_of
+from deployments.sandbox.controllers.cert_manager.rules import refusal
+from deployments.sandbox.controllers.cert_manager.shim import certificates_for
+from deployments.sandbox.controllers.cert_manager.solver import PATH, edited, solver_ingress, solver_metadata
+from deployments.sandbox.controllers.cert_manager.webhook import with_bundle
+from deployments.sandbox.controllers.kube.resources import CRDS, VALIDATING, Obj
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)

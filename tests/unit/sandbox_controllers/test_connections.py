@@ -17,11 +17,11 @@ from typing import Any
 
 from aiohttp import web
 
-from infra.sandbox.controllers import x509
-from infra.sandbox.controllers.kube.client import Client
-from infra.sandbox.controllers.kube.resources import PODS
-from infra.sandbox.controllers.serving import stop_serving
-from infra.sandbox.envtest_home import prepare
+from deployments.sandbox.controllers import x509
+from deployments.sandbox.controllers.kube.client import Client
+from deployments.sandbox.controllers.kube.resources import PODS
+from deployments.sandbox.controllers.serving import stop_serving
+from deployments.sandbox.envtest_home import prepare
 
 EVENT = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "2"}}}
 

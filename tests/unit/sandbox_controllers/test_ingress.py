@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.sandbox.controllers.ingress.routing import build, served
-from infra.sandbox.controllers.kube.resources import Obj
+from deployments.sandbox.controllers.ingress.routing import build, served
+from deployments.sandbox.controllers.kube.resources import Obj
 
 
 def ingress(name: str, *rules: Obj, created: int = 1, notes: dict[str, str] | None = None, **spec: Any) -> Obj:

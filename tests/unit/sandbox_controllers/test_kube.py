@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from infra.sandbox.controllers.kube.client import ApiError
-from infra.sandbox.controllers.kube.controller import Controller, WorkQueue
-from infra.sandbox.controllers.kube.informer import Informer
-from infra.sandbox.controllers.kube.objects import (
+from deployments.sandbox.controllers.kube.client import ApiError
+from deployments.sandbox.controllers.kube.controller import Controller, WorkQueue
+from deployments.sandbox.controllers.kube.informer import Informer
+from deployments.sandbox.controllers.kube.objects import (
     available,
     contains,
     expression_holds,
@@ -20,7 +20,7 @@ from infra.sandbox.controllers.kube.objects import (
     set_condition,
     short_hash,
 )
-from infra.sandbox.controllers.kube.resources import CLUSTERISSUERS, PODS, SERVICES, Key, Obj
+from deployments.sandbox.controllers.kube.resources import CLUSTERISSUERS, PODS, SERVICES, Key, Obj
 
 
 def pod(name: str, version: int, uid: str = "u", **more: Any) -> Obj:

@@ -16,19 +16,19 @@ import pytest
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from infra.sandbox.authority import make_github_app
-from infra.sandbox.controllers import jwt, x509
-from infra.sandbox.controllers.arc.registration import GitHubClient, Refused
-from infra.sandbox.controllers.ceph import ceph_status
-from infra.sandbox.controllers.features import Feature, flag, has_labels, runs_container
-from infra.sandbox.controllers.github import GitHub
-from infra.sandbox.controllers.kube.cluster import Cluster
-from infra.sandbox.controllers.kube.resources import DEPLOYMENTS, Obj
-from infra.sandbox.controllers.kubelet import PodAddresses, completes, run_status, waiting_status
-from infra.sandbox.controllers.lifetime import until_stopped
-from infra.sandbox.controllers.loadbalancers import AddressPool, wants_address
-from infra.sandbox.controllers.nodes import Inventory, describe, node_status
-from infra.sandbox.controllers.storage import refusal
+from deployments.sandbox.authority import make_github_app
+from deployments.sandbox.controllers import jwt, x509
+from deployments.sandbox.controllers.arc.registration import GitHubClient, Refused
+from deployments.sandbox.controllers.ceph import ceph_status
+from deployments.sandbox.controllers.features import Feature, flag, has_labels, runs_container
+from deployments.sandbox.controllers.github import GitHub
+from deployments.sandbox.controllers.kube.cluster import Cluster
+from deployments.sandbox.controllers.kube.resources import DEPLOYMENTS, Obj
+from deployments.sandbox.controllers.kubelet import PodAddresses, completes, run_status, waiting_status
+from deployments.sandbox.controllers.lifetime import until_stopped
+from deployments.sandbox.controllers.loadbalancers import AddressPool, wants_address
+from deployments.sandbox.controllers.nodes import Inventory, describe, node_status
+from deployments.sandbox.controllers.storage import refusal
 
 
 def test_an_inventory_reads_a_changed_file_and_outlives_a_broken_one(tmp_path: Path) -> None:

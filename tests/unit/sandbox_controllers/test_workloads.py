@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from infra.sandbox.controllers.kube.resources import Obj
-from infra.sandbox.controllers.scheduling import choose, claims_of, references, refusal, tolerates, why_not
-from infra.sandbox.controllers.workloads import rollout
-from infra.sandbox.controllers.workloads.cronjobs import job_for, last_due, next_due
-from infra.sandbox.controllers.workloads.daemonsets import daemon_pod, daemon_status, target
-from infra.sandbox.controllers.workloads.endpoints import endpoints_for, slice_for
-from infra.sandbox.controllers.workloads.jobs import job_status, missing
-from infra.sandbox.controllers.workloads.pods import surplus
-from infra.sandbox.controllers.workloads.statefulsets import claim_for, revision_of, set_status
+from deployments.sandbox.controllers.kube.resources import Obj
+from deployments.sandbox.controllers.scheduling import choose, claims_of, references, refusal, tolerates, why_not
+from deployments.sandbox.controllers.workloads import rollout
+from deployments.sandbox.controllers.workloads.cronjobs import job_for, last_due, next_due
+from deployments.sandbox.controllers.workloads.daemonsets import daemon_pod, daemon_status, target
+from deployments.sandbox.controllers.workloads.endpoints import endpoints_for, slice_for
+from deployments.sandbox.controllers.workloads.jobs import job_status, missing
+from deployments.sandbox.controllers.workloads.pods import surplus
+from deployments.sandbox.controllers.workloads.statefulsets import claim_for, revision_of, set_status
 
 CREATED = "2026-01-01T00:00:00Z"
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "podIP": "10.0.0.9"}

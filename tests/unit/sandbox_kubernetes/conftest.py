@@ -12,12 +12,12 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from infra.sandbox.kubernetes.calls import Where
-from infra.sandbox.kubernetes.middleware import Edge
-from infra.sandbox.kubernetes.requestinfo import internal_options
-from infra.sandbox.kubernetes.server import ApiServer
-from infra.sandbox.openstack.faults import FaultFile
-from infra.sandbox.openstack.middleware import RequestLog
+from deployments.sandbox.kubernetes.calls import Where
+from deployments.sandbox.kubernetes.middleware import Edge
+from deployments.sandbox.kubernetes.requestinfo import internal_options
+from deployments.sandbox.kubernetes.server import ApiServer
+from deployments.sandbox.openstack.faults import FaultFile
+from deployments.sandbox.openstack.middleware import RequestLog
 
 Object = dict[str, Any]
 CONFIGS = "/api/v1/namespaces/default/configmaps"

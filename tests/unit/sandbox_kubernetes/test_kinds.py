@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.sandbox.kubernetes import maketypes
-from infra.sandbox.kubernetes.resources import Registry
+from deployments.sandbox.kubernetes import maketypes
+from deployments.sandbox.kubernetes.resources import Registry
 from tests.conformance.harness import settled
 from tests.conformance.test_refusals import CHANGES, CREATES
 from tests.unit.sandbox_kubernetes.conftest import Api

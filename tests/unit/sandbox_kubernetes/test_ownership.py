@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.sandbox.kubernetes import managed, merge
-from infra.sandbox.kubernetes.errors import StatusError
-from infra.sandbox.kubernetes.fieldset import FieldSet, show
-from infra.sandbox.kubernetes.types import library
+from deployments.sandbox.kubernetes import managed, merge
+from deployments.sandbox.kubernetes.errors import StatusError
+from deployments.sandbox.kubernetes.fieldset import FieldSet, show
+from deployments.sandbox.kubernetes.types import library
 
 Object = dict[str, Any]
 CONFIG = library().get("core.v1.ConfigMap")

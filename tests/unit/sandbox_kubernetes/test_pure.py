@@ -6,10 +6,20 @@ from typing import Any
 
 import pytest
 
-from infra.sandbox.kubernetes import age, jsonpath, patches, quantity, schema, selectors, strategic, structural, typed
-from infra.sandbox.kubernetes.errors import StatusError
-from infra.sandbox.kubernetes.protobuf import MAGIC, decode_body, encode
-from infra.sandbox.kubernetes.types import library
+from deployments.sandbox.kubernetes import (
+    age,
+    jsonpath,
+    patches,
+    quantity,
+    schema,
+    selectors,
+    strategic,
+    structural,
+    typed,
+)
+from deployments.sandbox.kubernetes.errors import StatusError
+from deployments.sandbox.kubernetes.protobuf import MAGIC, decode_body, encode
+from deployments.sandbox.kubernetes.types import library
 
 Object = dict[str, Any]
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiohttp import ServerDisconnectedError
 
-from infra.sandbox.kubernetes.__main__ import cluster_name, tls
-from infra.sandbox.kubernetes.requestinfo import Options, internal_options, parse_path
-from infra.sandbox.kubernetes.storage import Expired, Storage
+from deployments.sandbox.kubernetes.__main__ import cluster_name, tls
+from deployments.sandbox.kubernetes.requestinfo import Options, internal_options, parse_path
+from deployments.sandbox.kubernetes.storage import Expired, Storage
 from tests.conformance.harness import make_home
 from tests.unit.sandbox_kubernetes.conftest import Api
 

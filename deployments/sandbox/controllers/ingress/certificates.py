@@ -1,0 +1,54 @@
+"""Certificates for server names: from Secrets, or the fake one that says it is none."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import ssl
+
+from deployments.sandbox.controllers import x509
+from deployments.sandbox.controllers.cert_manager.spec import read_pair
+from deployments.sandbox.controllers.kube.informer import Informer
+from deployments.sandbox.controllers.kube.resources import Key
+
+FAKE = "NGINXIngressController"
+"""The common name of the certificate F5's chart makes up for its default server."""
+
+
+class Certificates:
+    """TLS contexts by Secret, each loaded once per version."""
+
+    def __init__(self, secrets: Informer) -> None:
+        self._secrets = secrets
+        self._loaded: dict[Key, tuple[str, ssl.SSLContext]] = {}
+        self._fake: ssl.SSLContext | None = None
+
+    def context(self, secret: Key | None) -> ssl.SSLContext | None:
+        """A TLS context with the Secret's certificate, or None where it is not there or not usable."""
+        obj = self._secrets.get(*secret) if secret is not None else None
+        if obj is None or secret is None:
+            return None
+        version = obj["metadata"]["resourceVersion"]
+        known = self._loaded.get(secret)
+        if known is not None and known[0] == version:
+            return known[1]
+        try:
+            pair = read_pair(obj)
+        except ValueError:
+            return None
+        context = x509.server_context(base64.b64decode(obj["data"]["tls.crt"]), x509.key_pem(pair.key))
+        self._loaded[secret] = (version, context)
+        return context
+
+    def forget_all_but(self, used: set[Key]) -> None:
+        """Drop contexts nobody uses any more."""
+        self._loaded = {key: value for key, value in self._loaded.items() if key in used}
+
+    def fake(self) -> ssl.SSLContext:
+        """The made-up certificate that is served where there is no right one."""
+        if self._fake is None:
+            key = x509.generate_key()
+            subject = x509.Subject(FAKE, dns_names=[FAKE.lower()], usages=("digital signature", "server auth"))
+            leaf = x509.self_sign(key, subject, dt.timedelta(days=365))
+            self._fake = x509.server_context(x509.pem(leaf), x509.key_pem(key))
+        return self._fake

@@ -1,0 +1,208 @@
+"""A Kubernetes client of few words: JSON in, JSON out, errors as one type."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+import yaml
+
+from deployments.sandbox.controllers.kube.resources import Obj, Resource
+
+USER_AGENT = "plumbline-sandbox/controllers"
+MERGE = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+WATCH_SECONDS = 240
+
+
+class ApiError(Exception):
+    """The API server refused.
+
+    Args:
+        status: of HTTP.
+        reason: Kubernetes' word for it, such as AlreadyExists.
+        message: its sentence.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message[:400]}")
+        self.status, self.reason, self.message = status, reason, message
+
+
+class Client:
+    """Talks to one API server.
+
+    Args:
+        url: of the API server.
+        context: TLS towards it, client certificate included.
+        token: bearer token, where the credentials are one.
+    """
+
+    def __init__(self, url: str, context: ssl.SSLContext, token: str | None = None) -> None:
+        self.url, self._context = url.rstrip("/"), context
+        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def from_kubeconfig(cls, path: Path) -> Client:
+        """A client with a kubeconfig's current context."""
+        config = yaml.safe_load(path.read_text())
+        chosen = _named(config["contexts"], config["current-context"])["context"]
+        cluster = _named(config["clusters"], chosen["cluster"])["cluster"]
+        user = _named(config["users"], chosen["user"])["user"]
+        authority = _material(cluster, "certificate-authority", path)
+        context = ssl.create_default_context(cadata=authority.decode() if authority else None)
+        certificate, key = _material(user, "client-certificate", path), _material(user, "client-key", path)
+        if certificate and key:
+            # The ssl module reads client certificates from files only.
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(certificate + b"\n" + key)
+                file.flush()
+                context.load_cert_chain(file.name)
+        return cls(cluster["server"], context, user.get("token"))
+
+    async def __aenter__(self) -> Client:
+        # No limit: each informer holds a connection of its own. A watch that is left waits for the server's end of TLS,
+        # which a busy one sends too late: with cleanup, closing the session closes those connections, too.
+        connector = aiohttp.TCPConnector(ssl=self._context, limit=0, enable_cleanup_closed=True)
+        timeout = aiohttp.ClientTimeout(total=30)
+        self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, timeout=timeout)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Obj:
+        """One request.
+
+        Raises:
+            ApiError: the server refused.
+            aiohttp.ClientError, TimeoutError: it did not answer.
+        """
+        assert self._session is not None  # noqa: S101 - a client is used inside `async with`
+        data = None if body is None else json.dumps(body)
+        headers = {"Content-Type": content_type} if data is not None else {}
+        async with self._session.request(method, self.url + path, data=data, params=params, headers=headers) as answer:
+            raw = await answer.read()
+            if answer.status >= 400:
+                raise _error(answer.status, raw)
+            document: Obj = json.loads(raw) if raw else {}
+            return document
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Obj | None:
+        """The object, or None where there is none."""
+        try:
+            return await self.request("GET", resource.path(namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list_all(self, resource: Resource, **params: str) -> Obj:
+        """The whole collection, over all namespaces."""
+        return await self.request("GET", resource.path(), params=params)
+
+    async def create(self, resource: Resource, obj: Obj, *, namespace: str = "") -> Obj:
+        """Create an object; the namespace is the object's own where not given."""
+        body: Obj = {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
+        where = namespace or body["metadata"].get("namespace", "")
+        return await self.request("POST", resource.path(where), body=body)
+
+    async def patch(self, resource: Resource, namespace: str, name: str, change: Any, *, subresource: str = "") -> Obj:
+        """Merge-patch an object, or its status."""
+        path = resource.path(namespace, name, subresource)
+        return await self.request("PATCH", path, body=change, content_type=MERGE)
+
+    async def patch_status(self, resource: Resource, obj: Obj, status: Obj) -> Obj:
+        """Merge-patch the status of an object."""
+        metadata = obj["metadata"]
+        change = {"status": status}
+        return await self.patch(resource, metadata.get("namespace", ""), metadata["name"], change, subresource="status")
+
+    async def apply(self, path: str, obj: Obj, *, manager: str, dry_run: bool = False) -> Obj:
+        """Server-side apply with force, as a controller does it."""
+        params = {"fieldManager": manager, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        return await self.request("PATCH", path, body=obj, params=params, content_type=APPLY)
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str | None = None,
+        grace: int | None = None,
+        policy: str = "Background",
+    ) -> bool:
+        """Delete an object; False where there was none, or another one by that name."""
+        options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        try:
+            await self.request("DELETE", resource.path(namespace, name), body=options)
+        except ApiError as error:
+            if error.status == 404 or (error.status == 409 and uid is not None):
+                return False
+            raise
+        return True
+
+    async def watch(self, resource: Resource, version: str) -> AsyncIterator[Obj]:
+        """Events from a resourceVersion on, until the server ends the stream."""
+        assert self._session is not None  # noqa: S101 - as above
+        params = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=WATCH_SECONDS + 30)
+        async with self._session.get(self.url + resource.path(), params=params, timeout=timeout) as answer:
+            if answer.status >= 400:
+                raise _error(answer.status, await answer.read())
+            rest = b""
+            # Not by readline: an object may be longer than the line limit.
+            async for chunk in answer.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line.strip():
+                        yield json.loads(line)
+
+
+def _error(status: int, raw: bytes) -> ApiError:
+    try:
+        document = json.loads(raw)
+        return ApiError(status, document.get("reason", ""), document.get("message", ""))
+    except (ValueError, AttributeError):
+        return ApiError(status, "", raw.decode(errors="replace"))
+
+
+def _named(entries: list[Obj], name: str) -> Obj:
+    return next(entry for entry in entries if entry["name"] == name)
+
+
+def _material(source: Obj, name: str, kubeconfig: Path) -> bytes | None:
+    if f"{name}-data" in source:
+        return base64.b64decode(source[f"{name}-data"])
+    return (kubeconfig.parent / source[name]).read_bytes() if name in source else None

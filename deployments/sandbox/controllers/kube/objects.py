@@ -1,0 +1,199 @@
+"""What controllers ask of objects: names, owners, labels, conditions. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from deployments.sandbox.controllers.kube.resources import Key, Obj, Resource
+
+SUFFIXES = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+}
+
+
+def now() -> str:
+    """This moment as Kubernetes writes it: whole seconds, UTC."""
+    return stamp(dt.datetime.now(dt.UTC))
+
+
+def stamp(moment: dt.datetime) -> str:
+    """A moment as Kubernetes writes it."""
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_stamp(text: str) -> dt.datetime:
+    """A moment Kubernetes wrote."""
+    return dt.datetime.fromisoformat(text)
+
+
+def quantity(text: str | int | float) -> Decimal:
+    """A resource quantity (`500m`, `1Gi`) as a number; ValueError where it is none."""
+    match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", str(text))
+    if match is None or match[2] not in SUFFIXES:
+        raise ValueError(f"{text!r} is no quantity")
+    return Decimal(match[1]) * SUFFIXES[match[2]]
+
+
+def meta(obj: Mapping[str, Any]) -> Obj:
+    """The object's metadata."""
+    metadata: Obj = obj["metadata"]
+    return metadata
+
+
+def key_of(obj: Mapping[str, Any]) -> Key:
+    """Namespace and name."""
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
+def labels(obj: Mapping[str, Any]) -> dict[str, str]:
+    """The object's labels."""
+    return obj["metadata"].get("labels") or {}
+
+
+def annotated(obj: Mapping[str, Any]) -> dict[str, str]:
+    """The object's annotations."""
+    return obj["metadata"].get("annotations") or {}
+
+
+def deleting(obj: Mapping[str, Any]) -> bool:
+    """Whether the object is on its way out."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def owner(obj: Mapping[str, Any]) -> Obj | None:
+    """The owner reference of the controller in charge."""
+    return next((ref for ref in obj["metadata"].get("ownerReferences") or [] if ref.get("controller")), None)
+
+
+def owned_by(obj: Mapping[str, Any], uid: str) -> bool:
+    """Whether the object with this uid is the controller in charge."""
+    reference = owner(obj)
+    return reference is not None and reference["uid"] == uid
+
+
+def owner_reference(obj: Mapping[str, Any], resource: Resource, *, controller: bool = True) -> Obj:
+    """A reference that makes `obj` the owner of something."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": obj["metadata"]["name"],
+        "uid": obj["metadata"]["uid"],
+        "controller": controller,
+        "blockOwnerDeletion": True,
+    }
+
+
+def matches(selector: Mapping[str, Any] | None, found: Mapping[str, str]) -> bool:
+    """Whether labels satisfy a LabelSelector; an absent selector matches nothing, an empty one everything."""
+    if selector is None:
+        return False
+    if any(found.get(name) != value for name, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(expression_holds(each, found) for each in selector.get("matchExpressions") or [])
+
+
+def expression_holds(expression: Mapping[str, Any], found: Mapping[str, str]) -> bool:
+    """Whether labels satisfy one requirement of a label or node selector."""
+    value, wanted = found.get(expression["key"]), expression.get("values") or []
+    rules = {
+        "In": lambda: value in wanted,
+        "NotIn": lambda: value not in wanted,
+        "Exists": lambda: value is not None,
+        "DoesNotExist": lambda: value is None,
+        "Gt": lambda: value is not None and int(value) > int(wanted[0]),
+        "Lt": lambda: value is not None and int(value) < int(wanted[0]),
+    }
+    rule = rules.get(expression["operator"])
+    return rule is not None and bool(rule())
+
+
+def condition(obj: Mapping[str, Any], kind: str) -> Obj | None:
+    """The status condition of this type."""
+    found = (obj.get("status") or {}).get("conditions") or []
+    return next((each for each in found if each.get("type") == kind), None)
+
+
+def is_true(obj: Mapping[str, Any], kind: str) -> bool:
+    """Whether the status condition of this type says True."""
+    found = condition(obj, kind)
+    return found is not None and found.get("status") == "True"
+
+
+def set_condition(
+    existing: Iterable[Obj] | None,
+    kind: str,
+    status: bool | str,
+    reason: str,
+    message: str = "",
+    *,
+    generation: int | None = None,
+    **extra: Any,
+) -> list[Obj]:
+    """Conditions with one set; its transition time moves only when its status does."""
+    word = status if isinstance(status, str) else str(status)
+    kept = [dict(each) for each in existing or []]
+    new: Obj = {"type": kind, "status": word, "reason": reason, "message": message}
+    if generation is not None:
+        new["observedGeneration"] = generation
+    old = next((each for each in kept if each["type"] == kind), None)
+    same = old is not None and old["status"] == word
+    new["lastTransitionTime"] = old["lastTransitionTime"] if old and same and "lastTransitionTime" in old else now()
+    new |= extra
+    if old is None:
+        return [*kept, new]
+    return [each | new if each is old else each for each in kept]
+
+
+def short_hash(*parts: Any, length: int = 10) -> str:
+    """A stable short name part for any JSON values, in the letters Kubernetes uses (no vowels)."""
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
+    alphabet = "bcdfghjklmnpqrstvwxz2456789"
+    number = int.from_bytes(digest[:16], "big")
+    letters = []
+    for _ in range(length):
+        number, index = divmod(number, len(alphabet))
+        letters.append(alphabet[index])
+    return "".join(letters)
+
+
+def available(workload: Mapping[str, Any]) -> bool:
+    """Whether a Deployment, StatefulSet or DaemonSet serves at the generation that was asked for."""
+    status = workload.get("status") or {}
+    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
+        return False
+    if workload.get("kind") == "DaemonSet" or "desiredNumberScheduled" in status:
+        return bool(status.get("numberReady", 0) >= status.get("desiredNumberScheduled", 0))
+    wanted = (workload.get("spec") or {}).get("replicas", 1)
+    ready = status.get("availableReplicas", status.get("readyReplicas", 0))
+    return bool(wanted > 0 and ready >= 1)
+
+
+def contains(found: object, wanted: object) -> bool:
+    """Whether a merge patch with `wanted` would leave `found` as it is, what the server adds to list items apart."""
+    if isinstance(wanted, dict):
+        if not isinstance(found, dict):
+            return False
+        return all(
+            found.get(key) is None if value is None else key in found and contains(found[key], value)
+            for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        if not isinstance(found, list) or len(found) != len(wanted):
+            return False
+        return all(contains(each, want) for each, want in zip(found, wanted, strict=True))
+    return found == wanted

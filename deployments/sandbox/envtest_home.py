@@ -1,0 +1,169 @@
+"""What a control plane finds in its folder: certificates, keys, tokens, kubeconfigs, and the programs' flags."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from deployments.sandbox.controllers import x509
+
+SERVICE_RANGE = "127.96.0.0/16"
+"""Loopback, so that webhooks can be served on a Service's clusterIP; of another range it dials off the machine."""
+
+DECADE = dt.timedelta(days=3650)
+SERVER_USAGES = ("digital signature", "key encipherment", "server auth")
+CLIENT_USAGES = ("digital signature", "client auth")
+
+MANAGER = "system:kube-controller-manager"
+"""The user whose requests, like the API server's own, are in no request log."""
+
+AUDIT_POLICY: dict[str, Any] = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "ResponseStarted"],
+    # What the plane asks of itself is no traffic anybody wants to read.
+    "rules": [
+        {"level": "None", "users": ["system:apiserver", MANAGER]},
+        {"level": "Metadata"},
+    ],
+}
+
+
+def prepare(home: Path, url: str) -> None:
+    """Make what the control plane needs and does not find in `home`: certificates, keys, tokens, kubeconfigs."""
+    if not (home / "ca.crt").exists():
+        _make_certificates(home)
+    if not (home / "service-account.key").exists():
+        key = x509.generate_key("RSA")
+        _write(home / "service-account.key", x509.key_pem(key))
+        _write(home / "service-account.pub", x509.public_pem(key))
+    if not (home / "tokens.csv").exists():
+        users = {MANAGER: "system:masters", "admin": "system:masters"}
+        rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"{group}"\n' for user, group in users.items())
+        _write(home / "tokens.csv", rows.encode())
+    _write(home / "audit-policy.json", json.dumps(AUDIT_POLICY).encode())
+    _write(
+        home / "controller-manager.kubeconfig",
+        _kubeconfig(home, url, token=token(home, MANAGER)),
+    )
+    made_here = (home / "admin.key").exists()
+    if made_here:
+        user = {
+            "client-certificate-data": _encoded(home / "admin.crt"),
+            "client-key-data": _encoded(home / "admin.key"),
+        }
+        _write(home / "admin.kubeconfig", _kubeconfig(home, url, **user))
+    elif not (home / "admin.kubeconfig").exists():
+        # Magnum keeps its CA's key to itself, so no certificate can be signed here: a token does.
+        _write(home / "admin.kubeconfig", _kubeconfig(home, url, token=token(home, "admin")))
+
+
+def _make_certificates(home: Path) -> None:
+    key = x509.generate_key()
+    authority = x509.Authority(x509.self_sign(key, x509.Subject("kubernetes", is_ca=True), DECADE), key)
+    _write(home / "ca.crt", x509.pem(authority.certificate))
+    _write(home / "ca.key", x509.key_pem(key))
+    first_service = SERVICE_RANGE.replace("0.0/16", "0.1")
+    dns = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+    for name, subject in {
+        "server": x509.Subject("kube-apiserver", [], dns, ["127.0.0.1", first_service], usages=SERVER_USAGES),
+        "admin": x509.Subject("admin", ["system:masters"], usages=CLIENT_USAGES),
+    }.items():
+        leaf_key = x509.generate_key()
+        _write(home / f"{name}.crt", x509.pem(x509.sign(authority, leaf_key.public_key(), subject, DECADE)))
+        _write(home / f"{name}.key", x509.key_pem(leaf_key))
+
+
+def etcd_flags(home: Path, url: str) -> list[str]:
+    """etcd's flags: loopback only, no fsync."""
+    return [
+        f"--data-dir={home / 'etcd'}",
+        f"--listen-client-urls={url}",
+        f"--advertise-client-urls={url}",
+        "--listen-peer-urls=http://127.0.0.1:0",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+    ]
+
+
+def apiserver_flags(home: Path, host: str, port: int, etcd: str, *, audit: bool) -> list[str]:
+    """The API server's flags; `audit` writes the audit log to its stdout."""
+    flags = [
+        f"--etcd-servers={etcd}",
+        f"--bind-address={host}",
+        f"--advertise-address={host}",
+        f"--secure-port={port}",
+        f"--cert-dir={home / 'certs'}",
+        f"--client-ca-file={home / 'ca.crt'}",
+        f"--tls-cert-file={home / 'server.crt'}",
+        f"--tls-private-key-file={home / 'server.key'}",
+        f"--token-auth-file={home / 'tokens.csv'}",
+        f"--service-account-key-file={home / 'service-account.pub'}",
+        f"--service-account-signing-key-file={home / 'service-account.key'}",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        "--authorization-mode=RBAC",
+        "--endpoint-reconciler-type=none",
+        "--disable-admission-plugins=ServiceAccount",
+        "--allow-privileged=true",
+    ]
+    if audit:
+        flags += [f"--audit-policy-file={home / 'audit-policy.json'}", "--audit-log-path=-"]
+    return flags
+
+
+def manager_flags(home: Path) -> list[str]:
+    """The controller manager's flags: everything that does not need nodes or a cloud."""
+    flags = [
+        f"--kubeconfig={home / 'controller-manager.kubeconfig'}",
+        f"--service-account-private-key-file={home / 'service-account.key'}",
+        f"--root-ca-file={home / 'ca.crt'}",
+        "--controllers=*,-nodeipam,-nodelifecycle,-attachdetach,-persistentvolume-binder,-persistentvolume-expander",
+        "--leader-elect=false",
+        "--port=0",
+        "--secure-port=0",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+    ]
+    if (home / "ca.key").exists():
+        flags += [f"--cluster-signing-cert-file={home / 'ca.crt'}", f"--cluster-signing-key-file={home / 'ca.key'}"]
+    return flags
+
+
+def token(home: Path, user: str) -> str:
+    """What signs `user` in."""
+    for row in (home / "tokens.csv").read_text().splitlines():
+        secret, name, *_ = row.split(",")
+        if name == user:
+            return secret
+    raise KeyError(user)
+
+
+def _kubeconfig(home: Path, url: str, **user: str) -> bytes:
+    cluster = {"server": url, "certificate-authority-data": _encoded(home / "ca.crt")}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "default",
+        "clusters": [{"name": "default", "cluster": cluster}],
+        "users": [{"name": "admin", "user": user}],
+        "contexts": [{"name": "default", "context": {"cluster": "default", "user": "admin"}}],
+    }
+    return json.dumps(document, indent=1).encode()  # JSON is YAML
+
+
+def _encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that only we can read, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    partial.replace(path)

@@ -1,0 +1,96 @@
+"""`python -m deployments.sandbox faults`: edits faults.json, which every service reads again when it changes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from deployments.sandbox.layout import write_json
+from deployments.sandbox.openstack.faults import KINDS, SCENARIOS, InvalidFaults, parse
+from infra.clients.errors import InvalidInput
+
+EMPTY: dict[str, Any] = {"seed": 1, "rules": [], "clusters": {}, "dns": {"lag": {}}}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    added = actions.add_parser("set", help="add faults", description="Add to what is set; `clear` removes everything.")
+    added.add_argument("--service", help="a service's name, kubernetes, or * for all")
+    added.add_argument("--rate", type=float, default=1.0, help="share of requests that fail, 0 to 1 (default 1)")
+    added.add_argument("--kind", action="append", choices=KINDS, help="how they fail; may be repeated (default: all)")
+    added.add_argument("--method", action="append", help="only this HTTP method; may be repeated")
+    added.add_argument("--path", help="only paths that contain this regular expression")
+    added.add_argument("--count", type=int, help="stop after so many faults")
+    added.add_argument("--stall-seconds", type=float, default=10.0, help="how long `stall` takes (default 10)")
+    added.add_argument("--retry-after", type=float, default=1.0, help="Retry-After of 429 and 503, s (default 1)")
+    added.add_argument("--seed", type=int, help="seed of the randomness")
+    added.add_argument("--cluster", help="a cluster that is to go wrong, see --create and --delete")
+    added.add_argument("--create", choices=SCENARIOS, help="how the creation of --cluster goes wrong")
+    added.add_argument("--delete", choices=SCENARIOS, help="how its deletion goes wrong: `fail` half-way")
+    added.add_argument("--reason", help="the status reason of what failed")
+    added.add_argument("--lag", action="append", metavar="SERVER=SECONDS", help="have ns1 or ns2 lag behind")
+    actions.add_parser("clear", help="remove all faults", description="Remove all faults.")
+    actions.add_parser("show", help="print what is set", description="Print what is set, as JSON.")
+
+
+def run(arguments: argparse.Namespace, path: Path, *, kubernetes: str = "embedded") -> str:
+    """Carry out the command on the file; returns what is to be printed.
+
+    Args:
+        path: faults.json.
+        kubernetes: which API server the clusters run, see SandboxSettings.
+
+    Raises:
+        InvalidInput: what is asked for has no meaning; the file stays as it is.
+    """
+    document = json.loads(path.read_text()) if path.exists() else json.loads(json.dumps(EMPTY))
+    if arguments.action == "show":
+        return json.dumps(document, indent=2)
+    if arguments.action == "clear":
+        path.unlink(missing_ok=True)
+        return "All faults are cleared."
+    if arguments.service == "kubernetes" and kubernetes != "embedded":
+        raise InvalidInput(
+            "The real API server makes no faults.", hint="The embedded one does: PLUMBLINE_SANDBOX_KUBERNETES=embedded."
+        )
+    _add(document, arguments)
+    try:
+        parse(document)
+    except InvalidFaults as error:
+        raise InvalidInput(str(error)) from error
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_json(path, document)
+    return json.dumps(document, indent=2)
+
+
+def _add(document: dict[str, Any], arguments: argparse.Namespace) -> None:
+    if not (arguments.service or arguments.cluster or arguments.lag or arguments.seed is not None):
+        raise InvalidInput("Nothing to set.", hint="Give --service, --cluster, --lag or --seed.")
+    if bool(arguments.cluster) != bool(arguments.create or arguments.delete):
+        raise InvalidInput("--cluster and --create or --delete belong together.")
+    if arguments.seed is not None:
+        document["seed"] = arguments.seed
+    if arguments.service:
+        rule = {
+            "service": arguments.service,
+            "rate": arguments.rate,
+            "kinds": arguments.kind or list(KINDS),
+            "stall_seconds": arguments.stall_seconds,
+            "retry_after": arguments.retry_after,
+            "methods": arguments.method,
+            "path": arguments.path,
+            "count": arguments.count,
+        }
+        document.setdefault("rules", []).append(rule)
+    if arguments.cluster:
+        scenario = {"create": arguments.create, "delete": arguments.delete, "reason": arguments.reason}
+        document.setdefault("clusters", {})[arguments.cluster] = scenario
+    for entry in arguments.lag or ():
+        server, _, seconds = entry.partition("=")
+        try:
+            document.setdefault("dns", {}).setdefault("lag", {})[server] = float(seconds)
+        except ValueError as error:
+            raise InvalidInput(f"--lag {entry!r} is not SERVER=SECONDS.") from error

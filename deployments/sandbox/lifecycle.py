@@ -1,0 +1,256 @@
+"""`up`, `down`, `status` and `reset` as functions: what the command line calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+
+from deployments.sandbox import venv
+from deployments.sandbox.layout import Layout
+from deployments.sandbox.preparation import prepare
+from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.supervisor.daemon import left_over, running
+from deployments.sandbox.supervisor.managed import end_left_over
+from deployments.sandbox.supervisor.programs import own_environment
+from infra.clients.errors import DeadlineExceeded, Failed, Misconfigured, NotFound, Unavailable
+
+Say = Callable[[str], None]
+
+POLL_SECONDS = 0.1
+HOPELESS = 4
+"""So many deaths of one service while we wait for it are enough."""
+
+
+def up(settings: SandboxSettings, say: Say) -> dict[str, Any]:
+    """Start the sandbox and wait until everything is ready; where it runs already, only wait.
+
+    Returns:
+        The supervisor's status.
+
+    Raises:
+        Misconfigured: a port is taken, or OpenStack cannot be installed.
+        Failed: the supervisor ended.
+        DeadlineExceeded: it was not ready in time; it goes on starting.
+    """
+    layout = Layout(settings.home.absolute())
+    with _ours_alone():
+        if _start(settings, layout, say):
+            return asyncio.run(_until_ready(settings, layout, say))
+    return asyncio.run(_until_ready(settings, layout, lambda _: None))
+
+
+@contextmanager
+def _ours_alone() -> Iterator[None]:
+    """Whatever is written here, by whatever library, nobody else on the machine can read."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _start(settings: SandboxSettings, layout: Layout, say: Say) -> bool:
+    """Start the supervisor unless it runs; returns whether it was started."""
+    layout.make()
+    if running(layout.lock) is None:
+        end_left_over(left_over(layout), grace=settings.stop_timeout)
+        check_ports(settings)
+        venv.ensure(settings.venv.absolute(), log=layout.log / "install.log", say=say)
+        prepare(settings, layout)
+        layout.control.unlink(missing_ok=True)
+        say(f"Starting the sandbox in {layout.home} …")
+        _spawn(settings, layout)
+        return True
+    return False
+
+
+def down(settings: SandboxSettings, say: Say) -> bool:
+    """Stop everything and wait for it; returns whether anything ran.
+
+    Raises:
+        DeadlineExceeded: the supervisor had to be killed.
+    """
+    layout = Layout(settings.home.absolute())
+    pid = running(layout.lock)
+    if pid is None:
+        return end_left_over(left_over(layout), grace=settings.stop_timeout) > 0
+    say("Stopping the sandbox …")
+    process = psutil.Process(pid)
+    process.send_signal(signal.SIGTERM)
+    limit = 3 * settings.stop_timeout
+    try:
+        process.wait(limit)
+    except psutil.TimeoutExpired as error:
+        process.kill()
+        end_left_over(left_over(layout), grace=settings.stop_timeout)
+        raise DeadlineExceeded(f"The supervisor did not end within {limit:g} s and was killed.") from error
+    return True
+
+
+def reset(settings: SandboxSettings, say: Say) -> None:
+    """Stop everything and forget all state."""
+    down(settings, say)
+    Layout(settings.home.absolute()).forget()
+
+
+def status(settings: SandboxSettings) -> dict[str, Any] | None:
+    """What the supervisor says of itself and its children; None when it does not run."""
+    layout = Layout(settings.home.absolute())
+    if running(layout.lock) is None:
+        return None
+    return asyncio.run(_ask(layout))
+
+
+def kubeconfig(settings: SandboxSettings, name: str) -> Path:
+    """The path of a cluster's administrator kubeconfig.
+
+    Raises:
+        NotFound: there is no such cluster; the hint names those there are.
+    """
+    names = []
+    for path in sorted(Layout(settings.home.absolute()).clusters.glob("*/cluster.json")):
+        document = json.loads(path.read_text())
+        if name in (document["name"], document["uuid"]):
+            return path.parent / "admin.kubeconfig"
+        names.append(document["name"])
+    there = f"There are: {', '.join(names)}." if names else "There is none."
+    raise NotFound(f"The sandbox has no cluster {name!r}.", hint=there)
+
+
+def check_ports(settings: SandboxSettings) -> None:
+    """See that every port is free before anything starts.
+
+    Raises:
+        Misconfigured: says which port, what for, and which setting changes it.
+    """
+    for name, port in settings.ports().items():
+        addresses: Iterable[str] = NAME_SERVERS.values() if name == "dns" else ("127.0.0.1",)
+        kinds = [socket.SOCK_STREAM]
+        if name in ("dns", "mdns", "resolver"):
+            kinds.append(socket.SOCK_DGRAM)
+        for address in addresses:
+            for kind in kinds:
+                _check_port(name, address, port, kind)
+
+
+def _check_port(name: str, address: str, port: int, kind: socket.SocketKind) -> None:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            protocol = "TCP" if kind == socket.SOCK_STREAM else "UDP"
+            raise Misconfigured(
+                f"{protocol} port {port} on {address}, which the sandbox needs for {name}, is in use.",
+                detail=error.strerror,
+                hint=f"Set PLUMBLINE_SANDBOX_PORT_{name.upper()} for this one, or PLUMBLINE_SANDBOX_PORT_BASE for all.",
+            ) from error
+
+
+def _spawn(settings: SandboxSettings, layout: Layout) -> None:
+    with (layout.log / "supervisor.log").open("ab") as log:
+        subprocess.run(
+            [sys.executable, "-m", "deployments.sandbox.supervisor", "--detach"],
+            check=False,
+            cwd=ROOT,
+            env=own_environment(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            umask=0o077,
+        )
+
+
+async def _ask(layout: Layout) -> dict[str, Any]:
+    try:
+        access = json.loads(layout.control.read_text())
+        headers = {"Authorization": f"Bearer {access['token']}"}
+        timeout = aiohttp.ClientTimeout(total=10)
+        async with (
+            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
+            session.get(f"{access['url']}/status") as response,
+        ):
+            response.raise_for_status()
+            answer: dict[str, Any] = await response.json()
+            return answer
+    except (OSError, aiohttp.ClientError, TimeoutError) as error:
+        raise Unavailable("The supervisor does not answer.", detail=str(error) or type(error).__name__) from error
+
+
+async def _until_ready(settings: SandboxSettings, layout: Layout, say: Say) -> dict[str, Any]:
+    begun = time.monotonic()
+    told: dict[str, str] = {}
+    while True:
+        if running(layout.lock) is None:
+            raise Failed("The supervisor ended.", detail=_tail(layout.log / "supervisor.log"))
+        try:
+            now = await _ask(layout)
+        except Unavailable:
+            now = None
+        if now is not None:
+            _tell(now, told, say, time.monotonic() - begun)
+            if now["ready"]:
+                return now
+            _give_up(now, layout)
+        if time.monotonic() - begun > settings.ready_timeout:
+            raise DeadlineExceeded(
+                f"The sandbox was not ready within {settings.ready_timeout:g} s.",
+                detail=_waiting_for(now),
+                hint=f"Logs are in {layout.log}; `python -m deployments.sandbox status` shows how it goes on.",
+            )
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _processes(now: dict[str, Any]) -> list[dict[str, Any]]:
+    """What has to be ready: the services, and the API servers of clusters there already are."""
+    return [*now["services"], *(row["api"] for row in now["clusters"])]
+
+
+def _tell(now: dict[str, Any], told: dict[str, str], say: Say, elapsed: float) -> None:
+    for row in _processes(now):
+        name, state = row["name"], row["state"]
+        if told.get(name) != state and state in ("ready", "restarting"):
+            say(f"  {elapsed:5.1f} s  {name} {state}{': ' + row['detail'] if row['detail'] else ''}")
+        told[name] = state
+    if now["content"] != told.get("content") and now["content"] not in ("waiting", "seeded"):
+        say(f"  {elapsed:5.1f} s  {now['content']}")
+    told["content"] = now["content"]
+
+
+def _give_up(now: dict[str, Any], layout: Layout) -> None:
+    """A service that has never become ready and keeps ending will not get better by waiting."""
+    for row in _processes(now):
+        if row["state"] == "restarting" and row["restarts"] >= HOPELESS:
+            log = row["name"].replace("/", "-")
+            logs = (layout.log / f"{log}.out", layout.log / f"{log}.log")
+            raise Failed(
+                f"{row['name']} {row['detail']} {row['restarts']} times.",
+                detail=next((text for text in map(_tail, logs) if text), None),
+                hint=f"Logs are in {layout.log}.",
+            )
+
+
+def _waiting_for(now: dict[str, Any] | None) -> str:
+    if now is None:
+        return "The supervisor does not answer."
+    rows = [f"{row['name']} is {row['state']}" for row in _processes(now) if row["state"] != "ready"]
+    return "; ".join(rows or [f"content: {now['content']}"])
+
+
+def _tail(path: Path, lines: int = 5) -> str:
+    return os.linesep.join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""

@@ -1,0 +1,22 @@
+"""Glance: images; clusters need one with `os_distro`, its bytes are never read."""
+
+# ruff: noqa: PLC0415 - the services' modules act on import; each is imported when its turn comes.
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from deployments.sandbox.openstack import database, migrations
+from deployments.sandbox.openstack.server import serve
+
+
+def run(home: Path, port: int) -> None:
+    """Serve the image API until SIGTERM."""
+    database.tune()
+    migrations.prepare("glance", home)
+    os.environ["OS_GLANCE_CONFIG_DIR"] = str(home / "openstack/glance")
+    sys.argv = ["glance-api"]
+    from glance.wsgi.api import application
+
+    serve(application, service="glance", port=port, home=home, stop=lambda: None)

@@ -1,0 +1,218 @@
+"""Magnum driver `sandbox_k8s`: clusters whose control plane the sandbox's supervisor runs.
+
+The truth is in Magnum's database. Each look at an operation under way sends the supervisor the whole cluster as it is
+to be, so nothing is lost when either side restarts: the next look goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, ClassVar
+
+from magnum.common import context as magnum_context
+from magnum.common import exception
+from magnum.conductor.handlers.common import cert_manager
+from magnum.drivers.common import driver, k8s_monitor
+from magnum.objects import Cluster
+from magnum.objects.fields import ClusterStatus
+from oslo_utils import uuidutils
+
+from deployments.sandbox.openstack import magnum_certificates, magnum_nodes
+from deployments.sandbox.openstack.control import Control, ControlError
+from deployments.sandbox.openstack.faults import FaultFile, Scenario
+from deployments.sandbox.openstack.magnum_nodes import Group
+
+LOG = logging.getLogger(__name__)
+
+UNHARMED = Scenario(create=None, delete=None, reason="")
+
+DEFAULT_VERSION = "v1.33.4"
+"""Kubernetes where neither cluster nor template has the label kube_tag."""
+
+
+class SandboxDriver(driver.Driver):  # type: ignore[misc]
+    """What Magnum asks of a driver."""
+
+    home: ClassVar[Path]
+    """The sandbox's state folder; set by the service that loads us."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._control = Control(self.home)
+        self._faults = FaultFile(self.home / "faults.json", "magnum-driver")
+
+    @property
+    def provides(self) -> list[dict[str, str]]:
+        systems = ("fedora-coreos", "ubuntu", "flatcar")
+        return [{"server_type": "vm", "os": system, "coe": "kubernetes"} for system in systems]
+
+    def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
+        cluster.stack_id = uuidutils.generate_uuid()
+        if self._fate(cluster).create is None:
+            self._apply(context, cluster)
+
+    def update_cluster(self, context: Any, cluster: Any, scale_manager: Any = None, rollback: bool = False) -> None:
+        self._apply(context, cluster)
+
+    def resize_cluster(  # noqa: PLR0917 - Magnum's signature
+        self,
+        context: Any,
+        cluster: Any,
+        resize_manager: Any,
+        node_count: int,
+        nodes_to_remove: list[str],
+        nodegroup: Any = None,
+    ) -> None:
+        if nodegroup is not None and nodes_to_remove:
+            nodegroup.node_addresses = list(magnum_nodes.without(cluster.name, _group(nodegroup), nodes_to_remove))
+            nodegroup.save()
+
+    def upgrade_cluster(  # noqa: PLR0917 - Magnum's signature
+        self,
+        context: Any,
+        cluster: Any,
+        cluster_template: Any,
+        max_batch_size: int,
+        nodegroup: Any,
+        scale_manager: Any = None,
+        rollback: bool = False,
+    ) -> None:
+        wanted = cluster_template.labels.get("kube_tag", DEFAULT_VERSION)
+        if magnum_nodes.version_key(wanted) < magnum_nodes.version_key(_version(cluster)):
+            reason = f"Kubernetes cannot go back from {_version(cluster)} to {wanted}."
+            raise exception.InvalidClusterTemplateForUpgrade(reason=reason)
+        cluster.cluster_template_id = cluster_template.uuid
+        cluster.labels = {**cluster.labels, "kube_tag": wanted}
+
+    def delete_cluster(self, context: Any, cluster: Any) -> None:
+        """Nothing yet: the next look deletes, again after a restart."""
+
+    def create_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
+        nodegroup.stack_id = uuidutils.generate_uuid()
+
+    def update_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
+        """Nothing yet: the next look carries it out."""
+
+    def delete_nodegroup(self, context: Any, cluster: Any, nodegroup: Any) -> None:
+        # The conductor does not save the status it has set; Heat's driver did it, too.
+        nodegroup.save()
+
+    def rotate_ca_certificate(self, context: Any, cluster: Any) -> None:
+        cert_manager.delete_client_files(cluster, context=context)
+
+    def validate_master_resize(self, node_count: int) -> None:
+        self.validate_master_size(node_count)
+
+    def get_monitor(self, context: Any, cluster: Any) -> Any:
+        return k8s_monitor.K8sMonitor(context, cluster)
+
+    def create_federation(self, context: Any, federation: Any) -> None:
+        raise NotImplementedError
+
+    def update_federation(self, context: Any, federation: Any) -> None:
+        raise NotImplementedError
+
+    def delete_federation(self, context: Any, federation: Any) -> None:
+        raise NotImplementedError
+
+    def update_cluster_status(self, context: Any, cluster: Any, use_admin_ctx: bool = False) -> None:
+        """Look at an operation under way, and end it when the supervisor says it is done."""
+        fate = self._fate(cluster)
+        if cluster.status == ClusterStatus.DELETE_IN_PROGRESS:
+            if fate.delete != "hang":
+                self._delete(context, cluster, fate)
+        elif cluster.status.endswith("_IN_PROGRESS"):
+            if cluster.status == ClusterStatus.CREATE_IN_PROGRESS and fate.create is not None:
+                if fate.create == "fail":
+                    _finish(cluster, ClusterStatus.CREATE_FAILED, fate.reason)
+            elif cluster.ca_cert_ref is not None and self._applied(context, cluster):
+                _finish(cluster, cluster.status.replace("_IN_PROGRESS", "_COMPLETE"), None)
+
+    def _applied(self, context: Any, cluster: Any) -> bool:
+        try:
+            return self._apply(context, cluster)
+        except ControlError as error:
+            # The supervisor may be starting; the operation stays under way.
+            LOG.warning("%s", error)
+            return False
+
+    def _apply(self, context: Any, cluster: Any) -> bool:
+        """Have the cluster as the database says; returns whether it is there."""
+        rows = [row for row in cluster.nodegroups if row.status != ClusterStatus.DELETE_IN_PROGRESS]
+        groups = [_group(row) for row in rows]
+        addresses = magnum_nodes.allocate(cluster.uuid, groups)
+        body: dict[str, Any] = {
+            "name": cluster.name,
+            "version": _version(cluster),
+            "ca_pem": magnum_certificates.authority(context, cluster),
+            "nodes": magnum_nodes.nodes(cluster.name, groups, addresses),
+        }
+        known = self._control.get(cluster.uuid)
+        if known is None or known["ca_pem"] != body["ca_pem"]:
+            masters = [node["address"] for node in body["nodes"] if node["role"] == "master"]
+            body |= magnum_certificates.issue(context, cluster, masters)
+        answer = self._control.put(cluster.uuid, body)
+        for row in rows:
+            if tuple(row.node_addresses or ()) != addresses[row.name]:
+                row.node_addresses = list(addresses[row.name])
+                row.save()
+        cluster.api_address = answer["api_address"]
+        cluster.coe_version = body["version"]
+        return bool(answer["ready"])
+
+    def _fate(self, cluster: Any) -> Scenario:
+        """How the cluster is to go wrong."""
+        return self._faults.current().clusters.get(cluster.name, UNHARMED)
+
+    def _delete(self, context: Any, cluster: Any, fate: Scenario) -> None:
+        try:
+            self._control.delete(cluster.uuid)
+        except ControlError as error:
+            LOG.warning("%s", error)
+            return
+        if fate.delete == "fail":
+            _finish(cluster, ClusterStatus.DELETE_FAILED, fate.reason)
+            return
+        cert_manager.delete_client_files(cluster, context=context)
+        # The periodic task that asked destroys the rows.
+        cluster.status = ClusterStatus.DELETE_COMPLETE
+
+
+def _finish(cluster: Any, status: str, reason: str | None) -> None:
+    failed = status.endswith("_FAILED")
+    for row in cluster.nodegroups:
+        if row.status == ClusterStatus.DELETE_IN_PROGRESS:
+            row.destroy()
+        elif row.status and row.status.endswith("_IN_PROGRESS"):
+            row.status = row.status.replace("_IN_PROGRESS", "_FAILED" if failed else "_COMPLETE")
+            row.status_reason = reason
+            row.save()
+    cluster.status, cluster.status_reason = status, reason
+    cluster.save()
+
+
+def _group(row: Any) -> Group:
+    return Group(
+        row.name, row.role, row.flavor_id or "", row.node_count, bool(row.is_default), tuple(row.node_addresses or ())
+    )
+
+
+def _version(cluster: Any) -> str:
+    return str(cluster.labels.get("kube_tag") or DEFAULT_VERSION)
+
+
+def resume() -> None:
+    """Take up creations that a restart cut off before the cluster had its certificates.
+
+    A row without node groups is one whose counts are lost; as with a lost message, there is no such cluster.
+    """
+    context = magnum_context.make_admin_context(all_tenants=True)
+    for cluster in Cluster.list(context, filters={"status": [ClusterStatus.CREATE_IN_PROGRESS]}):
+        if {group.role for group in cluster.nodegroups} < {"master", "worker"}:
+            for group in cluster.nodegroups:
+                group.destroy()
+            cluster.destroy()
+        elif cluster.ca_cert_ref is None:
+            cert_manager.generate_certificates_to_cluster(cluster, context=context)
+            cluster.save()

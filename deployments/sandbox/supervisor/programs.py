@@ -1,0 +1,192 @@
+"""What the supervisor runs: command lines, environments and probes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import dns.asyncquery
+import dns.exception
+import dns.message
+
+from deployments.sandbox import venv
+from deployments.sandbox.layout import Layout
+from deployments.sandbox.openstack.config import SERVICES
+from deployments.sandbox.openstack.middleware import HEALTH
+from deployments.sandbox.provider import zygote
+from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.supervisor.clusters import HOST, api_ready
+from deployments.sandbox.supervisor.managed import Program
+
+Probe = Callable[[], Awaitable[bool]]
+
+
+def services(settings: SandboxSettings, layout: Layout) -> list[Program]:
+    """Everything that runs besides the clusters."""
+    python = str(settings.venv.absolute() / "bin/python")
+    programs = [
+        Program(
+            name=name,
+            argv=(
+                *(python, "-W", "ignore", "-m", "deployments.sandbox.openstack", name),
+                *("--home", str(layout.home), "--port", str(settings.port(name))),
+            ),
+            env=venv.environment(layout.home),
+            log=layout.log / f"{name}.out",
+            probe=http_answers(settings.url(name, "/")),
+            cwd=layout.home,
+            port=settings.port(name),
+        )
+        for name in SERVICES
+    ]
+    programs += [_dns(settings, layout), _provider(python, layout)]
+    if importlib.util.find_spec("deployments.sandbox.controllers.github") is not None:
+        programs.append(_github(settings, layout))
+    return programs
+
+
+def _dns(settings: SandboxSettings, layout: Layout) -> Program:
+    ports = ("--dns-port", str(settings.port("dns")), "--resolver-port", str(settings.port("resolver")))
+    return Program(
+        name="dns",
+        argv=(sys.executable, "-m", "deployments.sandbox.dns", "--home", str(layout.home), *ports),
+        env=own_environment(settings),
+        log=layout.log / "dns.log",
+        probe=names_answered(settings),
+        cwd=layout.home,
+        port=settings.port("dns"),
+    )
+
+
+def _provider(python: str, layout: Layout) -> Program:
+    """Terraform's provider, loaded once: without it terraform's commands work, and take longer."""
+    socket = layout.run / zygote.NAME
+
+    async def open_door() -> bool:
+        return socket.is_socket()
+
+    return Program(
+        name="terraform-provider",
+        argv=(python, "-W", "ignore", "-m", "deployments.sandbox.provider.zygote", str(layout.run)),
+        env=venv.environment(layout.home),
+        log=layout.log / "terraform-provider.log",
+        probe=open_door,
+        cwd=layout.home,
+    )
+
+
+def _github(settings: SandboxSettings, layout: Layout) -> Program:
+    port = settings.port("github")
+    return Program(
+        name="github",
+        argv=(
+            *(sys.executable, "-m", "deployments.sandbox.controllers.github"),
+            *("--port", str(port), "--home", str(layout.home)),
+        ),
+        env=own_environment(settings),
+        log=layout.log / "github.log",
+        probe=http_answers(settings.url("github", "/")),
+        cwd=layout.home,
+        port=port,
+    )
+
+
+def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mapping[str, Any]], tuple[Program, Program]]:
+    """From a cluster's folder and description to its API server and its controllers."""
+    # They end with us even when we are killed.
+    parent = ("--parent", str(os.getpid()))
+    module = "deployments.sandbox.envtest" if settings.kubernetes == "envtest" else "deployments.sandbox.kubernetes"
+
+    def programs(folder: Path, document: Mapping[str, Any]) -> tuple[Program, Program]:
+        name, port = document["name"], document["port"]
+        listen = ("--home", str(folder), "--host", HOST, "--port", str(port))
+        log = ("--request-log", str(layout.requests))
+        embedded = ("--version", document["version"], "--faults", str(layout.faults))
+        own = embedded if settings.kubernetes == "embedded" else ("--name", name, *parent)
+        env = own_environment(settings)
+
+        async def ready() -> bool:
+            return await api_ready(folder, port)
+
+        async def running() -> bool:
+            return True
+
+        api = Program(
+            name=f"kubernetes/{name}",
+            argv=(sys.executable, "-m", module, *listen, *log, *own),
+            env=env,
+            log=layout.log / f"kubernetes-{name}.log",
+            probe=ready,
+            cwd=layout.home,
+            port=port,
+        )
+        homes = ("--cluster-home", str(folder), "--sandbox-home", str(layout.home))
+        controllers = Program(
+            name=f"controllers/{name}",
+            argv=(
+                sys.executable,
+                "-m",
+                "deployments.sandbox.controllers",
+                *homes,
+                "--mode",
+                settings.kubernetes,
+                *parent,
+            ),
+            env=env,
+            log=layout.log / f"controllers-{name}.log",
+            probe=running,
+            cwd=layout.home,
+        )
+        return api, controllers
+
+    return programs
+
+
+def own_environment(settings: SandboxSettings) -> dict[str, str]:
+    """The environment of our own processes: ours, and the sandbox's settings as the supervisor sees them."""
+    values = {name: getattr(settings, name) for name in SandboxSettings.model_fields}
+    ours = {f"PLUMBLINE_SANDBOX_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+    folders = {
+        "PLUMBLINE_SANDBOX_HOME": str(settings.home.absolute()),
+        "PLUMBLINE_SANDBOX_VENV": str(settings.venv.absolute()),
+    }
+    return dict(os.environ) | ours | folders | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def http_answers(url: str) -> Probe:
+    """A probe: the address answers a GET, whatever it says short of an error of its own."""
+
+    async def probe() -> bool:
+        timeout = aiohttp.ClientTimeout(total=5)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers={"User-Agent": HEALTH}) as session,
+                session.get(url, allow_redirects=False) as response,
+            ):
+                return response.status < 500
+        except aiohttp.ClientError:
+            return False
+
+    return probe
+
+
+def names_answered(settings: SandboxSettings) -> Probe:
+    """A probe: both authoritative servers and the resolver answer."""
+    addresses = [(address, settings.port("dns")) for address in NAME_SERVERS.values()]
+    addresses.append(("127.0.0.1", settings.port("resolver")))
+
+    async def probe() -> bool:
+        query = dns.message.make_query("ns1.sandbox.example.", "A")
+        try:
+            for address, port in addresses:
+                await dns.asyncquery.udp(query, address, port=port, timeout=1)
+        except dns.exception.DNSException:
+            return False
+        return True
+
+    return probe

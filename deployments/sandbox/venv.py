@@ -1,0 +1,88 @@
+"""The virtual environment that holds OpenStack: made from the lock when missing or out of date."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deployments.sandbox.settings import ROOT
+from infra.clients.errors import Misconfigured
+
+LOCK = ROOT / "deployments/sandbox/requirements.txt"
+PLUGINS = ROOT / "deployments/sandbox/openstack/plugins"
+"""On PYTHONPATH, its .dist-info registers our Magnum driver and Designate backend as entry points."""
+
+MARKER = ".plumbline-lock"
+
+
+def current(venv: Path, lock: Path = LOCK) -> bool:
+    """Whether the environment holds exactly what the lock says."""
+    marker = venv / MARKER
+    return (venv / "bin/python").exists() and marker.exists() and marker.read_text() == _digest(lock)
+
+
+def ensure(venv: Path, *, log: Path, say: Callable[[str], None], lock: Path = LOCK) -> bool:
+    """Make the environment what the lock says; returns whether there was something to do.
+
+    Args:
+        log: where pip's output goes.
+        say: told what takes long.
+
+    Raises:
+        Misconfigured: pip could not install it; the end of its output is the detail.
+    """
+    if current(venv, lock):
+        return False
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(venv.with_name(f"{venv.name}.lock")):
+        if current(venv, lock):
+            return False
+        say(f"Installing OpenStack into {venv} (once; a minute or two) …")
+        with log.open("ab") as output:
+            if not (venv / "bin/python").exists():
+                _run([sys.executable, "-m", "venv", str(venv)], output, log)
+            pip = [str(venv / "bin/python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+            _run([*pip, "--requirement", str(lock)], output, log)
+        (venv / MARKER).write_text(_digest(lock))
+    return True
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment of a process that runs in it: nothing of ours leaks into oslo.config."""
+    kept = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "HOME")
+    return {key: os.environ[key] for key in kept if key in os.environ} | {
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{PLUGINS}",
+        "PYTHONUNBUFFERED": "1",
+        # stevedore caches entry points by path; its cache is the sandbox's, too.
+        "XDG_CACHE_HOME": str(home / "openstack/cache"),
+        "NO_PROXY": "*",
+    }
+
+
+def _run(argv: list[str], output: object, log: Path) -> None:
+    done = subprocess.run(argv, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)  # type: ignore[call-overload]
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+        raise Misconfigured(
+            "OpenStack could not be installed into its virtual environment.",
+            detail=tail,
+            hint=f"The whole output is in {log}; can pip reach its index?",
+        )
+
+
+def _digest(lock: Path) -> str:
+    return hashlib.sha256(lock.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Only one process at a time installs."""
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
