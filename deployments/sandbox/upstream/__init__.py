@@ -1,0 +1,1 @@
+"""Upstream's own programs, built from published Go modules."""

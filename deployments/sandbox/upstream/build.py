@@ -1,0 +1,239 @@
+"""Builds a Go module's programs into the user's cache, once for each version of the module.
+
+`ensure` makes them, `program` says where one is. A module's version is everything that decides what comes out: its
+go.mod, go.sum and sources, the flags, and the machine's kind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.clients.errors import Misconfigured
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Module:
+    """A folder with a go.mod.
+
+    Args:
+        folder: where it is.
+        label: what it brings, for people.
+        minutes: how long it takes from nothing on two cores, roughly.
+        main: the file its own main package becomes; none where it only has tools.
+        names: the names under which that file is called.
+    """
+
+    folder: Path
+    label: str
+    minutes: float
+    main: str | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Its go.mod."""
+        return (self.folder / "go.mod").read_text()
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The packages of its `tool` directives."""
+        block = re.search(r"^tool \((.*?)^\)", self.text, re.MULTILINE | re.DOTALL)
+        if block:
+            return tuple(block[1].split())
+        return tuple(re.findall(r"^tool (\S+)$", self.text, re.MULTILINE))
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The names of everything it brings."""
+        return (*self.names, *(_command(package) for package in self.tools))
+
+    @property
+    def needed_go(self) -> str:
+        """The Go version that go.mod names."""
+        found = re.search(r"^go (\S+)$", self.text, re.MULTILINE)
+        return found[1] if found else "1"
+
+    def version(self, path: str) -> str:
+        """The pinned version of a module it requires; KeyError where it requires none of that name."""
+        found = re.search(rf"^(?:require )?\s*{re.escape(path)} (v\S+)", self.text, re.MULTILINE)
+        if found is None:
+            raise KeyError(path)
+        return found[1]
+
+
+UPSTREAM = Module(
+    Path(__file__).parent,
+    "Kubernetes, etcd, cert-manager, kwok, Helm, the Terraform provider and pebble",
+    minutes=6,
+    main="upstream",
+    names=("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "cert-manager"),
+)
+
+
+def cache() -> Path:
+    """The user's cache folder for what is built here (XDG Base Directory Specification)."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(named) if named and Path(named).is_absolute() else Path.home() / ".cache"
+    return base / "plumbline"
+
+
+def folder(module: Module = UPSTREAM) -> Path:
+    """Where the module's programs are, once built."""
+    digest = hashlib.sha256()
+    for part in (platform.system(), platform.machine(), *_flags(module)):
+        digest.update(part.encode() + b"\0")
+    for path in sorted([*module.folder.glob("go.*"), *module.folder.glob("*.go")]):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return cache() / "programs" / digest.hexdigest()[:16]
+
+
+def program(name: str, module: Module = UPSTREAM) -> Path:
+    """The path of a built program.
+
+    Raises:
+        Misconfigured: it has not been built.
+    """
+    path = folder(module) / name
+    if not path.exists():
+        raise Misconfigured(
+            f"{name} has not been built for this version of the sandbox.",
+            hint="`make up` builds it, and so does `python -m deployments.sandbox.upstream build`.",
+        )
+    return path
+
+
+def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
+    """Have the module's programs; returns their folder.
+
+    Args:
+        say: told what is built, how long that usually takes, and when it is done.
+
+    Raises:
+        Misconfigured: there is no Go, it is too old, or a build failed; the end of its output is the detail.
+    """
+    target = folder(module)
+    if target.exists():
+        return target
+    go = find_go(module)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(target.with_suffix(".lock")):
+        if target.exists():
+            return target
+        say(f"Building {module.label} (once for each version; about {module.minutes:g} minutes on two cores) …")
+        begun = time.monotonic()
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            _build(go, module, partial)
+            partial.rename(target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        say(f"Built {module.label} in {time.monotonic() - begun:.0f} s; kept in {target}.")
+    return target
+
+
+def find_go(module: Module = UPSTREAM) -> str:
+    """The Go to build with.
+
+    Raises:
+        Misconfigured: there is none, or it is older than go.mod says and may not fetch a newer one itself.
+    """
+    hint = f"Install Go {module.needed_go} or later (https://go.dev/doc/install) and put it on PATH."
+    go = shutil.which("go")
+    if go is None:
+        raise Misconfigured("There is no go on PATH.", hint=hint)
+    said = subprocess.run(
+        [go, "env", "GOVERSION", "GOTOOLCHAIN"], capture_output=True, text=True, timeout=60, check=False, cwd="/"
+    ).stdout.split()
+    found = said[0].removeprefix("go") if said else "unknown"
+    old = _numbers(found) < _numbers(module.needed_go)
+    if old and (len(said) < 2 or said[1].startswith("local")):
+        raise Misconfigured(f"Go {module.needed_go} or later is needed; {found} is there.", hint=hint)
+    return go
+
+
+def _build(go: str, module: Module, target: Path) -> None:
+    log = target.parent / f"{target.name.strip('.').split('.')[0]}.log"
+    environment = os.environ | {
+        "CGO_ENABLED": "0",
+        "GOBIN": str(target),
+        "GOFLAGS": "-mod=readonly -buildvcs=false -trimpath",
+        "GOWORK": "off",
+    }
+    flags = [f"-ldflags={' '.join(_flags(module))}"]
+    with log.open("wb") as output:
+        steps = []
+        if module.tools:
+            steps.append([go, "install", *flags, "tool"])
+        if module.main is not None:
+            steps.append([go, "build", *flags, "-o", str(target / module.main), "."])
+        for argv in steps:
+            done = subprocess.run(
+                argv,
+                cwd=module.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                check=False,
+            )
+            if done.returncode:
+                raise Misconfigured(
+                    f"{module.label} could not be built.",
+                    detail="\n".join(log.read_text(errors="replace").splitlines()[-5:]),
+                    hint=f"The whole output is in {log}; can go reach its module proxy (`go env GOPROXY`)?",
+                )
+    for name in module.names:
+        if name != module.main:
+            (target / name).symlink_to(str(module.main))
+
+
+def _flags(module: Module) -> list[str]:
+    """The linker's flags: no symbol table, and Kubernetes' own version, which its release scripts would set."""
+    flags = ["-s", "-w"]
+    try:
+        version = module.version("k8s.io/kubernetes")
+    except KeyError:
+        return flags
+    major, minor, _ = _numbers(version)[:3]
+    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+    return flags + [f"-X=k8s.io/component-base/version.{name}={value}" for name, value in values.items()]
+
+
+def _command(package: str) -> str:
+    """The name `go install` gives a package's program: its last part that is no major version."""
+    parts = package.split("/")
+    return parts[-2] if re.fullmatch(r"v\d+", parts[-1]) else parts[-1]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Only one process at a time builds."""
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def tell(text: str) -> None:
+    """Say something to whoever runs us as a command."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
