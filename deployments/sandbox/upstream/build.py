@@ -1,5 +1,7 @@
 """Builds a Go module's programs into the user's cache, once for each version of the module.
 
+Needs the standard library alone: make starts it before anything is installed.
+
 `ensure` makes them, `program` says where one is. A module's version is everything that decides what comes out: its
 go.mod, go.sum and sources, the flags, and the machine's kind.
 """
@@ -131,11 +133,12 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
         return target
     go = find_go(module)
     target.parent.mkdir(parents=True, exist_ok=True)
+    say(f"Building {module.label} (once for each version; about {module.minutes:g} minutes on two cores) …")
+    begun = time.monotonic()
     with _alone(target.with_suffix(".lock")):
         if target.exists():
+            say("Built by another process meanwhile.")
             return target
-        say(f"Building {module.label} (once for each version; about {module.minutes:g} minutes on two cores) …")
-        begun = time.monotonic()
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             _build(go, module, partial, log=target.with_suffix(".log"))
