@@ -12,7 +12,7 @@ from deployments.sandbox.upstream import build
 HELM3 = build.Module(Path(__file__).parent / "helm3", "Helm 3, for the tests", minutes=1.5)
 """A go.mod of its own: nothing of the product needs it, and its dependencies are older."""
 
-on_both = pytest.mark.parametrize("helm_program", [4, 3], indirect=True, ids=["helm-4", "helm-3"])
+on_both = pytest.mark.parametrize("major", [4, 3], indirect=True, ids=["helm-4", "helm-3"])
 """Runs a test on Helm 4 and on Helm 3; the others get Helm 4."""
 
 
