@@ -65,6 +65,11 @@ class SandboxSettings(BaseSettings):
     kubernetes: Literal["embedded", "envtest"] = Field(
         default="embedded", description="Which API server a cluster gets: ours, or the real one of KUBEBUILDER_ASSETS."
     )
+    terraform_providers: Literal["auto", "registry", "mirror"] = Field(
+        default="auto",
+        description="Where terraform gets its provider from; auto: the registry where it can be reached when the "
+        "sandbox is first started, else a mirror with a build of upstream's.",
+    )
     loadbalancer_network: IPv4Network = Field(
         default=IPv4Network("127.77.0.0/16"), description="Loopback addresses for Services of type LoadBalancer."
     )
