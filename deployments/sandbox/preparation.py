@@ -80,7 +80,6 @@ def variables(settings: SandboxSettings, layout: Layout) -> dict[str, str]:
         "PLUMBLINE_INGRESS_HTTPS_PORT": str(settings.ingress_https_port),
         "PLUMBLINE_SANDBOX_HOME": str(layout.home),
         "PLUMBLINE_SANDBOX_PORT_BASE": str(settings.port_base),
-        "PLUMBLINE_SANDBOX_KUBERNETES": settings.kubernetes,
     }
 
 
@@ -113,7 +112,6 @@ def _terraform(settings: SandboxSettings, layout: Layout) -> terraform.Origin:
     """Have terraform find the provider; returns where it comes from."""
     origin = terraform.choose(layout.terraform_origin, settings.terraform_providers)
     if origin == "mirror":
-        build.ensure(say=build.tell)
         terraform.fill(layout.terraform_mirror, build.program(terraform.PROGRAM))
         write(layout.terraformrc, terraform.from_mirror(layout.terraform_mirror))
     else:

@@ -38,7 +38,7 @@ OptionalPort = Annotated[int | None, Field(default=None, ge=1024, le=65535)]
 
 
 class SandboxSettings(BaseSettings):
-    """What can be set about the embedded cloud. The defaults suit one sandbox per machine."""
+    """What can be set about the sandbox. The defaults suit one sandbox per machine."""
 
     model_config = SettingsConfigDict(env_prefix="PLUMBLINE_SANDBOX_", extra="ignore", frozen=True)
 
@@ -62,9 +62,6 @@ class SandboxSettings(BaseSettings):
     port_control: OptionalPort = Field(description="The supervisor's control API; base + 10 when unset.")
     port_github: OptionalPort = Field(description="The stand-in for GitHub; base + 11 when unset.")
     port_clusters: OptionalPort = Field(description="First API server; the next clusters follow. Base + 20 when unset.")
-    kubernetes: Literal["embedded", "envtest"] = Field(
-        default="embedded", description="Which API server a cluster gets: ours, or the real one of KUBEBUILDER_ASSETS."
-    )
     terraform_providers: Literal["auto", "registry", "mirror"] = Field(
         default="auto",
         description="Where terraform gets its provider from; auto: the registry where it can be reached when the "
