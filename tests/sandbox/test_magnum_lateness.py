@@ -7,155 +7,66 @@ delay. The cluster plane alone is brought into step here: what the flows add doe
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.catalog import Catalog
-from infra.drift.findings import PlaneName, Severity
-from infra.planes import cluster
-from infra.planes.applying import Applying
-from infra.planes.bring import bring_into_step
-from infra.planes.clients import Clients, open_clients
-from infra.planes.cloud.check import check
+from infra.drift.findings import Severity
 from infra.planes.looking import Looked
-from infra.settings import Settings
 from infra.spec.models import Environment
-from infra.terraform.plans import Plan
 from tests.platform import Platform
-from tests.unit.planes.fakes import FakeJournal, declared
+from tests.sandbox.clusters import BUILD, Site
 
 pytestmark = [
     pytest.mark.sandbox,
+    pytest.mark.timeout(900),
+    # openstacksdk warns of what it does itself.
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning"),
 ]
 
-BUILD = {"name": "build", "count": 1, "flavor": "m1.xlarge", "min": 1, "max": 5}
+DELAYS = (0, 1, 10)
+"""Seconds by which Magnum writes late."""
 TESTS = {"name": "tests", "count": 1, "flavor": "m1.large", "min": 0, "max": 3}
+LOST = 'openstack_containerinfra_nodegroup_v1.group["tests"]'
 
-
-class Site:
-    """One environment whose cluster the tests make, change and destroy."""
-
-    def __init__(self, platform: Platform, folder: Path) -> None:
-        self.platform = platform
-        self.name = f"late-{secrets.token_hex(2)}"
-        self.settings = Settings(state_dir=folder, terraform_providers="mirror")
-        self.journals: list[FakeJournal] = []
-
-    def environment(self, version: str, nodes: int, *groups: dict[str, Any]) -> Environment:
-        document = declared().document()
-        document["metadata"]["name"] = self.name
-        document["spec"]["cluster"] |= {
-            "kubernetes": version,
-            "nodes": {"count": nodes, "flavor": "m1.large"},
-            "nodeGroups": list(groups),
-        }
-        return Environment.model_validate(document)
-
-    @asynccontextmanager
-    async def clients(self, environment: Environment, *, read_only: bool = False) -> AsyncIterator[Clients]:
-        journal = FakeJournal()
-        self.journals.append(journal)
-        opened = open_clients(
-            environment, settings=self.settings, catalog=Catalog.load(), journal=journal, read_only=read_only
-        )
-        async with opened as clients:
-            yield clients
-
-    async def bring(self, environment: Environment) -> tuple[str, ...]:
-        """One run; its addresses."""
-        async with self.clients(environment) as clients:
-            wanted = cluster.desired(environment)
-            return (await bring_into_step(cluster, wanted, clients, name=PlaneName.CLUSTER, step="cluster")).made
-
-    async def lose(self, environment: Environment, address: str) -> list[str]:
-        """One run that may lose a node group: somebody has agreed."""
-        async with self.clients(environment) as clients:
-            wanted = cluster.desired(environment)
-
-            async def as_it_is(plan: Plan) -> Plan:
-                return plan
-
-            async def agreed(_: Plan) -> Collection[str]:
-                return {address}
-
-            applying = Applying(
-                cluster=wanted.cluster,
-                wanted=wanted.variables,
-                clients=clients,
-                action="terraform apply",
-                replan=clients.terraform.plan,
-                prepare=as_it_is,
-                allow=agreed,
-            )
-            return await applying.carry_out(await clients.terraform.plan())
-
-    async def remove(self, environment: Environment) -> list[str]:
-        async with self.clients(environment) as clients:
-            return await cluster.remove(environment, clients)
-
-    async def check(self, environment: Environment) -> Looked:
-        async with self.clients(environment, read_only=True) as clients:
-            return await check(environment, clients)
-
-    async def shown(self, environment: Environment) -> tuple[str | None, str | None, dict[str, int]] | None:
-        """Status, version and counts as Magnum shows them."""
-        async with self.clients(environment, read_only=True) as clients:
-            magnum = clients.openstack.magnum
-            found = await magnum.cluster(self.name)
-            if found is None:
-                return None
-            groups = {group.name: group.node_count for group in await magnum.node_groups(found.uuid)}
-            return found.status, found.coe_version, groups
+Late = Callable[[float], Site]
 
 
 @pytest.fixture
-def site(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def late(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Late]:
+    """Makes sites about whose clusters Magnum writes late."""
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(platform.home / "clouds.yaml"))
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(platform.home / "terraformrc"))
-    yield Site(platform, tmp_path / "state")
+
+    def make(delay: float) -> Site:
+        site = Site(tmp_path / f"state-{delay}")
+        platform.sandbox("faults", "set", "--cluster", site.name, "--magnum-delay", str(delay))
+        return site
+
+    yield make
     platform.sandbox("faults", "clear")
 
 
-async def watched(site: Site, environment: Environment, running: Awaitable[Any]) -> list[Looked]:
-    """What checks say while an operation is under way."""
-    operation = asyncio.ensure_future(running)
-    looks = []
-    while not operation.done():
-        looks.append(await site.check(environment))
-    await operation
-    return looks
-
-
-def said(looks: list[Looked]) -> str:
-    return " ".join(spot.why for look in looks for spot in look.blind_spots)
-
-
-Operation = Callable[[], Awaitable[Any]]
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("delay", [0, 1, 10])
-async def test_each_operation_is_one_run(site: Site, delay: int) -> None:
-    site.platform.sandbox("faults", "set", "--cluster", site.name, "--magnum-delay", str(delay))
+async def every_operation(site: Site) -> dict[str, float]:
+    """From nothing to nothing, each operation in one run; returns how long each took."""
     took: dict[str, float] = {}
 
-    async def step(what: str, environment: Environment, *shows: Any) -> None:
+    async def timed(what: str, run: Awaitable[Any]) -> Any:
         began = time.monotonic()
-        assert await site.bring(environment) != ()
+        made = await run
         took[what] = time.monotonic() - began
-        assert await site.shown(environment) == shows
+        return made
 
-    small = site.environment("v1.33.4", 1)
+    async def step(what: str, environment: Environment, *shows: Any) -> None:
+        assert await timed(what, site.bring(environment)) != (), what
+        assert await site.shown(environment) == shows, what
+
     counts = {"default-master": 1, "default-worker": 1}
-    await step("create", small, "CREATE_COMPLETE", "v1.33.4", counts)
+    await step("create", site.environment("v1.33.4", 1), "CREATE_COMPLETE", "v1.33.4", counts)
     await step("upgrade", site.environment("v1.33.5", 1), "UPDATE_COMPLETE", "v1.33.5", counts)
     for nodes in (2, 3):
         counts["default-worker"] = nodes
@@ -166,28 +77,41 @@ async def test_each_operation_is_one_run(site: Site, delay: int) -> None:
     assert site.journals[-1].began == []
 
     one = site.environment("v1.33.5", 3, BUILD)
-    began = time.monotonic()
-    lost = 'openstack_containerinfra_nodegroup_v1.group["tests"]'
-    assert f"nodegroup/{site.name}/tests" in await site.lose(one, lost)
-    took["removal"] = time.monotonic() - began
+    assert f"nodegroup/{site.name}/tests" in await timed("removal", site.lose(one, LOST))
     assert await site.shown(one) == ("UPDATE_COMPLETE", "v1.33.5", {**counts, "build": 1})
-    began = time.monotonic()
-    assert f"cluster/{site.name}" in await site.remove(one)
-    took["destroy"] = time.monotonic() - began
+    assert f"cluster/{site.name}" in await timed("destroy", site.remove(one))
     assert await site.shown(one) is None
-    print(f"delay {delay} s:", ", ".join(f"{what} {seconds:.0f} s" for what, seconds in took.items()))
+    return took
 
 
-@pytest.mark.timeout(600)
-async def test_a_check_in_between_says_what_magnum_does_and_never_that_something_is_lost(site: Site) -> None:
-    site.platform.sandbox("faults", "set", "--cluster", site.name, "--magnum-delay", "5")
-    small, larger = site.environment("v1.33.4", 1, BUILD), site.environment("v1.33.5", 2, BUILD)
-    looks = await watched(site, small, site.bring(small))
-    looks += await watched(site, larger, site.bring(larger))
-    assert f"Cluster {site.name} is being created since 20" in said(looks)
-    assert "is being upgraded (from v1.33.4 to v1.33.5) since 20" in said(looks)
+async def test_each_operation_is_one_run_however_late_magnum_writes(late: Late) -> None:
+    """Side by side, for most of it is waiting."""
+    ends = await asyncio.gather(*(every_operation(late(delay)) for delay in DELAYS), return_exceptions=True)
+    for delay, end in zip(DELAYS, ends, strict=True):
+        if isinstance(end, dict):
+            print(f"delay {delay} s:", ", ".join(f"{what} {seconds:.0f} s" for what, seconds in end.items()))
+    failed = [f"delay {delay} s: {end!r}" for delay, end in zip(DELAYS, ends, strict=True) if not isinstance(end, dict)]
+    assert failed == []
+
+
+async def watched(site: Site, environment: Environment) -> list[Looked]:
+    """What checks say, one after the other, while a run brings the cluster into step."""
+    run = asyncio.ensure_future(site.bring(environment))
+    looks = []
+    while not run.done():
+        looks.append(await site.check(environment))
+    await run
+    return looks
+
+
+async def test_a_check_in_between_says_what_magnum_does_and_never_that_something_is_lost(late: Late) -> None:
+    site = late(3)
+    small, larger = site.environment("v1.33.4", 1), site.environment("v1.33.5", 1)
+    looks = [*await watched(site, small), *await watched(site, larger)]
+    said = " ".join(spot.why for look in looks for spot in look.blind_spots)
+    assert f"Cluster {site.name} is being created since 20" in said
+    assert "is being upgraded (from v1.33.4 to v1.33.5) since 20" in said
     findings = [one for look in looks for one in look.findings]
     assert [one.sentence for one in findings if one.severity is Severity.DESTRUCTIVE] == []
     assert (await site.check(larger)).findings == ()
-    site.platform.sandbox("faults", "clear")
     await site.remove(larger)

@@ -279,3 +279,21 @@ async def test_an_old_magnum_is_a_sentence(cloud: Any, client: Any) -> None:
     answer(cloud, "GET", "/magnum/v1/clusters/dev", (406, {"errors": [{"detail": "Version 1.10 is not supported"}]}))
     with pytest.raises(Misconfigured, match="Victoria"):
         await client.magnum.cluster("dev")
+
+
+@pytest.mark.parametrize(
+    ("credential", "restricted"),
+    [
+        (None, None),
+        ({"id": "a1", "name": "ci", "restricted": True}, "ci"),
+        ({"id": "a1", "restricted": True}, "a1"),
+        ({"id": "a1", "name": "ci", "restricted": False}, None),
+        ({"id": "a1", "name": "ci"}, None),
+    ],
+)
+async def test_a_restricted_application_credential_is_read_from_the_token(
+    cloud: Any, client: Any, credential: dict[str, Any] | None, restricted: str | None
+) -> None:
+    cloud.signed_in_with = {"application_credential": credential} if credential else {}
+    assert await client.restricted_credential() == restricted
+    assert cloud.calls("/identity/v3") == ["GET ", "POST /auth/tokens"]
