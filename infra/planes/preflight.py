@@ -43,6 +43,7 @@ async def gather_facts(environment: Environment, clients: Clients) -> CloudFacts
     """Ask for everything side by side; what we are not allowed to see is unknown, not absent."""
     compute, designate = clients.openstack.compute, clients.openstack.designate
     await clients.openstack.authorize()
+    restricted = await clients.openstack.restricted_credential()
     flavors, images, keypairs, zones, places, limits = await asyncio.gather(
         _or_unknown(compute.flavors()),
         _or_unknown(compute.images()),
@@ -55,6 +56,7 @@ async def gather_facts(environment: Environment, clients: Clients) -> CloudFacts
         _or_unknown(_existing(environment, clients)), _secrets(clients), tools.versions(clients.settings)
     )
     return CloudFacts(
+        restricted_credential=restricted,
         flavors=None
         if flavors is None
         else tuple(Flavor(one.name, one.vcpus, one.ram_mb, one.disk_gb, one.id) for one in flavors),

@@ -40,6 +40,7 @@ def preflight(environment: Environment, facts: CloudFacts) -> list[Problem]:
     """Find everything that would keep an environment from coming to stand; an empty list is not proof of what was
     not looked at: see `blind_spots`."""
     return [
+        *_credential_problems(environment, facts),
         *_cluster_problems(environment, facts),
         *_node_problems(environment, facts),
         *_place_problems(environment, facts),
@@ -68,6 +69,17 @@ def blind_spots(environment: Environment, facts: CloudFacts) -> list[str]:
         "the version of terraform": "terraform" not in facts.tools,
     }
     return [name for name, blind in wanted.items() if blind]
+
+
+def _credential_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
+    """Refuse who may make no credentials: Magnum's drivers make one for each cluster, in the name of who asks."""
+    if facts.restricted_credential is not None:
+        reason = (
+            f"the cloud {show(environment.spec.cloud)} is signed in to with the application credential "
+            f"{show(facts.restricted_credential)}, which is restricted: Keystone makes none for the cluster with it"
+        )
+        right = "use one that is unrestricted, or a password; check-drift and check-fleet work with this one, too"
+        yield Problem("spec.cloud", reason, right)
 
 
 def _cluster_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from infra.catalog import Catalog
-from infra.clients.errors import DeadlineExceeded, Failed, NotFound
+from infra.clients.errors import DeadlineExceeded, NotFound
 from infra.clients.helm import Ensured, HelmRelease
 from infra.clients.helm_chart import description, read_chart
 from infra.clients.kubernetes import FIELD_MANAGER
@@ -293,7 +293,7 @@ class FakeDesignate:
 
 
 class FakeMagnum:
-    """At most one cluster."""
+    """At most one cluster; one that is in progress is seen so once, then as `settled` says."""
 
     def __init__(self, cluster: Cluster | None = None) -> None:
         self.found = cluster
@@ -303,22 +303,11 @@ class FakeMagnum:
         self.waited = 0
 
     async def cluster(self, name: str) -> Cluster | None:
-        return self.found if self.found and name in (self.found.name, self.found.uuid) else None
-
-    async def wait_settled(self, _name: str, *, timeout: float, progress: Callable[[str], None]) -> Cluster | None:
-        del timeout, progress
-        self.waited += 1
-        self.found = self.settled()
-        return self.found
-
-    async def wait_deleted(self, uuid: str, *, timeout: float, progress: Callable[[str], None]) -> None:
-        del timeout
-        assert self.found is not None
-        assert self.found.uuid == uuid
-        progress(f"Cluster {self.found.name} is {self.found.status}.")
-        self.found = self.settled()
-        if self.found is not None:
-            raise Failed(f"Magnum could not delete cluster {self.found.name}.")
+        shown = self.found if self.found and name in (self.found.name, self.found.uuid) else None
+        if shown is not None and shown.in_progress:
+            self.waited += 1
+            self.found = self.settled()
+        return shown
 
     async def template(self, name: str) -> Any:
         return self.templates_.get(name)

@@ -71,7 +71,10 @@ def compute(clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     async def authorize() -> None: ...
 
+    async def restricted_credential() -> None: ...
+
     clients.openstack.authorize = authorize  # type: ignore[method-assign]
+    clients.openstack.restricted_credential = restricted_credential  # type: ignore[method-assign]
     folder = clients.settings.secrets_dir / "github-app"
     folder.mkdir(parents=True, mode=0o700)
     for name in ("github_app_id", "github_app_installation_id", "github_app_private_key"):

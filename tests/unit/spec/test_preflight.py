@@ -151,6 +151,13 @@ def test_what_nobody_looked_at_is_said_and_never_taken_for_fine(environment: Env
     assert blind_spots(environment, replace(GOOD, quotas=None)) == ["quotas"]
 
 
+def test_a_restricted_application_credential_is_refused(environment: Environment) -> None:
+    (problem,) = preflight(environment, replace(GOOD, restricted_credential="ci"))
+    assert problem.path == "spec.cloud"
+    assert "application credential “ci”, which is restricted" in problem.reason
+    assert "check-drift and check-fleet work with this one" in (problem.right or "")
+
+
 def test_only_what_has_to_be_added_counts(environment: Environment, document: dict[str, Any]) -> None:
     there = replace(OURS, nodes=(NodeCount("m1.medium", 1), NodeCount("m1.large", 3)))
     facts = replace(GOOD, cluster=there)
