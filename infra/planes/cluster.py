@@ -84,7 +84,7 @@ async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], 
     del findings
 
     async def fit(plan: Plan) -> Plan:
-        return await _without_waived(wanted, await _taken_back(wanted, plan, clients), clients)
+        return await _without_waived(wanted, await taken_back(wanted, plan, clients), clients)
 
     async def agreed(plan: Plan) -> frozenset[str]:
         return await _never_lived(wanted, plan, clients)
@@ -101,7 +101,7 @@ async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], 
     return await applying.carry_out(observed.plan)
 
 
-async def _taken_back(wanted: Wanted, plan: Plan, clients: Clients) -> Plan:
+async def taken_back(wanted: Wanted, plan: Plan, clients: Clients) -> Plan:
     """The plan, after what it would make or doubts although it is there was taken into the state."""
     found = await _made_before(wanted, plan, clients)
     if not found:

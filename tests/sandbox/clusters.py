@@ -27,6 +27,28 @@ from tests.unit.planes.fakes import FakeJournal, declared
 BUILD = {"name": "build", "count": 1, "flavor": "m1.xlarge", "min": 1, "max": 5}
 
 
+async def agreeing(environment: Environment, clients: Clients) -> list[str]:
+    """Bring a cluster into step where somebody has agreed to lose whatever that takes."""
+    wanted = cluster.desired(environment)
+
+    async def fit(plan: Plan) -> Plan:
+        return await cluster.taken_back(wanted, plan, clients)
+
+    async def agreed(plan: Plan) -> Collection[str]:
+        return {change.address for change in plan.changes}
+
+    applying = Applying(
+        cluster=wanted.cluster,
+        wanted=wanted.variables,
+        clients=clients,
+        action="terraform apply",
+        replan=clients.terraform.plan,
+        prepare=fit,
+        allow=agreed,
+    )
+    return await applying.carry_out(await clients.terraform.plan())
+
+
 class Site:
     """One environment whose cluster the tests make, change and destroy."""
 
@@ -71,27 +93,10 @@ class Site:
             wanted = cluster.desired(environment)
             return (await bring_into_step(cluster, wanted, clients, name=PlaneName.CLUSTER, step="cluster")).made
 
-    async def lose(self, environment: Environment, address: str) -> list[str]:
-        """One run that may lose a node group: somebody has agreed."""
+    async def agree(self, environment: Environment) -> list[str]:
+        """One run that may lose what is not declared any more; its addresses."""
         async with self.clients(environment) as clients:
-            wanted = cluster.desired(environment)
-
-            async def as_it_is(plan: Plan) -> Plan:
-                return plan
-
-            async def agreed(_: Plan) -> Collection[str]:
-                return {address}
-
-            applying = Applying(
-                cluster=wanted.cluster,
-                wanted=wanted.variables,
-                clients=clients,
-                action="terraform apply",
-                replan=clients.terraform.plan,
-                prepare=as_it_is,
-                allow=agreed,
-            )
-            return await applying.carry_out(await clients.terraform.plan())
+            return await agreeing(environment, clients)
 
     async def remove(self, environment: Environment) -> list[str]:
         async with self.clients(environment) as clients:

@@ -31,7 +31,6 @@ pytestmark = [
 DELAYS = (0, 1, 10)
 """Seconds by which Magnum writes late."""
 TESTS = {"name": "tests", "count": 1, "flavor": "m1.large", "min": 0, "max": 3}
-LOST = 'openstack_containerinfra_nodegroup_v1.group["tests"]'
 
 Late = Callable[[float], Site]
 
@@ -77,7 +76,7 @@ async def every_operation(site: Site) -> dict[str, float]:
     assert site.journals[-1].began == []
 
     one = site.environment("v1.33.5", 3, BUILD)
-    assert f"nodegroup/{site.name}/tests" in await timed("removal", site.lose(one, LOST))
+    assert f"nodegroup/{site.name}/tests" in await timed("removal", site.agree(one))
     assert await site.shown(one) == ("UPDATE_COMPLETE", "v1.33.5", {**counts, "build": 1})
     assert f"cluster/{site.name}" in await timed("destroy", site.remove(one))
     assert await site.shown(one) is None

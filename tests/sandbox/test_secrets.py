@@ -38,7 +38,6 @@ PUBLIC = (
     ".plumbline-sandbox",  # says whose folder this is
     "state/charts/*.tgz",
     "*/.terraform.lock.hcl",
-    "terraform-mirror/*",  # the provider's wrapper
     "git/*",  # what is declared names no secrets; pushed by whoever pushes, with his own umask
     "clusters/*/argocd/*",  # clones of public repositories; git makes its objects read-only for all
 )
