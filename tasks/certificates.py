@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.clients.errors import InvalidInput
 from infra.drift.findings import PlaneName
-from infra.planes import certificates, handshakes
+from infra.planes import certificates, handshakes, teardown
 from infra.planes.bring import Outcome, bring_into_step
 from infra.planes.clients import Clients
 from infra.spec.models import Environment
@@ -45,6 +45,18 @@ async def probe_pages(environment: Environment, clients: Clients, after: After =
     """Shake hands with every add-on's page, as with the canary host."""
     sentence = await handshakes.probe_pages(environment, clients)
     return Outcome(plane=PlaneName.CERTIFICATES, name="pages", sentence=sentence)
+
+
+@step("end challenges", timeout=600)
+async def end_challenges(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
+    """Delete namespaces with open ACME challenges while cert-manager is there to clean up after them."""
+    if not clients.connected:
+        return Outcome.removed(PlaneName.CERTIFICATES, "challenges", [])
+    removed, left = await teardown.end_challenges(clients)
+    outcome = Outcome.removed(PlaneName.CERTIFICATES, "challenges", removed, nothing="none was open")
+    if left:
+        outcome.sentence += f"; {left}"
+    return outcome
 
 
 def _declared(wanted: certificates.Wanted | None, environment: Environment) -> certificates.Wanted:

@@ -10,20 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.catalog import WILDCARD_SECRET, wildcard
-from infra.clients.errors import NotYet
 from infra.drift.findings import Finding, PlaneName, Severity
-from infra.planes import handshakes, manifests
+from infra.planes import handshakes, issuance, manifests
 from infra.planes.clients import Clients
+from infra.planes.issuance import CERTIFICATE, ISSUER
 from infra.planes.looking import Looked, holds
 from infra.planes.manifests import SYSTEM_NAMESPACE
+from infra.planes.reissuing import Reissuing
 from infra.spec.models import Environment
 from infra.spec.names import certificate_hosts, probe_host
+from infra.spec.rules import CERT_MANAGER
 
 PLANE = PlaneName.CERTIFICATES
 CANARY = "canary"
-CERTIFICATE = ("cert-manager.io/v1", "Certificate")
-ISSUER = ("cert-manager.io/v1", "ClusterIssuer")
-CHALLENGE = ("acme.cert-manager.io/v1", "Challenge")
 ACME_SERVERS = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
     "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
@@ -97,16 +96,27 @@ async def converge(
 async def probe_issued(wanted: Wanted, clients: Clients) -> str:
     """Wait until issuer and certificate are Ready for the generation that was declared.
 
-    "Ready" of an older generation is an answer to an older question, and an issuer can be Ready while a challenge
-    hangs; the sentence therefore carries what cert-manager says of the challenge.
+    What cert-manager has left alone after a failure is tried again, once; see `reissuing`.
+
+    Raises:
+        Failed: it failed again, with the cause and the time at which cert-manager tries next.
+        DeadlineExceeded: not within `settings.probe_timeout`, with the deepest cause that cert-manager names.
     """
+    reissuing = Reissuing(clients, _account(wanted, clients))
 
     async def issued() -> None:
         for manifest in _to_be_ready(wanted):
-            await _ready(manifest, clients)
+            await reissuing.ready(manifest)
 
     await clients.until(issued, describe=f"a certificate for {', '.join(wanted.names)}")
     return f"issued for {', '.join(wanted.names)}"
+
+
+def _account(wanted: Wanted, clients: Clients) -> tuple[str, str] | None:
+    """Namespace and name of the Secret with the ACME account's key: a ClusterIssuer's lie beside cert-manager."""
+    acme = next(item for item in wanted.objects if item["kind"] == ISSUER[1])["spec"].get("acme")
+    namespace = clients.catalog.addon(CERT_MANAGER).spec.releases[0].namespace
+    return (namespace, acme["privateKeySecretRef"]["name"]) if acme else None
 
 
 def _to_be_ready(wanted: Wanted) -> list[dict[str, Any]]:
@@ -119,8 +129,8 @@ async def look(environment: Environment, clients: Clients) -> Looked:
     if issued is None or served is None:
         return Looked()
     ready = [
-        await holds(PLANE, f"{manifests.address(item)}/ready", _ready(item, clients), Severity.CONFIG)
-        for item in _to_be_ready(issued)
+        await holds(PLANE, f"{where}/ready", issuance.ready(item, clients.kubernetes), Severity.CONFIG)
+        for where, item in ((manifests.address(item), item) for item in _to_be_ready(issued))
     ]
     objects = {manifests.address(item): item for item in (*issued.objects, *served.objects)}
     return Looked.together(
@@ -130,33 +140,6 @@ async def look(environment: Environment, clients: Clients) -> Looked:
             await handshakes.look(environment, clients),
         ]
     )
-
-
-async def _ready(manifest: dict[str, Any], clients: Clients) -> None:
-    where = manifests.address(manifest)
-    live = await clients.kubernetes.get_like(manifest)
-    if live is None:
-        raise NotYet(f"{where} is not there.")
-    generation = live["metadata"].get("generation", 0)
-    conditions = live.get("status", {}).get("conditions") or []
-    ready = next((item for item in conditions if item["type"] == "Ready"), None)
-    if ready is None or ready.get("observedGeneration", generation) < generation:
-        raise NotYet(f"{where} has not been looked at yet.")
-    if ready["status"] != "True":
-        why = ready.get("message", ready.get("reason", "no reason given"))
-        namespace = manifest["metadata"].get("namespace")
-        challenges = await clients.kubernetes.list(*CHALLENGE, namespace) if namespace else []
-        raise NotYet(f"{where} is not ready: {why}", detail=_challenged(challenges))
-
-
-def _challenged(challenges: list[dict[str, Any]]) -> str | None:
-    """What each open challenge waits for (pure): the certificate itself only says that it is being issued."""
-    open_ones = [
-        f"{item['spec'].get('dnsName')}: {item['status']['reason']}"
-        for item in challenges
-        if item.get("status", {}).get("reason") and item["status"].get("state") != "valid"
-    ]
-    return "; ".join(sorted(open_ones)) or None
 
 
 def _issuer(issuer: str, email: str, challenge: str) -> dict[str, Any]:

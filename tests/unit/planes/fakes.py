@@ -168,6 +168,13 @@ class FakeKubernetes:
         self.react(live)
         return copy.deepcopy(live)
 
+    async def replace(self, item: Object, *, subresource: str | None = None) -> Object:
+        live = self.objects[self._key(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])]
+        self._wrote("replace", live)
+        live = self.put({**live, "status": item["status"]} if subresource == "status" else item)
+        self.react(live)
+        return dict(live)
+
     async def delete(self, _version: str, kind: str, name: str, namespace: str | None = None) -> bool:
         live = self.objects.get(self._key(kind, namespace, name))
         if live is None:

@@ -111,25 +111,6 @@ async def test_ready_counts_only_for_the_generation_that_was_declared(
         await certificates.probe_issued(issuing, clients)
 
 
-async def test_a_hanging_challenge_says_what_it_waits_for(
-    clients: Clients, kubernetes: FakeKubernetes, issuing: certificates.Wanted
-) -> None:
-    live = kubernetes.live("Certificate", "canary-tls", "plumbline-system")
-    live["status"] = ready("False", message="Issuing certificate as Secret does not exist")
-    for name, state, reason in (("a", "valid", "done"), ("b", "pending", "wrong status code '404', expected '200'")):
-        kubernetes.put(
-            {
-                "apiVersion": "acme.cert-manager.io/v1",
-                "kind": "Challenge",
-                "metadata": {"name": name, "namespace": "plumbline-system"},
-                "spec": {"dnsName": f"{name}.example.org"},
-                "status": {"state": state, "reason": reason},
-            }
-        )
-    with pytest.raises(DeadlineExceeded, match=r"\(b\.example\.org: wrong status code '404', expected '200'\)"):
-        await certificates.probe_issued(issuing, clients)
-
-
 async def test_issuer_and_certificate_have_to_be_ready(
     clients: Clients, kubernetes: FakeKubernetes, issuing: certificates.Wanted
 ) -> None:
