@@ -14,14 +14,15 @@ from tasks.step import After, step
 @step("certificate", timeout=300)
 async def converge_certificate(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
     """Bring the issuer and the environment's certificate into step."""
-    wanted = _declared(certificates.issuing(environment), environment)
+    wanted = _declared(certificates.issuing(environment, clients.settings), environment)
     return await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
 
 
 @step("certificate issued", timeout=1200)
 async def probe_certificate_issued(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
     """Wait until issuer and certificate are Ready for what was declared."""
-    sentence = await certificates.probe_issued(_declared(certificates.issuing(environment), environment), clients)
+    wanted = _declared(certificates.issuing(environment, clients.settings), environment)
+    sentence = await certificates.probe_issued(wanted, clients)
     return Outcome(plane=PlaneName.CERTIFICATES, name="certificate", sentence=sentence)
 
 

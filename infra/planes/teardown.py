@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from infra.catalog import CLUSTER_RESOURCES
 from infra.clients.errors import DeadlineExceeded, NotYet
 from infra.drift.findings import PlaneName
 from infra.planes import manifests
 from infra.planes.clients import Clients
 from infra.planes.issuance import CHALLENGE
-from infra.spec.rules import CERT_MANAGER
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ async def end_challenges(clients: Clients) -> tuple[list[str], str | None]:
     Returns:
         what was deleted, and a sentence about what a solver did not clean up, if that is so.
     """
-    kept = KEPT | {one.namespace for one in clients.catalog.addon(CERT_MANAGER).spec.releases}
+    kept = KEPT | {CLUSTER_RESOURCES}
     open_ones = [item for item in await clients.kubernetes.list(*CHALLENGE) if _namespace(item) not in kept]
     named = [manifests.namespace(name) for name in sorted({_namespace(item) for item in open_ones})]
     patience = min(CLEAN_UP_TIME, clients.settings.probe_timeout)
