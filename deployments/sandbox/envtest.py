@@ -179,6 +179,7 @@ class ControlPlane:
                 stdout=subprocess.PIPE if piped else log,
                 stderr=log,
                 start_new_session=True,
+                cwd=self.home,
                 # With a score of CRDs the API server otherwise grows beyond a gigabyte.
                 env={**os.environ, "GOMEMLIMIT": "600MiB"},
                 umask=0o077,

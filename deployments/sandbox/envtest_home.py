@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.sandbox.controllers import x509
+from deployments.sandbox.controllers.egress import SOCKET
 
 SERVICE_RANGE = "127.96.0.0/16"
 """Loopback, so that webhooks can be served on a Service's clusterIP; of another range it dials off the machine."""
@@ -34,6 +35,20 @@ AUDIT_POLICY: dict[str, Any] = {
 }
 
 
+EGRESS: dict[str, Any] = {
+    "apiVersion": "apiserver.k8s.io/v1beta1",
+    "kind": "EgressSelectorConfiguration",
+    "egressSelections": [
+        {
+            "name": "cluster",
+            # Relative: the API server is started in its folder, and the path of a socket has 107 characters at most.
+            "connection": {"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": SOCKET}}},
+        }
+    ],
+}
+"""Webhooks and aggregated APIs are reached through the controllers (deployments.sandbox.controllers.egress)."""
+
+
 def prepare(home: Path, url: str) -> None:
     """Make what the control plane needs and does not find in `home`: certificates, keys, tokens, kubeconfigs."""
     if not (home / "ca.crt").exists():
@@ -46,7 +61,10 @@ def prepare(home: Path, url: str) -> None:
         users = {MANAGER: "system:masters", "admin": "system:masters"}
         rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"{group}"\n' for user, group in users.items())
         _write(home / "tokens.csv", rows.encode())
+    if not (home / "front-proxy-ca.crt").exists():
+        _make_front_proxy(home)
     _write(home / "audit-policy.json", json.dumps(AUDIT_POLICY).encode())
+    _write(home / "egress.json", json.dumps(EGRESS).encode())
     _write(
         home / "controller-manager.kubeconfig",
         _kubeconfig(home, url, token=token(home, MANAGER)),
@@ -77,6 +95,16 @@ def _make_certificates(home: Path) -> None:
         leaf_key = x509.generate_key()
         _write(home / f"{name}.crt", x509.pem(x509.sign(authority, leaf_key.public_key(), subject, DECADE)))
         _write(home / f"{name}.key", x509.key_pem(leaf_key))
+
+
+def _make_front_proxy(home: Path) -> None:
+    """What the API server shows an aggregated API, and who signed that."""
+    key, leaf_key = x509.generate_key(), x509.generate_key()
+    authority = x509.Authority(x509.self_sign(key, x509.Subject("front-proxy-ca", is_ca=True), DECADE), key)
+    leaf = x509.sign(authority, leaf_key.public_key(), x509.Subject("front-proxy", usages=CLIENT_USAGES), DECADE)
+    _write(home / "front-proxy.crt", x509.pem(leaf))
+    _write(home / "front-proxy.key", x509.key_pem(leaf_key))
+    _write(home / "front-proxy-ca.crt", x509.pem(authority.certificate))
 
 
 def etcd_flags(home: Path, url: str) -> list[str]:
@@ -111,6 +139,14 @@ def apiserver_flags(home: Path, host: str, port: int, etcd: str, *, audit: bool)
         "--endpoint-reconciler-type=none",
         "--disable-admission-plugins=ServiceAccount",
         "--allow-privileged=true",
+        f"--egress-selector-config-file={home / 'egress.json'}",
+        f"--requestheader-client-ca-file={home / 'front-proxy-ca.crt'}",
+        "--requestheader-allowed-names=front-proxy",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={home / 'front-proxy.crt'}",
+        f"--proxy-client-key-file={home / 'front-proxy.key'}",
     ]
     if audit:
         flags += [f"--audit-policy-file={home / 'audit-policy.json'}", "--audit-log-path=-"]
@@ -125,7 +161,6 @@ def manager_flags(home: Path) -> list[str]:
         f"--root-ca-file={home / 'ca.crt'}",
         "--controllers=*,-nodeipam,-nodelifecycle,-attachdetach,-persistentvolume-binder,-persistentvolume-expander",
         "--leader-elect=false",
-        "--port=0",
         "--secure-port=0",
         "--kube-api-qps=200",
         "--kube-api-burst=400",

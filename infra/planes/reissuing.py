@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infra.clients.errors import Failed, NotYet
@@ -94,7 +94,7 @@ class Reissuing:
             "status": "True",
             "reason": "ManuallyTriggered",
             "message": "Certificate re-issuance manually triggered",
-            "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "lastTransitionTime": f"{_after(live):%Y-%m-%dT%H:%M:%SZ}",
             "observedGeneration": live["metadata"].get("generation", 0),
         }
         others = [item for item in live["status"]["conditions"] if item["type"] != "Issuing"]
@@ -112,6 +112,12 @@ class Reissuing:
         self._lost = _account(issuer or {})
         async with self._clients.journal.write(PLANE, "register anew", f"Secret/{namespace}/{secret}"):
             await self._clients.kubernetes.delete("v1", "Secret", secret, namespace)
+
+
+def _after(certificate: Object) -> datetime:
+    """A time later than the last failure: cert-manager takes a request that failed in that second for a new failure."""
+    now, failed = datetime.now(UTC), (certificate.get("status") or {}).get("lastFailureTime")
+    return now if failed is None else max(now, datetime.fromisoformat(failed).astimezone(UTC) + timedelta(seconds=1))
 
 
 def _account(issuer: Object) -> str:

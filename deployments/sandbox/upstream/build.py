@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -85,6 +86,18 @@ UPSTREAM = Module(
 )
 
 
+WEBHOOK = Module(
+    Path(__file__).parent / "webhook",
+    "cert-manager's webhook",
+    minutes=2,
+    main="cert-manager-webhook",
+    names=("cert-manager-webhook",),
+)
+"""A module by itself: its name lets it import what is internal to cert-manager, and Kubernetes' would not do."""
+
+MODULES = (UPSTREAM, WEBHOOK)
+
+
 def cache() -> Path:
     """The user's cache folder for what is built here (XDG Base Directory Specification)."""
     named = os.environ.get("XDG_CACHE_HOME", "")
@@ -145,6 +158,27 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
             raise
         say(f"Built {module.label} in {time.monotonic() - begun:.0f} s; kept in {target}.")
     return target
+
+
+def source(path: str, module: Module = UPSTREAM) -> Path:
+    """The folder with the sources of a module that `module` requires, fetched when it is not there.
+
+    Raises:
+        Misconfigured: there is no Go, or it cannot be fetched.
+    """
+    argv = [find_go(module), "mod", "download", "-json", path]
+    environment = os.environ | {"GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+    done = subprocess.run(
+        argv, cwd=module.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    found = json.loads(done.stdout) if done.stdout else {}
+    if done.returncode or "Dir" not in found:
+        raise Misconfigured(
+            f"The module {path} cannot be had.",
+            detail=found.get("Error") or done.stderr,
+            hint="Can go reach its module proxy (`go env GOPROXY`)?",
+        )
+    return Path(found["Dir"])
 
 
 def find_go(module: Module = UPSTREAM) -> str:

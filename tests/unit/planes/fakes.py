@@ -172,7 +172,7 @@ class FakeKubernetes:
     async def replace(self, item: Object, *, subresource: str | None = None) -> Object:
         live = self.objects[self._key(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])]
         self._wrote("replace", live)
-        live: Object = self.put({**live, "status": item["status"]} if subresource == "status" else item)
+        live = self.put({**live, "status": item["status"]} if subresource == "status" else item)
         self.react(live)
         return dict(live)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -46,6 +47,20 @@ async def test_a_failed_issuance_is_asked_for_once_and_then_ends_the_wait(
     with pytest.raises(Failed, match=r"could not be issued: .*rateLimited: enough .*tried again in this run"):
         await asking.ready(CERTIFICATE)
     assert journal.actions == ["ask again Certificate/apps/shop"]
+
+
+async def test_it_is_asked_for_after_the_second_in_which_it_failed(
+    clients: Clients, kubernetes: FakeKubernetes
+) -> None:
+    """cert-manager would take the failed request of that second for the answer."""
+    failed = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=5)
+    status = {**CERTIFICATE["status"], "lastFailureTime": f"{failed:%Y-%m-%dT%H:%M:%SZ}"}
+    put(kubernetes, {**CERTIFICATE, "status": status}, NOTHING_YET, LIMITED)
+    with pytest.raises(NotYet, match="is tried again"):
+        await Reissuing(clients, None).ready(CERTIFICATE)
+    asked = issuing(kubernetes)
+    assert asked is not None
+    assert asked["lastTransitionTime"] == f"{failed + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"
 
 
 async def test_a_failing_renewal_is_waited_for_to_its_end(clients: Clients, kubernetes: FakeKubernetes) -> None:
