@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.sandbox.controllers import workloads
 from deployments.sandbox.controllers.arc import controller as arc
 from deployments.sandbox.controllers.argocd.controller import ArgoCD
 from deployments.sandbox.controllers.ceph import Ceph
@@ -19,11 +18,11 @@ from deployments.sandbox.controllers.cert_manager.programs import CertManager, S
 from deployments.sandbox.controllers.cert_manager.solver import Solver
 from deployments.sandbox.controllers.egress import Egress
 from deployments.sandbox.controllers.features import Feature
+from deployments.sandbox.controllers.hooks import Hooks
 from deployments.sandbox.controllers.ingress.controller import Ingress, Ports, is_ingress_controller
 from deployments.sandbox.controllers.kube.client import Client
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.resources import DAEMONSETS, DEPLOYMENTS, SERVICES
-from deployments.sandbox.controllers.kubelet import Kubelet
 from deployments.sandbox.controllers.loadbalancers import AddressPool, LoadBalancers
 from deployments.sandbox.controllers.nodes import Inventory, Nodes
 from deployments.sandbox.controllers.storage import Storage
@@ -40,14 +39,12 @@ class Options:
     Args:
         cluster_home: the cluster's folder, with cluster.json and admin.kubeconfig.
         sandbox_home: the sandbox's folder.
-        embedded: whether the embedded API server answers; the real one brings its own workload controllers.
         settings: the sandbox's ports and networks.
         cert_manager: further flags for cert-manager's controller.
     """
 
     cluster_home: Path
     sandbox_home: Path
-    embedded: bool
     settings: SandboxSettings
     cert_manager: tuple[str, ...] = ()
 
@@ -59,7 +56,7 @@ async def run(options: Options) -> None:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(Client.from_kubeconfig(options.cluster_home / "admin.kubeconfig"))
         name = str(inventory.document.get("name", identity))
-        cluster = Cluster(client, name=name, embedded=options.embedded)
+        cluster = Cluster(client, name=name)
         besides = _core(cluster, inventory, identity, options)
         settings = options.settings
         egress = Egress(cluster.informer(SERVICES))
@@ -74,6 +71,7 @@ async def run(options: Options) -> None:
         ArgoCD(cluster, options.cluster_home / "argocd")
         arc.add_all(cluster, settings.url("github"))
         Ceph(cluster)
+        Hooks(cluster)
         stack.push_async_callback(ingress.stop)
         await stack.enter_async_context(solver.serving())
         await stack.enter_async_context(egress.serving(options.cluster_home))
@@ -106,15 +104,12 @@ def _core(
 ) -> list[Callable[[], Awaitable[None]]]:
     """What every cluster needs; returns what runs beside the controllers."""
     nodes = Nodes(cluster, inventory)
-    Kubelet(cluster)
     storage = Storage(cluster)
     pool = AddressPool(
         options.sandbox_home / "loadbalancers.json",
         options.settings.loadbalancer_network,
         options.sandbox_home / "clusters",
     )
-    if options.embedded:
-        workloads.add_all(cluster)
     balancers = LoadBalancers(cluster, pool, identity)
     return [nodes.run, storage.start, balancers.start]
 

@@ -1,5 +1,7 @@
 """Builds a Go module's programs into the user's cache, once for each version of the module.
 
+Needs the standard library alone: make starts it before anything is installed.
+
 `ensure` makes them, `program` says where one is. A module's version is everything that decides what comes out: its
 go.mod, go.sum and sources, the flags, and the machine's kind.
 """
@@ -18,13 +20,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.clients.errors import Misconfigured
 
 Say = Callable[[str], None]
+
+_NAMED = {f"helm.sh/helm/v{major}": f"helm.sh/helm/v{major}/internal/version.version" for major in (3, 4)}
+"""Modules whose programs say their version by this variable, and without it a shortened one."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ UPSTREAM = Module(
     "Kubernetes, etcd, cert-manager, kwok, Helm, the Terraform provider and pebble",
     minutes=6,
     main="upstream",
-    names=("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "cert-manager"),
+    names=("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "cert-manager"),
 )
 
 
@@ -110,7 +115,7 @@ def folder(module: Module = UPSTREAM) -> Path:
     digest = hashlib.sha256()
     for part in (platform.system(), platform.machine(), *_flags(module)):
         digest.update(part.encode() + b"\0")
-    for path in sorted([*module.folder.glob("go.*"), *module.folder.glob("*.go")]):
+    for path in _sources(module):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return cache() / "programs" / digest.hexdigest()[:16]
 
@@ -144,14 +149,15 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
         return target
     go = find_go(module)
     target.parent.mkdir(parents=True, exist_ok=True)
+    say(f"Building {module.label} (once for each version; about {module.minutes:g} minutes on two cores) …")
+    begun = time.monotonic()
     with _alone(target.with_suffix(".lock")):
         if target.exists():
+            say("Built by another process meanwhile.")
             return target
-        say(f"Building {module.label} (once for each version; about {module.minutes:g} minutes on two cores) …")
-        begun = time.monotonic()
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            _build(go, module, partial)
+            _build(go, module, partial, log=target.with_suffix(".log"))
             partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -182,27 +188,23 @@ def source(path: str, module: Module = UPSTREAM) -> Path:
 
 
 def find_go(module: Module = UPSTREAM) -> str:
-    """The Go to build with.
+    """The Go to build with; one that is older than go.mod says tells so itself, or fetches what it needs.
 
     Raises:
-        Misconfigured: there is none, or it is older than go.mod says and may not fetch a newer one itself.
+        Misconfigured: there is none.
     """
-    hint = f"Install Go {module.needed_go} or later (https://go.dev/doc/install) and put it on PATH."
     go = shutil.which("go")
     if go is None:
+        hint = f"Install Go {module.needed_go} or later (https://go.dev/doc/install) and put it on PATH."
         raise Misconfigured("There is no go on PATH.", hint=hint)
-    said = subprocess.run(
-        [go, "env", "GOVERSION", "GOTOOLCHAIN"], capture_output=True, text=True, timeout=60, check=False, cwd="/"
-    ).stdout.split()
-    found = said[0].removeprefix("go") if said else "unknown"
-    old = _numbers(found) < _numbers(module.needed_go)
-    if old and (len(said) < 2 or said[1].startswith("local")):
-        raise Misconfigured(f"Go {module.needed_go} or later is needed; {found} is there.", hint=hint)
     return go
 
 
-def _build(go: str, module: Module, target: Path) -> None:
-    log = target.parent / f"{target.name.strip('.').split('.')[0]}.log"
+def _sources(module: Module) -> list[Path]:
+    return sorted([*module.folder.glob("go.*"), *module.folder.glob("*.go")])
+
+
+def _build(go: str, module: Module, target: Path, *, log: Path) -> None:
     environment = os.environ | {
         "CGO_ENABLED": "0",
         "GOBIN": str(target),
@@ -210,23 +212,18 @@ def _build(go: str, module: Module, target: Path) -> None:
         "GOWORK": "off",
     }
     flags = [f"-ldflags={' '.join(_flags(module))}"]
-    with log.open("wb") as output:
-        steps = []
-        if module.tools:
-            steps.append([go, "install", *flags, "tool"])
-        if module.main is not None:
-            steps.append([go, "build", *flags, "-o", str(target / module.main), "."])
+    steps = []
+    if module.tools:
+        steps.append([go, "install", *flags, "tool"])
+    if module.main is not None:
+        steps.append([go, "build", *flags, "-o", str(target / module.main), "."])
+    with tempfile.TemporaryDirectory() as sources, log.open("wb") as output:
+        # A copy: whoever edits a file meanwhile gets a version of its own.
+        for path in _sources(module):
+            shutil.copy(path, sources)
         for argv in steps:
-            done = subprocess.run(
-                argv,
-                cwd=module.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                check=False,
-            )
-            if done.returncode:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+            if subprocess.run(argv, cwd=sources, env=environment, check=False, **streams).returncode:
                 raise Misconfigured(
                     f"{module.label} could not be built.",
                     detail="\n".join(log.read_text(errors="replace").splitlines()[-5:]),
@@ -238,15 +235,18 @@ def _build(go: str, module: Module, target: Path) -> None:
 
 
 def _flags(module: Module) -> list[str]:
-    """The linker's flags: no symbol table, and Kubernetes' own version, which its release scripts would set."""
+    """The linker's flags: no symbol table, and the versions that the projects' own release scripts would set."""
     flags = ["-s", "-w"]
-    try:
+    values: dict[str, object] = {}
+    for path, variable in _NAMED.items():
+        with suppress(KeyError):
+            values[variable] = module.version(path)
+    with suppress(KeyError):
         version = module.version("k8s.io/kubernetes")
-    except KeyError:
-        return flags
-    major, minor, _ = _numbers(version)[:3]
-    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-    return flags + [f"-X=k8s.io/component-base/version.{name}={value}" for name, value in values.items()]
+        major, minor, _ = _numbers(version)[:3]
+        parts = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+        values |= {f"k8s.io/component-base/version.{name}": value for name, value in parts.items()}
+    return flags + [f"-X={variable}={value}" for variable, value in values.items()]
 
 
 def _command(package: str) -> str:

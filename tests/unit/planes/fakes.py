@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from infra.catalog import Catalog
 from infra.clients.errors import DeadlineExceeded, Failed, NotFound
-from infra.clients.helm import HelmRelease
+from infra.clients.helm import Ensured, HelmRelease
 from infra.clients.helm_chart import description, read_chart
+from infra.clients.kubernetes import FIELD_MANAGER
 from infra.clients.openstack_models import Cluster, Recordset, Zone
 from infra.ledger.journal import JournalEntry
 from infra.planes.clients import Clients
@@ -75,6 +76,7 @@ class FakeKubernetes:
         self.objects: dict[Key, Object] = {}
         self.writes: list[str] = []
         self.asked: list[str] = []
+        self.appliers: list[str] = []
         self.applied: list[Object] = []
         self.refuse: Callable[[Object], None] = lambda _item: None
         self.react: Callable[[Object], None] = lambda _item: None
@@ -145,7 +147,7 @@ class FakeKubernetes:
         self.react(live)
         return copy.deepcopy(live)
 
-    async def apply(self, item: Object, *, dry_run: bool = False) -> Object:
+    async def apply(self, item: Object, *, dry_run: bool = False, field_manager: str = FIELD_MANAGER) -> Object:
         self.refuse(item)
         there = await self.get_like(item)
         wanted = merged(there or {}, item)
@@ -155,6 +157,7 @@ class FakeKubernetes:
             return wanted
         self._wrote("apply", item)
         self.applied.append(copy.deepcopy(item))
+        self.appliers.append(field_manager)
         live = self.put(wanted)
         live["metadata"]["generation"] = (there or {}).get("metadata", {}).get("generation", 0) + 1
         self.react(live)
@@ -215,6 +218,7 @@ class FakeHelm:
         self.records: dict[tuple[str, str], HelmRelease] = {}
         self.writes: list[str] = []
         self.values: list[Mapping[str, Any]] = []
+        self.unchecked: tuple[str, ...] = ()
 
     async def release(self, name: str, namespace: str) -> HelmRelease | None:
         return self.records.get((namespace, name))
@@ -224,7 +228,7 @@ class FakeHelm:
 
     async def ensure(
         self, name: str, namespace: str, chart: Path, values: Mapping[str, Any], *, wait: bool = True
-    ) -> None:
+    ) -> Ensured:
         assert wait
         file = read_chart(chart)
         before = self.records.get((namespace, name))
@@ -240,6 +244,8 @@ class FakeHelm:
             values=dict(values),
             description=description(file),
         )
+        action: Literal["installed", "upgraded"] = "upgraded" if before else "installed"
+        return Ensured(action=action, release=self.records[namespace, name], unchecked=self.unchecked)
 
     async def uninstall(self, name: str, namespace: str) -> bool:
         self.writes.append(f"uninstall {namespace}/{name}")

@@ -1,0 +1,275 @@
+"""What a control plane finds in its folder: certificates, keys, tokens, kubeconfigs, and the programs' flags."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from deployments.sandbox.controllers import x509
+from deployments.sandbox.controllers.egress import SOCKET
+
+SERVICE_RANGE = "127.96.0.0/16"
+"""Loopback, so that webhooks can be served on a Service's clusterIP; of another range it dials off the machine."""
+
+DECADE = dt.timedelta(days=3650)
+SERVER_USAGES = ("digital signature", "key encipherment", "server auth")
+CLIENT_USAGES = ("digital signature", "client auth")
+
+MANAGER = "system:kube-controller-manager"
+SCHEDULER = "system:kube-scheduler"
+KUBELETS = "kwok"
+OWN_USERS = (MANAGER, SCHEDULER, KUBELETS)
+"""The plane's own users: their requests, like the API server's own, are in no request log."""
+
+POD_NETWORK = "10.100.0.0/16"
+"""Magnum's default for flannel. Nothing listens there: nobody runs containers."""
+
+STAGES = Path(__file__).with_name("stages.yaml")
+
+AUDIT_POLICY: dict[str, Any] = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "ResponseStarted"],
+    # What the plane asks of itself is no traffic anybody wants to read.
+    "rules": [
+        {"level": "None", "users": ["system:apiserver", *OWN_USERS]},
+        {"level": "Metadata"},
+    ],
+}
+
+
+EGRESS: dict[str, Any] = {
+    "apiVersion": "apiserver.k8s.io/v1beta1",
+    "kind": "EgressSelectorConfiguration",
+    "egressSelections": [
+        {
+            "name": "cluster",
+            # Relative: the API server is started in its folder, and the path of a socket has 107 characters at most.
+            "connection": {"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": SOCKET}}},
+        }
+    ],
+}
+"""Webhooks and aggregated APIs are reached through the controllers (deployments.sandbox.controllers.egress)."""
+
+
+def prepare(home: Path, url: str) -> None:
+    """Make what the control plane needs and does not find in `home`: certificates, keys, tokens, kubeconfigs."""
+    if not (home / "ca.crt").exists():
+        _make_certificates(home)
+    if not (home / "etcd-ca.crt").exists():
+        _make_etcd_certificates(home)
+    if not (home / "service-account.key").exists():
+        key = x509.generate_key("RSA")
+        _write(home / "service-account.key", x509.key_pem(key))
+        _write(home / "service-account.pub", x509.public_pem(key))
+    if not (home / "tokens.csv").exists():
+        users = (*OWN_USERS, "admin")
+        rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"system:masters"\n' for user in users)
+        _write(home / "tokens.csv", rows.encode())
+    if not (home / "front-proxy-ca.crt").exists():
+        _make_front_proxy(home)
+    _write(home / "audit-policy.json", json.dumps(AUDIT_POLICY).encode())
+    _write(home / "egress.json", json.dumps(EGRESS).encode())
+    for name in OWN_USERS:
+        _write(home / kubeconfig_name(name), _kubeconfig(home, url, token=token(home, name)))
+    _write(home / "kwok.yaml", json.dumps(KWOK).encode() + b"\n---\n" + STAGES.read_bytes())
+    made_here = (home / "admin.key").exists()
+    if made_here:
+        user = {
+            "client-certificate-data": _encoded(home / "admin.crt"),
+            "client-key-data": _encoded(home / "admin.key"),
+        }
+        _write(home / "admin.kubeconfig", _kubeconfig(home, url, **user))
+    elif not (home / "admin.kubeconfig").exists():
+        # Magnum keeps its CA's key to itself, so no certificate can be signed here: a token does.
+        _write(home / "admin.kubeconfig", _kubeconfig(home, url, token=token(home, "admin")))
+
+
+def _make_certificates(home: Path) -> None:
+    key = x509.generate_key()
+    authority = x509.Authority(x509.self_sign(key, x509.Subject("kubernetes", is_ca=True), DECADE), key)
+    _write(home / "ca.crt", x509.pem(authority.certificate))
+    _write(home / "ca.key", x509.key_pem(key))
+    first_service = SERVICE_RANGE.replace("0.0/16", "0.1")
+    dns = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+    for name, subject in {
+        "server": x509.Subject("kube-apiserver", [], dns, ["127.0.0.1", first_service], usages=SERVER_USAGES),
+        "admin": x509.Subject("admin", ["system:masters"], usages=CLIENT_USAGES),
+    }.items():
+        _make_leaf(home, name, subject, authority)
+
+
+def _make_etcd_certificates(home: Path) -> None:
+    """A CA of etcd's own: whoever reaches its port reads every Secret, and anybody on the machine can."""
+    key = x509.generate_key()
+    authority = x509.Authority(x509.self_sign(key, x509.Subject("etcd", is_ca=True), DECADE), key)
+    # Its own gateway is a client of it, with the same certificate.
+    usages = (*SERVER_USAGES, "client auth")
+    server = x509.Subject("etcd", [], ["localhost"], ["127.0.0.1"], usages=usages)
+    _make_leaf(home, "etcd", server, authority)
+    _make_leaf(home, "etcd-client", x509.Subject("kube-apiserver", usages=CLIENT_USAGES), authority)
+    _write(home / "etcd-ca.crt", x509.pem(authority.certificate))
+
+
+def _make_leaf(home: Path, name: str, subject: x509.Subject, authority: x509.Authority) -> None:
+    key = x509.generate_key()
+    _write(home / f"{name}.crt", x509.pem(x509.sign(authority, key.public_key(), subject, DECADE)))
+    _write(home / f"{name}.key", x509.key_pem(key))
+
+
+def kubeconfig_name(user: str) -> str:
+    """The name of a user's kubeconfig in the plane's folder."""
+    return f"{user.removeprefix('system:')}.kubeconfig"
+
+
+def _make_front_proxy(home: Path) -> None:
+    """What the API server shows an aggregated API, and who signed that."""
+    key, leaf_key = x509.generate_key(), x509.generate_key()
+    authority = x509.Authority(x509.self_sign(key, x509.Subject("front-proxy-ca", is_ca=True), DECADE), key)
+    leaf = x509.sign(authority, leaf_key.public_key(), x509.Subject("front-proxy", usages=CLIENT_USAGES), DECADE)
+    _write(home / "front-proxy.crt", x509.pem(leaf))
+    _write(home / "front-proxy.key", x509.key_pem(leaf_key))
+    _write(home / "front-proxy-ca.crt", x509.pem(authority.certificate))
+
+
+def etcd_flags(home: Path, url: str) -> list[str]:
+    """etcd's flags: loopback only, the API server alone, no fsync."""
+    return [
+        f"--data-dir={home / 'etcd'}",
+        "--client-cert-auth",
+        f"--trusted-ca-file={home / 'etcd-ca.crt'}",
+        f"--cert-file={home / 'etcd.crt'}",
+        f"--key-file={home / 'etcd.key'}",
+        f"--listen-client-urls={url}",
+        f"--advertise-client-urls={url}",
+        "--listen-peer-urls=http://127.0.0.1:0",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+    ]
+
+
+def apiserver_flags(home: Path, host: str, port: int, etcd: str, *, audit: bool) -> list[str]:
+    """The API server's flags; `audit` writes the audit log to its stdout."""
+    flags = [
+        f"--etcd-servers={etcd}",
+        f"--etcd-cafile={home / 'etcd-ca.crt'}",
+        f"--etcd-certfile={home / 'etcd-client.crt'}",
+        f"--etcd-keyfile={home / 'etcd-client.key'}",
+        f"--bind-address={host}",
+        f"--advertise-address={host}",
+        f"--secure-port={port}",
+        f"--cert-dir={home / 'certs'}",
+        f"--client-ca-file={home / 'ca.crt'}",
+        f"--tls-cert-file={home / 'server.crt'}",
+        f"--tls-private-key-file={home / 'server.key'}",
+        f"--token-auth-file={home / 'tokens.csv'}",
+        f"--service-account-key-file={home / 'service-account.pub'}",
+        f"--service-account-signing-key-file={home / 'service-account.key'}",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        "--authorization-mode=RBAC",
+        "--endpoint-reconciler-type=none",
+        "--allow-privileged=true",
+        f"--egress-selector-config-file={home / 'egress.json'}",
+        f"--requestheader-client-ca-file={home / 'front-proxy-ca.crt'}",
+        "--requestheader-allowed-names=front-proxy",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={home / 'front-proxy.crt'}",
+        f"--proxy-client-key-file={home / 'front-proxy.key'}",
+    ]
+    if audit:
+        flags += [f"--audit-policy-file={home / 'audit-policy.json'}", "--audit-log-path=-"]
+    return flags
+
+
+def manager_flags(home: Path) -> list[str]:
+    """The controller manager's flags: everything that does not need a cloud.
+
+    Volumes are not attached: nobody here plays the CSI driver's attacher.
+    """
+    flags = [
+        f"--kubeconfig={home / kubeconfig_name(MANAGER)}",
+        f"--service-account-private-key-file={home / 'service-account.key'}",
+        f"--root-ca-file={home / 'ca.crt'}",
+        "--controllers=*,-attachdetach",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+    ]
+    if (home / "ca.key").exists():
+        flags += [f"--cluster-signing-cert-file={home / 'ca.crt'}", f"--cluster-signing-key-file={home / 'ca.key'}"]
+    return flags
+
+
+def scheduler_flags(home: Path) -> list[str]:
+    """The scheduler's flags."""
+    return [
+        f"--kubeconfig={home / kubeconfig_name(SCHEDULER)}",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+    ]
+
+
+KWOK = {
+    "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+    "kind": "KwokConfiguration",
+    "options": {
+        "manageAllNodes": True,
+        "cidr": POD_NETWORK,
+        "nodeLeaseDurationSeconds": 40,
+        "nodeLeaseParallelism": 4,
+        "nodePlayStageParallelism": 4,
+        "podPlayStageParallelism": 4,
+        "podsOnNodeSyncParallelism": 4,
+        "enableDebuggingHandlers": False,
+    },
+}
+
+
+def kwok_flags(home: Path) -> list[str]:
+    """kwok's flags; its configuration and our stages are one file."""
+    return [f"--kubeconfig={home / kubeconfig_name(KUBELETS)}", f"--config={home / 'kwok.yaml'}"]
+
+
+def token(home: Path, user: str) -> str:
+    """What signs `user` in."""
+    for row in (home / "tokens.csv").read_text().splitlines():
+        secret, name, *_ = row.split(",")
+        if name == user:
+            return secret
+    raise KeyError(user)
+
+
+def _kubeconfig(home: Path, url: str, **user: str) -> bytes:
+    cluster = {"server": url, "certificate-authority-data": _encoded(home / "ca.crt")}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "default",
+        "clusters": [{"name": "default", "cluster": cluster}],
+        "users": [{"name": "admin", "user": user}],
+        "contexts": [{"name": "default", "context": {"cluster": "default", "user": "admin"}}],
+    }
+    return json.dumps(document, indent=1).encode()  # JSON is YAML
+
+
+def _encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that only we can read, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    partial.replace(path)

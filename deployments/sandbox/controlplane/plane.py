@@ -1,0 +1,324 @@
+"""One control plane with its state in a folder: etcd, kube-apiserver, controller manager, scheduler, and kwok.
+
+`ControlPlane` is a context manager, plain or async. `python -m deployments.sandbox.controlplane --home DIR --port P`
+serves one until SIGTERM.
+
+What stands in the folder is used: `ca.crt`, `server.crt` and `server.key` as Magnum made them, an `admin.kubeconfig`.
+What is missing is made. kwok plays the kubelets of whatever Node objects there are (stages.yaml says how).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from deployments.sandbox.controlplane.home import (
+    MANAGER,
+    apiserver_flags,
+    etcd_flags,
+    kwok_flags,
+    manager_flags,
+    prepare,
+    scheduler_flags,
+    token,
+)
+from deployments.sandbox.upstream import build
+from infra.clients.errors import DeadlineExceeded, Failed, InvalidInput, Misconfigured, NotYet
+from infra.clients.waiting import wait_until
+
+GRACE = 10.0
+"""Seconds a program gets to end by itself."""
+
+GUARD = 'exec 3<&0; (read -r _ <&3; kill -TERM $$) & exec "$@" </dev/null 3<&-'
+"""Becomes the program, and leaves a watcher that ends it when our end of the pipe closes: it dies when we die."""
+
+OLDER_MINORS = 3
+"""How many minors before its own the API server can behave as (its --emulated-version says which it refuses)."""
+
+VERBS = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE", "deletecollection": "DELETE"}
+
+
+MEMORY = {"kube-apiserver": "600MiB", "etcd": "150MiB", "kwok": "150MiB"}
+"""Soft limits of the programs' heaps: with a score of CRDs the API server otherwise grows beyond a gigabyte."""
+
+
+class ControlPlane:
+    """One control plane with its state in a folder.
+
+    Args:
+        home: its folder; certificates, tokens, etcd's data, logs and admin.kubeconfig; kept over restarts.
+        port: of the API server.
+        host: the address the API server listens on.
+        version: the Kubernetes version whose minor is emulated; the programs' own where None.
+        request_log: a file that gets one JSON line for each request that does not come from the plane itself.
+        name: how the request log calls it; from cluster.json, or the folder's name, where None.
+        nodes: whether the scheduler and kwok run, too; without them no pod ever starts.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        port: int,
+        host: str = "127.0.0.1",
+        version: str | None = None,
+        request_log: Path | None = None,
+        name: str | None = None,
+        nodes: bool = True,
+    ) -> None:
+        self.home, self.port, self.host = home.absolute(), port, host
+        self._emulated = emulated(version)
+        self._request_log, self._nodes = request_log, nodes
+        self._name = name
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig, 0600."""
+        return self.home / "admin.kubeconfig"
+
+    @property
+    def url(self) -> str:
+        """Where the API server listens."""
+        return f"https://{self.host}:{self.port}"
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Start everything and wait until it can be worked with.
+
+        Raises:
+            Misconfigured: a program is missing, or the port is taken.
+            Failed: a program ended.
+            DeadlineExceeded: not ready within `timeout` seconds.
+        """
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.stop)
+            self._launch()
+            deadline = time.monotonic() + timeout
+            while not self._ready():
+                if time.monotonic() > deadline:
+                    raise DeadlineExceeded(f"The API server at {self.url} was not ready within {timeout:g} s.")
+                time.sleep(0.1)
+            undo.pop_all()
+
+    async def astart(self, timeout: float = 60.0) -> None:
+        """`start` for the event loop."""
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self.astop)
+            await asyncio.to_thread(self._launch)
+            await wait_until(self._probe, describe=f"the API server at {self.url}", timeout=timeout, interval=0.1)
+            undo.pop_all()
+
+    def stop(self) -> None:
+        """End every program, last started first, and wait for it."""
+        for name in reversed(list(self._children)):
+            child = self._children[name]
+            _signal(child, signal.SIGTERM)
+            try:
+                child.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                _signal(child, signal.SIGKILL)
+                child.wait()
+            _kill_group(child)
+            if child.stdin:
+                child.stdin.close()
+            del self._children[name]
+
+    async def astop(self) -> None:
+        """`stop` for the event loop."""
+        await asyncio.to_thread(self.stop)
+
+    def ended(self) -> str | None:
+        """The name of a program that ended by itself, if one did."""
+        return next((name for name, child in self._children.items() if child.poll() is not None), None)
+
+    def __enter__(self) -> ControlPlane:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> ControlPlane:
+        await self.astart()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.astop()
+
+    def _launch(self) -> None:
+        _refuse_taken_port(self.host, self.port)
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.home / "log").mkdir(exist_ok=True)
+        prepare(self.home, self.url)
+        etcd = f"https://127.0.0.1:{free_port()}"
+        self._spawn("etcd", etcd_flags(self.home, etcd))
+        audit = self._request_log is not None
+        flags = [*apiserver_flags(self.home, self.host, self.port, etcd, audit=audit), *self._emulated]
+        server = self._spawn("kube-apiserver", flags, piped=audit)
+        if self._request_log is not None and server.stdout is not None:
+            name = self._name or cluster_name(self.home)
+            arguments = (server.stdout, self._request_log, f"kubernetes/{name}")
+            threading.Thread(target=_copy_audit, args=arguments, daemon=True, name=f"audit-{name}").start()
+
+    def _launch_rest(self) -> None:
+        """What works with the API server, and would only complain before it answers."""
+        self._spawn("kube-controller-manager", [*manager_flags(self.home), *self._emulated])
+        if self._nodes:
+            self._spawn("kube-scheduler", [*scheduler_flags(self.home), *self._emulated])
+            self._spawn("kwok", kwok_flags(self.home))
+
+    def _spawn(self, name: str, flags: Sequence[str], *, piped: bool = False) -> subprocess.Popen[bytes]:
+        argv = [str(build.program(name)), *flags]
+        limit = {"GOMEMLIMIT": MEMORY[name]} if name in MEMORY else {}
+        with (self.home / "log" / f"{name}.log").open("ab") as log:
+            child = subprocess.Popen(
+                ["/bin/sh", "-c", GUARD, name, *argv],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE if piped else log,
+                stderr=log,
+                start_new_session=True,
+                cwd=self.home,
+                env={**os.environ, **limit},
+                umask=0o077,
+            )
+        self._children[name] = child
+        return child
+
+    async def _probe(self) -> None:
+        if not await asyncio.to_thread(self._ready):
+            raise NotYet("The API server does not say ok yet.")
+
+    def _ready(self) -> bool:
+        name = self.ended()
+        if name:
+            log = self.home / "log" / f"{name}.log"
+            raise Failed(f"{name} ended while the control plane started.", detail=_tail(log))
+        # A server that says it is ready makes the namespaces a moment later.
+        if not all(
+            _answers(self.host, self.port, self.home, path) for path in ("/readyz", "/api/v1/namespaces/default")
+        ):
+            return False
+        self._launch_rest()
+        return True
+
+
+def emulated(version: str | None) -> list[str]:
+    """The flag that makes the programs behave as the declared minor.
+
+    Args:
+        version: such as v1.34.2; None where nothing is declared.
+
+    Raises:
+        InvalidInput: these programs cannot behave as that minor.
+    """
+    if version is None:
+        return []
+    newest = minor(build.UPSTREAM.version("k8s.io/kubernetes"))
+    asked = minor(version)
+    if not newest - OLDER_MINORS <= asked <= newest:
+        raise InvalidInput(
+            f"The sandbox cannot be Kubernetes {version}.",
+            hint=f"It can be 1.{newest - OLDER_MINORS} to 1.{newest}: declare one of these.",
+        )
+    return [f"--emulated-version=1.{asked}"]
+
+
+def minor(version: str) -> int:
+    """The minor of a version such as v1.34.2."""
+    found = re.match(r"v?1\.(\d+)", version)
+    if found is None:
+        raise InvalidInput(f"{version!r} is no version of Kubernetes.", hint="Such as v1.36.3.")
+    return int(found[1])
+
+
+def cluster_name(home: Path) -> str:
+    """The cluster's name as the supervisor wrote it, else the folder's."""
+    described = home / "cluster.json"
+    return str(json.loads(described.read_text())["name"]) if described.exists() else home.name
+
+
+def audit_line(event: dict[str, Any], service: str) -> dict[str, Any]:
+    """An audit event in the form of the sandbox's request log."""
+    return {
+        "t": event["requestReceivedTimestamp"],
+        "service": service,
+        "method": VERBS.get(event["verb"], "GET"),
+        "path": event["requestURI"],
+        "status": event.get("responseStatus", {}).get("code", 0),
+        "ua": event.get("userAgent", ""),
+    }
+
+
+def _copy_audit(source: IO[bytes], target: Path, service: str) -> None:
+    """Turn the API server's audit log into request log lines until it ends."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source, target.open("a", buffering=1) as log:
+        for raw in source:
+            try:
+                event = json.loads(raw)
+            except ValueError:
+                continue  # not an audit event: something the program printed
+            if isinstance(event, dict) and event.get("kind") == "Event":
+                log.write(json.dumps(audit_line(event, service)) + "\n")
+
+
+def _answers(host: str, port: int, home: Path, path: str) -> bool:
+    context = ssl.create_default_context(cafile=str(home / "ca.crt"))
+    # Magnum names the address it gave the cluster, which need not be the one we listen on.
+    context.check_hostname = False
+    connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
+    try:
+        credential = f"Bearer {token(home, MANAGER)}"
+        headers = {"User-Agent": "plumbline-sandbox/controlplane", "Authorization": credential}
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Misconfigured(
+                f"Port {port} on {host} is taken, and the API server needs it.", hint="Choose another with --port."
+            ) from error
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    # Already gone is what we want.
+    with contextlib.suppress(ProcessLookupError):
+        child.send_signal(number)
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _tail(path: Path, lines: int = 5) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
