@@ -27,8 +27,8 @@ from deployments.sandbox.acme import ENVIRONMENT, Acme
 from deployments.sandbox.authority import make_authority
 from deployments.sandbox.charts.upstream import cert_manager
 from deployments.sandbox.controllers import x509
+from deployments.sandbox.controlplane.plane import ControlPlane, free_port
 from deployments.sandbox.dns.servers import Server
-from deployments.sandbox.envtest import ControlPlane, free_port
 from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.upstream import build
 from infra.clients.errors import NotYet
@@ -73,7 +73,7 @@ class World:
             stack.enter_context(self._serving_names())
             stack.callback(self._stop_pebble)
             self.start_pebble()
-            stack.enter_context(ControlPlane(self.home, port=free_port(), assets=build.folder()))
+            stack.enter_context(ControlPlane(self.home, port=free_port()))
             stack.enter_context(self._controllers())
             self._install()
             yield self
@@ -100,7 +100,7 @@ class World:
 
     @contextmanager
     def _controllers(self) -> Iterator[None]:
-        homes = ("--cluster-home", str(self.home), "--sandbox-home", str(self.sandbox), "--mode", "envtest")
+        homes = ("--cluster-home", str(self.home), "--sandbox-home", str(self.sandbox))
         values = {"port_base": PORT_BASE, "loadbalancer_network": LOAD_BALANCERS}
         values["ingress_http_port"] = self.settings.ingress_http_port
         env = {f"PLUMBLINE_SANDBOX_{name.upper()}": str(value) for name, value in values.items()}

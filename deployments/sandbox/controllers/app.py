@@ -40,13 +40,11 @@ class Options:
         cluster_home: the cluster's folder, with cluster.json and admin.kubeconfig.
         sandbox_home: the sandbox's folder.
         settings: the sandbox's ports and networks.
-        cert_manager: further flags for cert-manager's controller.
     """
 
     cluster_home: Path
     sandbox_home: Path
     settings: SandboxSettings
-    cert_manager: tuple[str, ...] = ()
 
 
 async def run(options: Options) -> None:
@@ -87,10 +85,7 @@ def _names(settings: SandboxSettings) -> Names:
 
 def _cert_manager(cluster: Cluster, egress: Egress, proxy: str, options: Options) -> CertManager:
     folder = options.cluster_home / "cert-manager"
-    surroundings = Surroundings(
-        folder=folder, dns_port=options.settings.port("dns"), proxy=proxy, flags=options.cert_manager
-    )
-    return CertManager(cluster, egress, surroundings)
+    return CertManager(cluster, egress, Surroundings(folder, options.settings.port("dns"), proxy))
 
 
 def _solver(cluster: Cluster, egress: Egress, programs: CertManager, options: Options) -> Solver:

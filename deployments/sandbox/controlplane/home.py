@@ -13,8 +13,8 @@ from typing import Any
 from deployments.sandbox.controllers import x509
 from deployments.sandbox.controllers.egress import SOCKET
 
-SERVICE_RANGE = "127.96.0.0/16"
-"""Loopback, so that webhooks can be served on a Service's clusterIP; of another range it dials off the machine."""
+SERVICE_RANGE = "10.254.0.0/16"
+"""Magnum's default. Nothing listens there: what the API server sends to a Service goes by way of `EGRESS`."""
 
 DECADE = dt.timedelta(days=3650)
 SERVER_USAGES = ("digital signature", "key encipherment", "server auth")

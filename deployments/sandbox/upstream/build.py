@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.clients.errors import Misconfigured
 
@@ -222,7 +223,7 @@ def _build(go: str, module: Module, target: Path, *, log: Path) -> None:
         for path in _sources(module):
             shutil.copy(path, sources)
         for argv in steps:
-            streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
             if subprocess.run(argv, cwd=sources, env=environment, check=False, **streams).returncode:
                 raise Misconfigured(
                     f"{module.label} could not be built.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -35,13 +35,11 @@ class Surroundings:
         folder: for their kubeconfigs and logs.
         dns_port: of the authoritative name servers.
         proxy: where plain HTTP requests for the cluster's names go; see `names`.
-        flags: further ones for the controller, for tests.
     """
 
     folder: Path
     dns_port: int
     proxy: str
-    flags: tuple[str, ...] = field(default=())
 
 
 class CertManager:
@@ -72,7 +70,6 @@ class CertManager:
                 # It asks who is in charge of a zone, and the servers that are know it at once.
                 *("--dns01-recursive-nameservers", servers, "--dns01-recursive-nameservers-only"),
                 *("--dns01-check-retry-period", "1s"),
-                *self._surroundings.flags,
             ),
             # Its own look at an HTTP-01 challenge goes to port 80 of a name that only this machine knows.
             {"HTTP_PROXY": self._surroundings.proxy},
