@@ -14,6 +14,7 @@ from flows.run import open_run
 from infra.clients.errors import Refused
 from infra.drift.findings import PlaneName
 from infra.planes.report import RunReport
+from tasks.certificates import end_challenges
 from tasks.cluster import check_programs, destroy_cluster, prove_nothing_left, reach_cluster
 from tasks.delivery import remove_delivery
 from tasks.dns import remove_dns
@@ -42,8 +43,10 @@ async def destroy_environment(name: EnvironmentName, confirm: Confirmation) -> R
         graph.step(PlaneName.RUNNERS, "runners", remove_runners, needs=["reach"])
         graph.step(PlaneName.DELIVERY, "delivery", remove_delivery, needs=["reach"])
         graph.step(PlaneName.DNS, "dns", remove_dns, needs=["programs"])
-        # Only now: as long as Argo CD runs an application, it makes its load balancers and claims anew.
-        graph.step(PlaneName.STORAGE, "cloud resources", release_cloud_resources, needs=["runners", "delivery"])
+        # Only now: as long as Argo CD runs an application, it makes its namespaces, load balancers and claims anew.
+        gone = ["runners", "delivery"]
+        graph.step(PlaneName.CERTIFICATES, "challenges", end_challenges, needs=gone)
+        graph.step(PlaneName.STORAGE, "cloud resources", release_cloud_resources, needs=[*gone, "challenges"])
         graph.step(PlaneName.CLUSTER, "cluster", destroy_cluster, needs=["cloud resources", "dns"])
         graph.step(PlaneName.CLUSTER, "leftovers", prove_nothing_left, needs=["cluster"])
         return await run.conclude(await graph.finish())

@@ -101,7 +101,15 @@ class Settings(BaseSettings):
     )
     ingress_https_port: Port = Field(default=443, description="Port on which the ingress serves TLS.")
     tls_ca_file: Path | None = Field(
-        default=None, description="CA bundle that served certificates must chain to; the system's when unset."
+        default=None,
+        description="CA bundle that served certificates must chain to, unless their issuer's own roots are declared or "
+        "known (those of Let's Encrypt's staging); the system's when unset.",
+    )
+    acme_server: str | None = Field(
+        default=None, description="ACME directory that the issuer `sandbox` stands for; the sandbox sets it."
+    )
+    acme_ca_file: Path | None = Field(
+        default=None, description="CA bundle that this ACME server's own certificate must chain to."
     )
 
     @field_validator("dns_resolvers", "notify", mode="before")

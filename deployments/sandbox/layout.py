@@ -86,6 +86,10 @@ class Layout:
         return self.home / "ca"
 
     @property
+    def acme(self) -> Path:
+        return self.home / "acme"
+
+    @property
     def secrets(self) -> Path:
         return self.home / "secrets"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from deployments.sandbox import authority, environment, repositories, terraform
+from deployments.sandbox.acme import Acme
 from deployments.sandbox.layout import Layout, write, write_json
 from deployments.sandbox.openstack import config
 from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
@@ -35,6 +36,8 @@ def prepare(settings: SandboxSettings, layout: Layout) -> None:
         write(path, text)
     write(layout.clouds, yaml.safe_dump(config.clouds(cloud), sort_keys=False))
     authority.make_authority(layout.ca)
+    acme = Acme.of(settings, layout)
+    acme.configure(http_port=settings.ingress_http_port, tls_port=settings.ingress_https_port)
     authority.make_github_app(layout.secrets / "github-app")
     _repositories(settings, layout)
     _charts(settings, layout)
@@ -66,7 +69,7 @@ def passwords(layout: Layout) -> dict[str, str]:
 
 def variables(settings: SandboxSettings, layout: Layout) -> dict[str, str]:
     """What `.sandbox/env` exports."""
-    servers = f"127.0.0.1:{settings.port('resolver')}"
+    servers, acme = f"127.0.0.1:{settings.port('resolver')}", Acme.of(settings, layout)
     return {
         "OS_CLIENT_CONFIG_FILE": str(layout.clouds),
         "TF_CLI_CONFIG_FILE": str(layout.terraformrc),
@@ -76,7 +79,9 @@ def variables(settings: SandboxSettings, layout: Layout) -> dict[str, str]:
         "PLUMBLINE_CHART_MIRROR": settings.url("charts"),
         "PLUMBLINE_DNS_PORT": str(settings.port("dns")),
         "PLUMBLINE_DNS_RESOLVERS": servers,
-        "PLUMBLINE_TLS_CA_FILE": str(layout.ca / "ca.crt"),
+        "PLUMBLINE_TLS_CA_FILE": str(acme.roots),
+        "PLUMBLINE_ACME_SERVER": acme.server,
+        "PLUMBLINE_ACME_CA_FILE": str(layout.ca / "ca.crt"),
         "PLUMBLINE_INGRESS_HTTPS_PORT": str(settings.ingress_https_port),
         "PLUMBLINE_SANDBOX_HOME": str(layout.home),
         "PLUMBLINE_SANDBOX_PORT_BASE": str(settings.port_base),

@@ -28,6 +28,9 @@ RUNNER_KEYS = (
     frozenset({"github_token"}),
 )
 """What the gha-runner-scale-set chart takes: a GitHub App, or a token."""
+AUTHORITY_KEYS = (frozenset({"tls.crt", "tls.key"}),)
+BINDING_KEYS = (frozenset({"hmac"}),)
+"""What cert-manager signs with itself, and what binds an ACME account to another."""
 REPOSITORY_KEYS = {
     "https": (frozenset({"username", "password"}), frozenset({"password"})),
     "http": (frozenset({"username", "password"}), frozenset({"password"})),
@@ -168,6 +171,12 @@ def _credentials(environment: Environment, facts: CloudFacts) -> Iterator[tuple[
     if delivery is not None and delivery.credentials is not None:
         keys = REPOSITORY_KEYS[delivery.repository.partition(":")[0].lower()]
         yield "spec.delivery.credentials", delivery.credentials, keys
+    certificates = environment.spec.certificates
+    if certificates is not None and certificates.ca is not None:
+        yield "spec.certificates.ca.secret", certificates.ca.secret, AUTHORITY_KEYS
+    binding = certificates.acme.external_account_binding if certificates and certificates.acme else None
+    if binding is not None:
+        yield "spec.certificates.acme.externalAccountBinding.secret", binding.secret, BINDING_KEYS
     for index, runner in enumerate(environment.spec.runners):
         yield f"spec.runners[{index}].credentials", runner.credentials, RUNNER_KEYS
     for addon in environment.spec.enabled_addons:

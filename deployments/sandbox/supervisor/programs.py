@@ -15,6 +15,7 @@ import dns.exception
 import dns.message
 
 from deployments.sandbox import venv
+from deployments.sandbox.acme import ENVIRONMENT, Acme
 from deployments.sandbox.layout import Layout
 from deployments.sandbox.openstack.config import SERVICES
 from deployments.sandbox.openstack.middleware import HEALTH
@@ -43,7 +44,7 @@ def services(settings: SandboxSettings, layout: Layout) -> list[Program]:
         )
         for name in SERVICES
     ]
-    programs.append(_dns(settings, layout))
+    programs += [_dns(settings, layout), _acme(settings, layout)]
     if importlib.util.find_spec("deployments.sandbox.controllers.github") is not None:
         programs.append(_github(settings, layout))
     return programs
@@ -59,6 +60,19 @@ def _dns(settings: SandboxSettings, layout: Layout) -> Program:
         probe=names_answered(settings),
         cwd=layout.home,
         port=settings.port("dns"),
+    )
+
+
+def _acme(settings: SandboxSettings, layout: Layout) -> Program:
+    acme = Acme.of(settings, layout)
+    return Program(
+        name="acme",
+        argv=acme.argv(settings.port("dns")),
+        env=own_environment(settings) | ENVIRONMENT,
+        log=layout.log / "acme.log",
+        probe=acme.ready,
+        cwd=layout.home,
+        port=settings.port("acme"),
     )
 
 

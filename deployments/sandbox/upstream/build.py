@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.clients.errors import Misconfigured
 
@@ -90,6 +92,18 @@ UPSTREAM = Module(
 )
 
 
+WEBHOOK = Module(
+    Path(__file__).parent / "webhook",
+    "cert-manager's webhook",
+    minutes=2,
+    main="cert-manager-webhook",
+    names=("cert-manager-webhook",),
+)
+"""A module by itself: its name lets it import what is internal to cert-manager, and Kubernetes' would not do."""
+
+MODULES = (UPSTREAM, WEBHOOK)
+
+
 def cache() -> Path:
     """The user's cache folder for what is built here (XDG Base Directory Specification)."""
     named = os.environ.get("XDG_CACHE_HOME", "")
@@ -153,6 +167,27 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
     return target
 
 
+def source(path: str, module: Module = UPSTREAM) -> Path:
+    """The folder with the sources of a module that `module` requires, fetched when it is not there.
+
+    Raises:
+        Misconfigured: there is no Go, or it cannot be fetched.
+    """
+    argv = [find_go(module), "mod", "download", "-json", path]
+    environment = os.environ | {"GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+    done = subprocess.run(
+        argv, cwd=module.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    found = json.loads(done.stdout) if done.stdout else {}
+    if done.returncode or "Dir" not in found:
+        raise Misconfigured(
+            f"The module {path} cannot be had.",
+            detail=found.get("Error") or done.stderr,
+            hint="Can go reach its module proxy (`go env GOPROXY`)?",
+        )
+    return Path(found["Dir"])
+
+
 def find_go(module: Module = UPSTREAM) -> str:
     """The Go to build with; one that is older than go.mod says tells so itself, or fetches what it needs.
 
@@ -188,7 +223,7 @@ def _build(go: str, module: Module, target: Path, *, log: Path) -> None:
         for path in _sources(module):
             shutil.copy(path, sources)
         for argv in steps:
-            streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
             if subprocess.run(argv, cwd=sources, env=environment, check=False, **streams).returncode:
                 raise Misconfigured(
                     f"{module.label} could not be built.",

@@ -221,8 +221,11 @@ async def test_a_flow_fails_as_its_step_did(stage: Stage, recorder: Recorder) ->
 async def test_destroying_goes_backwards(stage: Stage, recorder: Recorder) -> None:
     report = await destroying.destroy_environment.fn("dev", "dev")
     assert report.state == "removed"
-    assert recorder.edges["cloud resources"] == ["runners", "delivery"]
-    assert recorder.before("cluster") == {"programs", "reach", "runners", "delivery", "cloud resources", "dns"}
+    assert recorder.edges["cloud resources"] == ["runners", "delivery", "challenges"]
+    assert recorder.edges["challenges"] == ["runners", "delivery"]
+    assert recorder.before("cluster") == {
+        *("programs", "reach", "runners", "delivery", "challenges", "cloud resources", "dns"),
+    }
     assert [name for name, needs in recorder.edges.items() if not needs] == ["programs"]
     assert recorder.edges["leftovers"] == ["cluster"]
     assert len(stage.published) == 1

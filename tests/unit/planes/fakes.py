@@ -26,6 +26,7 @@ from infra.spec.models import Environment
 Object = dict[str, Any]
 Objects = list[Object]
 Key = tuple[str, str | None, str]
+ACME_SERVER = "https://127.0.0.1:15012/dir"
 CLUSTER_WIDE = {"StorageClass", "ClusterIssuer", "Namespace", "CustomResourceDefinition", "Node"}
 
 
@@ -170,6 +171,13 @@ class FakeKubernetes:
         live = self.put(merged(live, patch))
         self.react(live)
         return copy.deepcopy(live)
+
+    async def replace(self, item: Object, *, subresource: str | None = None) -> Object:
+        live = self.objects[self._key(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])]
+        self._wrote("replace", live)
+        live = self.put({**live, "status": item["status"]} if subresource == "status" else item)
+        self.react(live)
+        return dict(live)
 
     async def delete(self, _version: str, kind: str, name: str, namespace: str | None = None) -> bool:
         live = self.objects.get(self._key(kind, namespace, name))
@@ -349,7 +357,7 @@ def http_free_openstack() -> Any:
 
 def make_clients(folder: Path, environment: Environment | None = None, **settings: Any) -> Clients:
     """Real `Clients` whose outside systems are in memory; a wait ends within a tenth of a second."""
-    patience = {"probe_interval": 0.001, "probe_timeout": 0.1, **settings}
+    patience = {"probe_interval": 0.001, "probe_timeout": 0.1, "acme_server": ACME_SERVER, **settings}
     made = Clients(
         environment or declared(),
         settings=Settings(state_dir=folder / "state", secrets_dir=folder / "secrets", **patience),
