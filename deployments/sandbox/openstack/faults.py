@@ -6,6 +6,9 @@ The file (`faults.json` in the sandbox's home) is read again when it changes:
      "rules": [{"service": "magnum", "rate": 0.1, "kinds": ["500", "503", "429", "reset", "stall", "lost"],
                 "stall_seconds": 10, "retry_after": 1, "methods": null, "path": null, "count": null}],
      "clusters": {"dev": {"create": "fail", "delete": "hang", "reason": "No valid host was found."}},
+     "load_balancers": {"kube_service_dev_*": {"create": "fail", "delete": "hang", "reason": "No amphora."}},
+     "volumes": {"pvc-*": {"delete": "fail", "detach": "fail"}},
+     "floating_ips": "none",
      "dns": {"lag": {"ns2": 5.0}}}
 
 The same seed and the same order of requests give the same faults.
@@ -21,6 +24,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from deployments.sandbox.openstack import mishaps
+from deployments.sandbox.openstack.mishaps import Mishap
 
 KINDS = ("500", "503", "429", "reset", "stall", "lost")
 """An answer without work; no answer, without (`reset`) or after the work (`lost`); work after a while (`stall`)."""
@@ -96,6 +102,10 @@ class Faults:
     rules: tuple[Rule, ...] = ()
     clusters: Mapping[str, Scenario] = field(default_factory=dict)
     lag: Mapping[str, float] = field(default_factory=dict)
+    load_balancers: Mapping[str, Mishap] = field(default_factory=dict)
+    volumes: Mapping[str, Mishap] = field(default_factory=dict)
+    no_floating_ips: bool = False
+    """The pool of floating IPs is exhausted."""
 
 
 def parse(document: Any) -> Faults:
@@ -112,7 +122,12 @@ def parse(document: Any) -> Faults:
             rules=tuple(_rule(number, rule) for number, rule in enumerate(document.get("rules") or [])),
             clusters={name: _scenario(name, value) for name, value in (document.get("clusters") or {}).items()},
             lag={name: float(value) for name, value in ((document.get("dns") or {}).get("lag") or {}).items()},
+            load_balancers=mishaps.parse("load_balancers", document.get("load_balancers"), mishaps.BALANCERS),
+            volumes=mishaps.parse("volumes", document.get("volumes"), mishaps.VOLUMES),
+            no_floating_ips=document.get("floating_ips") == "none",
         )
+    except mishaps.InvalidMishap as error:
+        raise InvalidFaults(str(error)) from error
     except (TypeError, AttributeError) as error:
         raise InvalidFaults(f"The faults file is malformed: {error}") from error
 
