@@ -50,6 +50,8 @@ def cinder(cloud: Cloud) -> Sections:
         "resource_query_filters_file": etc / "resource_filters.json",
         # The scheduler waits this long for a first word of the volume manager, which starts after it; by default 60 s.
         "scheduler_driver_init_wait_time": 1,
+        # Deletions that a restart cut off are taken up beside the start: one that hangs must not hold up all others.
+        "volume_service_inithost_offload": "true",
         "glance_api_servers": cloud.url("glance"),
     }
     return sections | {
