@@ -80,9 +80,7 @@ def _add(document: dict[str, Any], arguments: argparse.Namespace) -> None:
         raise InvalidInput("Nothing to set.", hint=f"Give --service, {names}, --floating-ips, --lag or --seed.")
     doings = {doing: getattr(arguments, doing) for doing in ("create", "delete", "detach") if getattr(arguments, doing)}
     if len(victims) > 1 or bool(victims) != bool(doings):
-        raise InvalidInput(
-            "--create, --delete and --detach say what befalls one --cluster, --load-balancer or --volume."
-        )
+        raise InvalidInput("--create, --delete and --detach say what befalls one cluster, load balancer or volume.")
     if "detach" in doings and "volume" not in victims:
         raise InvalidInput("--detach is for a --volume.")
     if arguments.seed is not None:

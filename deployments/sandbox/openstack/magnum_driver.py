@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 from typing import Any, ClassVar
 
+from keystoneauth1.exceptions import ClientException
 from magnum.common import context as magnum_context
 from magnum.common import exception
 from magnum.conductor.handlers.common import cert_manager
@@ -21,6 +22,7 @@ from oslo_utils import uuidutils
 from deployments.sandbox.openstack import magnum_certificates, magnum_nodes
 from deployments.sandbox.openstack.control import Control, ControlError
 from deployments.sandbox.openstack.faults import FaultFile, Scenario
+from deployments.sandbox.openstack.magnum_network import NetworkError, Networks
 from deployments.sandbox.openstack.magnum_nodes import Group
 
 LOG = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
 
     home: ClassVar[Path]
     """The sandbox's state folder; set by the service that loads us."""
+    networks: ClassVar[Networks] = Networks()
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,8 +135,8 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
     def _applied(self, context: Any, cluster: Any) -> bool:
         try:
             return self._apply(context, cluster)
-        except ControlError as error:
-            # The supervisor may be starting; the operation stays under way.
+        except (ControlError, ClientException) as error:
+            # The supervisor or Neutron may be starting; the operation stays under way.
             LOG.warning("%s", error)
             return False
 
@@ -147,6 +150,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
             "version": _version(cluster),
             "ca_pem": magnum_certificates.authority(context, cluster),
             "nodes": magnum_nodes.nodes(cluster.name, groups, addresses),
+            "network": self.networks.ensure(cluster),
         }
         known = self._control.get(cluster.uuid)
         if known is None or known["ca_pem"] != body["ca_pem"]:
@@ -173,6 +177,14 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
             return
         if fate.delete == "fail":
             _finish(cluster, ClusterStatus.DELETE_FAILED, fate.reason)
+            return
+        try:
+            self.networks.remove(cluster)
+        except ClientException as error:
+            LOG.warning("%s", error)
+            return
+        except NetworkError as error:
+            _finish(cluster, ClusterStatus.DELETE_FAILED, str(error))
             return
         cert_manager.delete_client_files(cluster, context=context)
         # The periodic task that asked destroys the rows.
