@@ -1,5 +1,5 @@
 # Everything a person or a CI job does with Plumbline. Each target sets up what it needs from nothing but
-# Python 3.11, git, make and the package registries.
+# Python 3.11, git, make, Terraform, Go and the package registries.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -37,7 +37,7 @@ test: $(VENV)/.dev ## every test
 	@$(PY) -m pytest $(PYTEST_SIDE_BY_SIDE) --durations=15
 
 coverage: $(VENV)/.dev ## how much of infra/ and tasks/ is tested, by tests that need no whole platform: at least 90 %
-	@$(PY) -m pytest tests/sandbox/test_cloud.py tests/envtest/test_controllers.py tests/conformance tests/unit \
+	@$(PY) -m pytest tests/sandbox/test_cloud.py tests/envtest/test_controllers.py tests/unit \
 	  $(PYTEST_SIDE_BY_SIDE) -q --cov --cov-report=term
 
 test-quick: $(VENV)/.dev ## the tests that need nothing running, but for the few that take more than a second
@@ -48,7 +48,7 @@ bench: $(VENV)/.dev ## what creating an environment, looking for drift and sweep
 	@$(PY) -m deployments.bench_drift
 	@$(PY) -m deployments.bench_fleet
 
-bench-drift: $(VENV)/.dev ## what looking for drift costs, beside kubectl diff (needs KUBEBUILDER_ASSETS)
+bench-drift: $(VENV)/.dev ## what looking for drift costs, beside kubectl diff
 	@$(PY) -m deployments.bench_drift
 
 bench-fleet: $(VENV)/.dev ## what sweeping a hundred recorded environments costs, and how much of it is Prefect's
@@ -62,8 +62,7 @@ lock-charts: $(VENV)/.runtime ## record the digest of every chart that can be fe
 	@$(PY) -m infra.catalog lock
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-	  || { echo "Plumbline needs Python 3.11; $$($(PYTHON) --version 2>&1) was found. Say which to use: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	@$(PYTHON) deployments/prerequisites.py
 	@echo "Making $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 

@@ -1,6 +1,6 @@
 """`make bench-drift`: what checking objects for drift costs, beside `kubectl diff --server-side` on the same manifests.
 
-On a real API server (KUBEBUILDER_ASSETS): once on loopback, once with 20 ms added to each request by a proxy, which is
+On a real API server: once on loopback, once with 20 ms added to each request by a proxy, which is
 how far away an API server usually is. Both are measured as whole processes, in turns.
 """
 
@@ -27,7 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.bench_objects import NAMESPACE, objects
-from deployments.sandbox.envtest import ControlPlane, available
+from deployments.sandbox.controlplane.plane import ControlPlane
+from deployments.sandbox.upstream import build
 from infra.clients.errors import Failed, PlumblineError
 from infra.clients.kubernetes import KubernetesClient
 from infra.settings import ROOT, Settings
@@ -65,9 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench; exit status 1 when something did not work."""
     options = _options(arguments)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    if available() is None:
-        console.print("KUBEBUILDER_ASSETS names no control plane: drift is not measured.", style="yellow")
-        return 0
+    build.ensure(say=build.tell)
     try:
         rows = list(_measure(options, console))
     except PlumblineError as error:
@@ -81,7 +80,7 @@ def _measure(options: argparse.Namespace, console: Console) -> Iterator[Row]:
     for count in options.objects:
         with tempfile.TemporaryDirectory() as folder:
             home, log = Path(folder) / "home", Path(folder) / "requests.jsonl"
-            with ControlPlane(home, port=PORT, request_log=log, name="bench", manager=False) as plane:
+            with ControlPlane(home, port=PORT, request_log=log, name="bench", nodes=False) as plane:
                 declared = list(objects(count))
                 manifests = Path(folder) / "manifests.yaml"
                 manifests.write_text(yaml.dump_all(declared, Dumper=yaml.CSafeDumper))

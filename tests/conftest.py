@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deployments.helm import ensure_helm
+from deployments.sandbox.upstream import build
 from infra.clients.errors import PlumblineError
 from infra.clients.masking import MASKER
 
@@ -34,6 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
         # Started as a background job: what tests start would inherit it, and could not be interrupted.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     folders = [str(Path(sys.executable).parent)]
+    if build.folder().exists():
+        # kubectl, which tests use as people do.
+        folders.append(str(build.folder()))
     try:
         helm = ensure_helm()
         folders.append(str(helm.parent))
@@ -46,6 +50,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say which of the two outside parts the tests will find."""
-    assets = os.environ.get("KUBEBUILDER_ASSETS") or "unset: tests on a real kube-apiserver are skipped"
-    return [f"helm: {config.stash[HELM]}", f"KUBEBUILDER_ASSETS: {assets}"]
+    """Say which helm the tests will find."""
+    return [f"helm: {config.stash[HELM]}"]

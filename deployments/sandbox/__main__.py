@@ -1,4 +1,4 @@
-"""The embedded cloud: `python -m deployments.sandbox up|down|status|reset|kubeconfig|faults`."""
+"""The sandbox: `python -m deployments.sandbox up|down|status|reset|kubeconfig|faults`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace, settings: SandboxSettings, out: Console, 
             out.print(str(lifecycle.kubeconfig(settings, arguments.name)), markup=False, soft_wrap=True)
         case "faults":
             path = Layout(settings.home.absolute()).faults
-            out.print(faults.run(arguments, path, kubernetes=settings.kubernetes), markup=False, soft_wrap=True)
+            out.print(faults.run(arguments, path), markup=False, soft_wrap=True)
         case _:
             return _status(lifecycle.status(settings), out, as_json=arguments.json)
     return 0

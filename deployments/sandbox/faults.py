@@ -42,12 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("show", help="print what is set", description="Print what is set, as JSON.")
 
 
-def run(arguments: argparse.Namespace, path: Path, *, kubernetes: str = "embedded") -> str:
+def run(arguments: argparse.Namespace, path: Path) -> str:
     """Carry out the command on the file; returns what is to be printed.
 
     Args:
         path: faults.json.
-        kubernetes: which API server the clusters run, see SandboxSettings.
 
     Raises:
         InvalidInput: what is asked for has no meaning; the file stays as it is.
@@ -58,10 +57,6 @@ def run(arguments: argparse.Namespace, path: Path, *, kubernetes: str = "embedde
     if arguments.action == "clear":
         path.unlink(missing_ok=True)
         return "All faults are cleared."
-    if arguments.service == "kubernetes" and kubernetes != "embedded":
-        raise InvalidInput(
-            "The real API server makes no faults.", hint="The embedded one does: PLUMBLINE_SANDBOX_KUBERNETES=embedded."
-        )
     _add(document, arguments)
     try:
         parse(document)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.supervisor.daemon import left_over, running
 from deployments.sandbox.supervisor.managed import end_left_over
 from deployments.sandbox.supervisor.programs import own_environment
+from deployments.sandbox.upstream import build
 from infra.clients.errors import DeadlineExceeded, Failed, Misconfigured, NotFound, Unavailable
 
 Say = Callable[[str], None]
@@ -68,13 +70,21 @@ def _start(settings: SandboxSettings, layout: Layout, say: Say) -> bool:
     if running(layout.lock) is None:
         end_left_over(left_over(layout), grace=settings.stop_timeout)
         check_ports(settings)
-        venv.ensure(settings.venv.absolute(), log=layout.log / "install.log", say=say)
+        install(settings, layout, say)
         prepare(settings, layout)
         layout.control.unlink(missing_ok=True)
         say(f"Starting the sandbox in {layout.home} …")
         _spawn(settings, layout)
         return True
     return False
+
+
+def install(settings: SandboxSettings, layout: Layout, say: Say) -> None:
+    """Build upstream's programs and install OpenStack, side by side; both are there from then on."""
+    with ThreadPoolExecutor(2) as pool:
+        building = pool.submit(build.ensure, say=say)
+        venv.ensure(settings.venv.absolute(), log=layout.log / "install.log", say=say)
+        building.result()
 
 
 def down(settings: SandboxSettings, say: Say) -> bool:

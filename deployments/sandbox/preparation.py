@@ -81,7 +81,6 @@ def variables(settings: SandboxSettings, layout: Layout) -> dict[str, str]:
         "PLUMBLINE_INGRESS_HTTPS_PORT": str(settings.ingress_https_port),
         "PLUMBLINE_SANDBOX_HOME": str(layout.home),
         "PLUMBLINE_SANDBOX_PORT_BASE": str(settings.port_base),
-        "PLUMBLINE_SANDBOX_KUBERNETES": settings.kubernetes,
     }
 
 

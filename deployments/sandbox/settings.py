@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,7 +41,7 @@ OptionalPort = Annotated[int | None, Field(default=None, ge=1024, le=65535)]
 
 
 class SandboxSettings(BaseSettings):
-    """What can be set about the embedded cloud. The defaults suit one sandbox per machine."""
+    """What can be set about the sandbox. The defaults suit one sandbox per machine."""
 
     model_config = SettingsConfigDict(env_prefix="PLUMBLINE_SANDBOX_", extra="ignore", frozen=True)
 
@@ -68,9 +68,6 @@ class SandboxSettings(BaseSettings):
     port_cinder: OptionalPort = Field(description="Cinder; base + 13 when unset.")
     port_octavia: OptionalPort = Field(description="Octavia; base + 14 when unset.")
     port_clusters: OptionalPort = Field(description="First API server; the next clusters follow. Base + 20 when unset.")
-    kubernetes: Literal["embedded", "envtest"] = Field(
-        default="embedded", description="Which API server a cluster gets: ours, or the real one of KUBEBUILDER_ASSETS."
-    )
     loadbalancer_network: IPv4Network = Field(
         default=IPv4Network("127.77.0.0/16"), description="Loopback addresses for Services of type LoadBalancer."
     )

@@ -1,4 +1,4 @@
-"""Record the corpora on a real control plane: `KUBEBUILDER_ASSETS=… python -m tests.corpora.record`.
+"""Record the corpora on a real control plane: `python -m tests.corpora.record`.
 
 Every chart of the catalogue and a chart with the manifests beside this file are installed by the real helm, the same
 manifests are applied by us and created by a person, the controllers settle, and what the API server then says is kept.
@@ -26,7 +26,7 @@ from deployments.sandbox.authority import make_authority, make_github_app
 from deployments.sandbox.charts import build
 from deployments.sandbox.controllers.app import Options, run
 from deployments.sandbox.controllers.kube.client import ApiError, Client
-from deployments.sandbox.envtest import ControlPlane, free_port
+from deployments.sandbox.controlplane.plane import ControlPlane, free_port
 from deployments.sandbox.settings import SandboxSettings
 from infra.catalog import Catalog, crds_of, fetch
 from infra.clients.errors import NotYet, PlumblineError
@@ -105,7 +105,7 @@ async def cluster(base: Path) -> AsyncIterator[tuple[KubernetesClient, Client]]:
     async with ControlPlane(home, port=free_port()) as plane:
         config = plane.kubeconfig
         async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
-            work = asyncio.create_task(run(Options(home, sandbox, False, settings)))
+            work = asyncio.create_task(run(Options(home, sandbox, settings)))
             try:
                 yield kubernetes, client
             finally:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from deployments.sandbox.charts import build
-from deployments.sandbox.envtest import ControlPlane, available, free_port
+from deployments.sandbox.controlplane.plane import ControlPlane, free_port
 from infra.catalog import Catalog, Release, crds_of, fetch
 from infra.catalog.models import CrdEstablishedProbe, DryRunCreateProbe
 from infra.settings import Settings
@@ -24,7 +24,6 @@ from tests.corpora.everything import ENVIRONMENT
 
 pytestmark = [
     pytest.mark.envtest,
-    pytest.mark.skipif(available() is None, reason="KUBEBUILDER_ASSETS names no control plane"),
     pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH"),
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH"),
 ]

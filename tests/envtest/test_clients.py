@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployments.sandbox.envtest import ControlPlane, available
+from deployments.sandbox.controlplane.plane import ControlPlane
 from infra.clients.errors import Conflict, DeadlineExceeded, InvalidInput, Refused
 from infra.clients.helm import HelmClient
 from infra.clients.helm_lease import WRITER
@@ -23,7 +23,6 @@ from tests.envtest.packing import packed
 
 pytestmark = [
     pytest.mark.envtest,
-    pytest.mark.skipif(available() is None, reason="KUBEBUILDER_ASSETS names no control plane"),
 ]
 needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH")
 

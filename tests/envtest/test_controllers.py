@@ -1,4 +1,4 @@
-"""The sandbox's controllers on a living API server: the embedded one always, the real one where there is one."""
+"""The sandbox's controllers on a real control plane."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
-import signal
 import ssl
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -32,15 +29,14 @@ from deployments.sandbox.controllers.kube import resources as kinds
 from deployments.sandbox.controllers.kube.client import ApiError, Client
 from deployments.sandbox.controllers.kube.objects import condition, is_true
 from deployments.sandbox.controllers.kube.resources import Obj, Resource
-from deployments.sandbox.envtest import ControlPlane, available
-from deployments.sandbox.envtest_home import prepare
+from deployments.sandbox.controlplane.plane import ControlPlane
 from deployments.sandbox.settings import ROOT, SandboxSettings
 from infra.clients.errors import NotYet
 from infra.clients.waiting import wait_until
 
 pytestmark = pytest.mark.envtest
 CHARTS = ROOT / "deployments/sandbox/charts"
-PORTS = {"embedded": 18060, "envtest": 18061}
+PORT = 18060
 SERVERS = {"master": 1, "worker": 2}
 T = TypeVar("T")
 
@@ -124,25 +120,10 @@ class Plane:
         await self.client.create(kinds.SERVICES, {"metadata": {"name": name, "namespace": namespace}, "spec": spec})
 
 
-@contextlib.contextmanager
-def embedded(home: Path, port: int) -> Iterator[None]:
-    """The embedded API server as a process of its own."""
-    prepare(home, f"https://127.0.0.1:{port}")
-    argv = [sys.executable, "-m", "deployments.sandbox.kubernetes", "--home", str(home), "--port", str(port)]
-    with (home / "server.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(15)
-
-
-@pytest.fixture(scope="module", params=["embedded", "envtest"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    mode: str = request.param
-    if mode == "envtest" and available() is None:
-        pytest.skip("KUBEBUILDER_ASSETS names no control plane")
-    sandbox = tmp_path_factory.mktemp(mode)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A control plane in the folder of a sandbox, whose path it gives."""
+    sandbox = tmp_path_factory.mktemp("sandbox")
     home = sandbox / "clusters" / "dev"
     home.mkdir(parents=True)
     (home / "cluster.json").write_text(json.dumps(description(SERVERS)))
@@ -150,9 +131,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     make_authority(sandbox / "ca")
     (sandbox / "secrets/github-app").mkdir(parents=True)
     make_github_app(sandbox / "secrets/github-app")
-    plane = ControlPlane(home, port=PORTS[mode]) if mode == "envtest" else embedded(home, PORTS[mode])
-    with plane:
-        yield mode, sandbox
+    with ControlPlane(home, port=PORT):
+        yield sandbox
 
 
 def description(counts: dict[str, int]) -> Obj:
@@ -171,14 +151,10 @@ def description(counts: dict[str, int]) -> Obj:
 
 
 @pytest.fixture
-async def plane(server: tuple[str, Path]) -> AsyncIterator[Plane]:
-    mode, sandbox = server
-    home = sandbox / "clusters/dev"
-    offset = 100 if mode == "embedded" else 200
-    settings = SandboxSettings(
-        home=sandbox, port_base=18000 + offset, loadbalancer_network=IPv4Network(f"127.{79 + offset // 100}.0.0/16")
-    )
-    options = Options(home, sandbox, mode == "embedded", settings)
+async def plane(server: Path) -> AsyncIterator[Plane]:
+    sandbox, home = server, server / "clusters/dev"
+    settings = SandboxSettings(home=sandbox, port_base=18100, loadbalancer_network=IPv4Network("127.80.0.0/16"))
+    options = Options(home, sandbox, settings)
     async with Client.from_kubeconfig(home / "admin.kubeconfig") as client:
         ready = Plane(client, home, sandbox, settings)
 

@@ -13,15 +13,15 @@ import psutil
 import pytest
 import yaml
 
-from deployments.sandbox.envtest import ControlPlane, available
+from deployments.sandbox.controlplane.plane import ControlPlane
 from infra.clients.errors import Misconfigured
 from tests.waiting import until
 
 pytestmark = [
     pytest.mark.envtest,
-    pytest.mark.skipif(available() is None, reason="KUBEBUILDER_ASSETS names no control plane"),
 ]
 PORT = 18040
+PROGRAMS = {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"}
 
 
 def kubectl(plane: ControlPlane, *arguments: str) -> str:
@@ -54,21 +54,21 @@ async def test_it_keeps_its_state_logs_requests_and_leaves_nothing_running(tmp_p
 
 
 def programs_of(launcher: int) -> list[psutil.Process]:
-    """The launcher's children, once the three programs of the control plane are among them."""
+    """The launcher's children, once all programs of the control plane are among them."""
 
-    def all_three() -> list[psutil.Process]:
+    def all_of_them() -> list[psutil.Process]:
         children = psutil.Process(launcher).children(recursive=True)
         names = {child.name() for child in children}
-        return children if names >= {"etcd", "kube-apiserver", "kube-controller-manager"} else []
+        return children if names >= PROGRAMS else []
 
-    return until(all_three, "the control plane's programs", 15)
+    return until(all_of_them, "the control plane's programs", 15)
 
 
 def test_the_programs_die_with_a_killed_launcher(tmp_path: Path) -> None:
     argv = [
         sys.executable,
         "-m",
-        "deployments.sandbox.envtest",
+        "deployments.sandbox.controlplane",
         "--home",
         str(tmp_path / "home"),
         "--port",

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deployments.sandbox.controllers.kube.client import Client
-from deployments.sandbox.envtest import ControlPlane, available
+from deployments.sandbox.controlplane.plane import ControlPlane
 from infra.clients.errors import NotYet
 from infra.clients.helm import HelmClient
 from infra.clients.helm_records import HelmRelease
@@ -28,7 +28,6 @@ from tests.unit.planes.fakes import FakeJournal
 
 pytestmark = [
     pytest.mark.envtest,
-    pytest.mark.skipif(available() is None, reason="KUBEBUILDER_ASSETS names no control plane"),
     pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH"),
 ]
 

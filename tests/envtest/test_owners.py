@@ -12,7 +12,7 @@ import pytest_asyncio
 import yaml
 
 from deployments.sandbox.controllers.kube.client import ApiError, Client
-from deployments.sandbox.envtest import ControlPlane, available, free_port
+from deployments.sandbox.controlplane.plane import ControlPlane, free_port
 from infra.clients.kubernetes import KubernetesClient
 from infra.drift.findings import PlaneName, Severity
 from infra.drift.healing import as_scaled, removals
@@ -21,7 +21,6 @@ from tests.corpora.record import FILES, MANIFESTS, fill
 
 pytestmark = [
     pytest.mark.envtest,
-    pytest.mark.skipif(available() is None, reason="KUBEBUILDER_ASSETS names no control plane"),
 ]
 Object = dict[str, Any]
 

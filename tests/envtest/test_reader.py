@@ -23,7 +23,7 @@ from cryptography import x509 as certificates
 from cryptography.x509.oid import NameOID
 
 from deployments.sandbox.controllers import x509
-from deployments.sandbox.envtest import ControlPlane, available, free_port
+from deployments.sandbox.controlplane.plane import ControlPlane, free_port
 from infra.clients.errors import Denied
 from infra.clients.helm import HelmClient
 from infra.clients.helm_records import SECRET_TYPE, encode
@@ -41,7 +41,6 @@ from tests.unit.planes.fakes import declared, make_clients
 
 pytestmark = [
     pytest.mark.envtest,
-    pytest.mark.skipif(available() is None, reason="KUBEBUILDER_ASSETS names no control plane"),
 ]
 
 OBJECTS: list[dict[str, Any]] = list(
@@ -129,7 +128,7 @@ class Signing:
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with ControlPlane(tmp_path_factory.mktemp("plane"), port=free_port(), manager=False) as plane:
+    with ControlPlane(tmp_path_factory.mktemp("plane"), port=free_port(), nodes=False) as plane:
         yield plane
 
 

@@ -36,7 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deployments.sandbox.controllers", description=__doc__)
     parser.add_argument("--cluster-home", type=Path, required=True, help="folder with cluster.json, admin.kubeconfig")
     parser.add_argument("--sandbox-home", type=Path, required=True, help="the sandbox's state folder")
-    parser.add_argument("--mode", choices=["embedded", "envtest"], default="embedded", help="which API server it is")
     parser.add_argument("--parent", type=int, help="end when this process ends")
     parser.add_argument("--log-level", default="INFO", help="of the log on stderr")
     options = parser.parse_args(argv)
@@ -44,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = Options(
         cluster_home=options.cluster_home.absolute(),
         sandbox_home=options.sandbox_home.absolute(),
-        embedded=options.mode == "embedded",
         settings=SandboxSettings(home=options.sandbox_home.absolute()),
     )
     asyncio.run(serve(chosen, options.parent))

@@ -8,18 +8,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.sandbox.controllers import workloads
 from deployments.sandbox.controllers.arc import controller as arc
 from deployments.sandbox.controllers.argocd.controller import ArgoCD
 from deployments.sandbox.controllers.ceph import Ceph
 from deployments.sandbox.controllers.cert_manager.assembly import CertManager
 from deployments.sandbox.controllers.cert_manager.solver import Checker
 from deployments.sandbox.controllers.features import Feature
+from deployments.sandbox.controllers.hooks import Hooks
 from deployments.sandbox.controllers.ingress.controller import Ingress, Ports, is_ingress_controller
 from deployments.sandbox.controllers.kube.client import Client
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.resources import DAEMONSETS, DEPLOYMENTS
-from deployments.sandbox.controllers.kubelet import Kubelet
 from deployments.sandbox.controllers.loadbalancers import AddressPool, LoadBalancers
 from deployments.sandbox.controllers.nodes import Inventory, Nodes
 from deployments.sandbox.controllers.storage import Storage
@@ -35,13 +34,11 @@ class Options:
     Args:
         cluster_home: the cluster's folder, with cluster.json and admin.kubeconfig.
         sandbox_home: the sandbox's folder.
-        embedded: whether the embedded API server answers; the real one brings its own workload controllers.
         settings: the sandbox's ports and networks.
     """
 
     cluster_home: Path
     sandbox_home: Path
-    embedded: bool
     settings: SandboxSettings
 
 
@@ -51,7 +48,7 @@ async def run(options: Options) -> None:
     identity = options.cluster_home.name
     async with Client.from_kubeconfig(options.cluster_home / "admin.kubeconfig") as client:
         name = str(inventory.document.get("name", identity))
-        cluster = Cluster(client, name=name, embedded=options.embedded)
+        cluster = Cluster(client, name=name)
         besides = _core(cluster, inventory, identity, options)
         settings = options.settings
         checker = Checker(list(NAME_SERVERS.values()), settings.port("dns"), settings.ingress_http_port)
@@ -64,6 +61,7 @@ async def run(options: Options) -> None:
         ArgoCD(cluster, options.cluster_home / "argocd")
         arc.add_all(cluster, settings.url("github"))
         Ceph(cluster)
+        Hooks(cluster)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(cluster.run())
@@ -79,15 +77,12 @@ def _core(
 ) -> list[Callable[[], Awaitable[None]]]:
     """What every cluster needs; returns what runs beside the controllers."""
     nodes = Nodes(cluster, inventory)
-    Kubelet(cluster)
     storage = Storage(cluster)
     pool = AddressPool(
         options.sandbox_home / "loadbalancers.json",
         options.settings.loadbalancer_network,
         options.sandbox_home / "clusters",
     )
-    if options.embedded:
-        workloads.add_all(cluster)
     balancers = LoadBalancers(cluster, pool, identity)
     return [nodes.run, storage.start, balancers.start]
 

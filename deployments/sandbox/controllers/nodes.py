@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
-from deployments.sandbox.controllers.kube.objects import contains, key_of, labels, now, set_condition
+from deployments.sandbox.controllers.kube.objects import key_of, labels
 from deployments.sandbox.controllers.kube.resources import NODES, PODS, Key, Obj
 
 ZONE = "nova"
@@ -24,12 +24,6 @@ LOOK = 0.5
 
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 OURS = "magnum.openstack.org/nodegroup"
-PRESSURES = {
-    "MemoryPressure": ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    "DiskPressure": ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    "PIDPressure": ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-}
-
 log = logging.getLogger(__name__)
 
 
@@ -90,18 +84,12 @@ class Nodes:
             if node is not None and OURS in labels(node):
                 await self._remove(node)
             return
-        wanted = describe(server)
+        wanted = describe(server, self._inventory.version)
         if node is None:
-            node = await self._cluster.create(NODES, wanted)
-            if node is None:
-                return
-        # The real server taints new nodes until their kubelet reports; ours reports here.
-        taints = [each for each in node["spec"].get("taints") or [] if each["key"] != "node.kubernetes.io/not-ready"]
-        if taints != (node["spec"].get("taints") or []):
-            node = await self._cluster.patch(NODES, node, {"spec": {"taints": taints or None}})
-        status = node_status(server, self._inventory.version, (node.get("status") or {}).get("conditions"))
-        if not contains(node.get("status") or {}, status):
-            await self._cluster.patch_status(NODES, node, status)
+            await self._cluster.create(NODES, wanted)
+        else:
+            # An upgrade: the kubelet is another one from now on.
+            await self._cluster.patch_status(NODES, node, {"nodeInfo": wanted["status"]["nodeInfo"]})
 
     async def _remove(self, node: Obj) -> None:
         name = node["metadata"]["name"]
@@ -111,8 +99,8 @@ class Nodes:
                 await self._cluster.client.delete(PODS, *key_of(pod), uid=pod["metadata"]["uid"], grace=0)
 
 
-def describe(server: Obj) -> Obj:
-    """The Node a server's kubelet registers."""
+def describe(server: Obj, version: str) -> Obj:
+    """The Node a server's kubelet registers; kwok reports for it from then on."""
     master = server.get("role") == "master"
     found = {
         "kubernetes.io/hostname": server["name"],
@@ -128,30 +116,15 @@ def describe(server: Obj) -> Obj:
     spec: Obj = {"providerID": f"openstack:///{identity}"}
     if master:
         spec["taints"] = [{"key": CONTROL_PLANE, "effect": "NoSchedule"}]
-    return {"metadata": {"name": server["name"], "labels": found}, "spec": spec}
-
-
-def node_status(server: Obj, version: str, conditions: list[Obj] | None) -> Obj:
-    """The status a healthy kubelet on that server reports."""
     cpus, memory = FLAVORS.get(server.get("flavor", ""), FLAVORS["m1.large"])
     capacity = {"cpu": str(cpus), "memory": f"{memory}Gi", "pods": "110", "ephemeral-storage": "40Gi"}
-    identity = uuid.uuid5(uuid.NAMESPACE_DNS, server["name"])
-    known = list(conditions or [])
-    moment = next((each["lastHeartbeatTime"] for each in known if each.get("type") == "Ready"), None) or now()
-    for kind, (reason, message) in PRESSURES.items():
-        known = set_condition(known, kind, False, reason, message, lastHeartbeatTime=moment)
-    known = set_condition(
-        known, "Ready", True, "KubeletReady", "kubelet is posting ready status", lastHeartbeatTime=moment
-    )
-    return {
+    status = {
         "capacity": capacity,
         "allocatable": capacity,
-        "conditions": known,
         "addresses": [
             {"type": "InternalIP", "address": server.get("address", "")},
             {"type": "Hostname", "address": server["name"]},
         ],
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
         "nodeInfo": {
             "architecture": "amd64",
             "operatingSystem": "linux",
@@ -159,9 +132,10 @@ def node_status(server: Obj, version: str, conditions: list[Obj] | None) -> Obj:
             "kernelVersion": "6.12.0-sandbox",
             "containerRuntimeVersion": "containerd://2.1.0",
             "kubeletVersion": version,
-            "kubeProxyVersion": version,
+            "kubeProxyVersion": "",
             "machineID": identity.hex,
             "systemUUID": str(identity),
             "bootID": str(uuid.uuid5(identity, "boot")),
         },
     }
+    return {"metadata": {"name": server["name"], "labels": found}, "spec": spec, "status": status}

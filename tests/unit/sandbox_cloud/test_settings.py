@@ -34,7 +34,7 @@ def test_load_balancers_stay_on_loopback() -> None:
 
 
 def test_children_get_the_settings_the_parent_has(tmp_path: Path) -> None:
-    settings = SandboxSettings(home=tmp_path, port_nova=31001, kubernetes="envtest")
+    settings = SandboxSettings(home=tmp_path, port_nova=31001)
     environment = own_environment(settings)
     ours = {key: value for key, value in environment.items() if key.startswith("PLUMBLINE_SANDBOX_")}
     assert "PLUMBLINE_SANDBOX_PORT_GLANCE" not in ours or "PLUMBLINE_SANDBOX_PORT_GLANCE" in os.environ
@@ -42,7 +42,7 @@ def test_children_get_the_settings_the_parent_has(tmp_path: Path) -> None:
         for key, value in ours.items():
             patch.setenv(key, value)
         again = SandboxSettings()
-    assert (again.home, again.port("nova"), again.kubernetes) == (tmp_path, 31001, "envtest")
+    assert (again.home, again.port("nova")) == (tmp_path, 31001)
 
 
 @pytest.mark.parametrize(

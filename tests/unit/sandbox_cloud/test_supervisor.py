@@ -20,7 +20,7 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestClient, TestServer
 
-from deployments.sandbox.envtest import free_port
+from deployments.sandbox.controlplane.plane import free_port
 from deployments.sandbox.openstack.control import Control, ControlError
 from deployments.sandbox.repositories import folder_files, seed
 from deployments.sandbox.supervisor import control, managed

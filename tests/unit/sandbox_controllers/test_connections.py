@@ -21,7 +21,7 @@ from deployments.sandbox.controllers import x509
 from deployments.sandbox.controllers.kube.client import Client
 from deployments.sandbox.controllers.kube.resources import PODS
 from deployments.sandbox.controllers.serving import stop_serving
-from deployments.sandbox.envtest_home import prepare
+from deployments.sandbox.controlplane.home import prepare
 
 EVENT = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "2"}}}
 

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -24,10 +23,9 @@ from deployments.sandbox.controllers.features import Feature, flag, has_labels, 
 from deployments.sandbox.controllers.github import GitHub
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.resources import DEPLOYMENTS, Obj
-from deployments.sandbox.controllers.kubelet import PodAddresses, completes, run_status, waiting_status
 from deployments.sandbox.controllers.lifetime import until_stopped
 from deployments.sandbox.controllers.loadbalancers import AddressPool, wants_address
-from deployments.sandbox.controllers.nodes import Inventory, describe, node_status
+from deployments.sandbox.controllers.nodes import Inventory, describe
 from deployments.sandbox.controllers.storage import refusal
 
 
@@ -44,14 +42,13 @@ def test_an_inventory_reads_a_changed_file_and_outlives_a_broken_one(tmp_path: P
     assert (set(inventory.servers()), inventory.version) == ({"a"}, "v1.33.4")
 
 
-def test_a_master_is_tainted_and_a_status_is_stable() -> None:
+def test_a_master_is_tainted_and_has_its_flavors_capacity() -> None:
     server = {"name": "m", "role": "master", "nodegroup": "default-master", "address": "10.0.0.5", "flavor": "m1.small"}
-    node = describe(server)
+    node = describe(server, "v1.34.2")
     assert node["spec"]["taints"][0]["key"] == "node-role.kubernetes.io/control-plane"
-    assert "taints" not in describe({**server, "role": "worker"})["spec"]
-    status = node_status(server, "v1.33.4", None)
-    assert status["capacity"]["cpu"] == "1"
-    assert node_status(server, "v1.33.4", status["conditions"]) == status
+    assert node["status"]["capacity"]["cpu"] == "1"
+    assert node["status"]["nodeInfo"]["kubeletVersion"] == "v1.34.2"
+    assert "taints" not in describe({**server, "role": "worker"}, "v1.34.2")["spec"]
 
 
 @pytest.mark.parametrize(
@@ -74,48 +71,6 @@ def test_a_master_is_tainted_and_a_status_is_stable() -> None:
 def test_only_one_zone_has_volumes(storage_class: Obj, said: str | None) -> None:
     why = refusal(storage_class)
     assert (why is None) if said is None else (said in (why or ""))
-
-
-def pod(owner: str | None = None, **spec: Any) -> Obj:
-    references = [{"kind": owner, "name": "x", "uid": "u", "controller": True}] if owner else []
-    metadata = {"name": "p", "namespace": "n", "uid": "p", "ownerReferences": references}
-    return {"metadata": metadata, "spec": {"containers": [{"name": "c", "image": "i"}], **spec}, "status": {}}
-
-
-@pytest.mark.parametrize(
-    ("owner", "policy", "expected"),
-    [
-        (None, "Never", True),
-        ("Job", "OnFailure", True),
-        ("EphemeralRunner", "Never", False),
-        ("ReplicaSet", "Always", False),
-    ],
-)
-def test_which_pods_come_to_an_end(owner: str | None, policy: str, expected: bool) -> None:
-    assert completes(pod(owner, restartPolicy=policy)) is expected
-
-
-def test_the_states_of_a_pod() -> None:
-    running = run_status(pod(initContainers=[{"name": "i", "image": "i"}]), "10.0.0.1", "h", None)
-    assert running["phase"] == "Running"
-    assert running["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
-    assert run_status(pod("Job", restartPolicy="Never"), "10.0.0.1", "h", None)["phase"] == "Succeeded"
-    crashing = run_status(pod(), "10.0.0.1", "h", "no database")
-    assert crashing["containerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
-    failed = run_status(pod("Job", restartPolicy="Never"), "10.0.0.1", "h", "no database")
-    assert failed["phase"] == "Failed"
-    assert failed["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 1
-    assert waiting_status(pod(), "ContainerCreating", "why")["phase"] == "Pending"
-
-
-def test_pod_addresses_are_not_given_twice() -> None:
-    addresses = PodAddresses()
-    first = addresses.take(pod())
-    known = {"metadata": {"uid": "other"}, "status": {"podIP": "10.100.0.12"}}
-    addresses.changed(None, known)
-    assert addresses.take(pod()) not in {first, "10.100.0.12"}
-    addresses.changed(known, None)
-    assert addresses.take(pod()) not in {first}
 
 
 def test_load_balancer_addresses_are_shared_between_clusters(tmp_path: Path) -> None:
@@ -178,7 +133,7 @@ def workload(available: int, *arguments: str, **labels: str) -> Obj:
 
 
 async def test_a_program_runs_while_its_workload_is_available() -> None:
-    cluster = Cluster(None, name="c", embedded=True)  # type: ignore[arg-type]
+    cluster = Cluster(None, name="c")  # type: ignore[arg-type]
     feature = Feature(cluster, runs_container("main"))
     other = Feature(cluster, has_labels(part_of="else"))
     changes: list[bool] = []

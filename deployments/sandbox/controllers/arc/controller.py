@@ -16,6 +16,8 @@ from deployments.sandbox.controllers.kube.objects import (
     labels,
     owned_by,
     owner_reference,
+    parent_key,
+    phase,
     short_hash,
 )
 from deployments.sandbox.controllers.kube.resources import (
@@ -27,7 +29,6 @@ from deployments.sandbox.controllers.kube.resources import (
     Key,
     Obj,
 )
-from deployments.sandbox.controllers.workloads.pods import parent_key, phase
 
 FINALIZER = "autoscalingrunnerset.actions.github.com/finalizer"
 LISTENER_FINALIZER = "autoscalinglistener.actions.github.com/finalizer"
@@ -154,7 +155,9 @@ class RunnerSets:
         known = self._runner_sets.get(namespace, f"{name}-{word}")
         if known is not None:
             if known["spec"].get("replicas") != replicas:
-                known = await self._cluster.patch(EPHEMERALSETS, known, {"spec": {"replicas": replicas}})
+                # Upstream numbers its changes, so that runners know which one they answer; the field is required.
+                change = {"replicas": replicas, "patchID": int(known["spec"].get("patchID", 0)) + 1}
+                known = await self._cluster.patch(EPHEMERALSETS, known, {"spec": change})
             return known
         runner = {
             "githubConfigUrl": spec["githubConfigUrl"],
@@ -169,7 +172,7 @@ class RunnerSets:
                 "labels": _labels(runner_set, "runner-set"),
                 "ownerReferences": [owner_reference(runner_set, RUNNERSETS)],
             },
-            "spec": {"replicas": replicas, "ephemeralRunnerSpec": runner},
+            "spec": {"replicas": replicas, "patchID": 0, "ephemeralRunnerSpec": runner},
         }
         return await self._cluster.create(EPHEMERALSETS, body) or body
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from deployments.sandbox.controllers.features import Feature
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
-from deployments.sandbox.controllers.kube.objects import deleting, labels, owned_by, owner_reference
+from deployments.sandbox.controllers.kube.objects import deleting, labels, owned_by, owner_reference, parent_key, phase
 from deployments.sandbox.controllers.kube.resources import EPHEMERALRUNNERS, EPHEMERALSETS, PODS, Key
-from deployments.sandbox.controllers.workloads.pods import active, parent_key, phase, random_suffix
 
 
 class Runners:
@@ -43,7 +42,7 @@ class Runners:
         for _ in range(wanted - len(mine)):
             body = {
                 "metadata": {
-                    "name": f"{key[1]}-runner-{random_suffix()}",
+                    "generateName": f"{key[1]}-runner-",
                     "namespace": key[0],
                     "labels": labels(parent),
                     "ownerReferences": [owner_reference(parent, EPHEMERALSETS)],
@@ -79,5 +78,5 @@ class Runners:
             spec = {"restartPolicy": "Never", **(runner["spec"].get("spec") or {})}
             await self._cluster.create(PODS, {"metadata": metadata, "spec": spec})
             return
-        ready = bool(active([pod])) and phase(pod) == "Running"
+        ready = not deleting(pod) and phase(pod) == "Running"
         await self._cluster.patch_status(EPHEMERALRUNNERS, runner, {"phase": phase(pod), "ready": ready})

@@ -18,7 +18,14 @@ from deployments.sandbox.controllers.cert_manager.spec import alternative_names,
 from deployments.sandbox.controllers.features import Feature
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
-from deployments.sandbox.controllers.kube.objects import annotated, deleting, key_of, owner_reference, short_hash
+from deployments.sandbox.controllers.kube.objects import (
+    annotated,
+    deleting,
+    key_of,
+    owner_reference,
+    parent_key,
+    short_hash,
+)
 from deployments.sandbox.controllers.kube.resources import (
     CERTIFICATEREQUESTS,
     CHALLENGES,
@@ -28,7 +35,6 @@ from deployments.sandbox.controllers.kube.resources import (
     Key,
     Obj,
 )
-from deployments.sandbox.controllers.workloads.pods import parent_key
 
 FINALIZER = "finalizer.acme.cert-manager.io"
 OVERRIDE_NAME = "acme.cert-manager.io/http01-override-ingress-name"

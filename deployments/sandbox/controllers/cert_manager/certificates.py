@@ -23,13 +23,13 @@ from deployments.sandbox.controllers.kube.objects import (
     key_of,
     now,
     owner_reference,
+    parent_key,
     parse_stamp,
     set_condition,
     short_hash,
     stamp,
 )
 from deployments.sandbox.controllers.kube.resources import CERTIFICATEREQUESTS, CERTIFICATES, SECRETS, Key, Obj
-from deployments.sandbox.controllers.workloads.pods import parent_key
 
 REVISION = "cert-manager.io/certificate-revision"
 FINGERPRINT = "plumbline.dev/spec-fingerprint"

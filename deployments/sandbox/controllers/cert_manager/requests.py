@@ -14,7 +14,15 @@ from deployments.sandbox.controllers.cert_manager.spec import alternative_names,
 from deployments.sandbox.controllers.features import Feature
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
-from deployments.sandbox.controllers.kube.objects import annotated, condition, deleting, key_of, now, set_condition
+from deployments.sandbox.controllers.kube.objects import (
+    annotated,
+    condition,
+    deleting,
+    key_of,
+    now,
+    parent_key,
+    set_condition,
+)
 from deployments.sandbox.controllers.kube.resources import (
     CERTIFICATEREQUESTS,
     CLUSTERISSUERS,
@@ -24,7 +32,6 @@ from deployments.sandbox.controllers.kube.resources import (
     Key,
     Obj,
 )
-from deployments.sandbox.controllers.workloads.pods import parent_key
 
 KEY_SECRET = "cert-manager.io/private-key-secret-name"  # noqa: S105 - an annotation's name
 

@@ -13,9 +13,9 @@ from deployments.sandbox.controllers.kube.objects import (
     labels,
     owned_by,
     owner_reference,
+    parent_key,
 )
 from deployments.sandbox.controllers.kube.resources import CERTIFICATES, INGRESSES, Key, Obj
-from deployments.sandbox.controllers.workloads.pods import parent_key
 
 CLUSTER_ISSUER, ISSUER = "cert-manager.io/cluster-issuer", "cert-manager.io/issuer"
 EDIT_IN_PLACE = "acme.cert-manager.io/http01-edit-in-place"

@@ -20,11 +20,10 @@ class Cluster:
     Args:
         client: of its API server.
         name: the cluster's name.
-        embedded: whether the embedded API server answers, which runs no controllers of its own.
     """
 
-    def __init__(self, client: Client, *, name: str, embedded: bool) -> None:
-        self.client, self.name, self.embedded = client, name, embedded
+    def __init__(self, client: Client, *, name: str) -> None:
+        self.client, self.name = client, name
         self._informers: dict[Resource, Informer] = {}
         self.controllers: list[Controller] = []
         self.informer(CRDS).subscribe(self._crd_changed)

@@ -173,5 +173,5 @@ class Informer:
 
 
 def _number(obj: Obj) -> int:
-    """The resourceVersion as the counter that it is in etcd and in the embedded server alike."""
+    """The resourceVersion as the counter that it is in etcd."""
     return int(obj["metadata"]["resourceVersion"])

@@ -86,6 +86,19 @@ def owned_by(obj: Mapping[str, Any], uid: str) -> bool:
     return reference is not None and reference["uid"] == uid
 
 
+def parent_key(obj: Mapping[str, Any], kind: str) -> list[Key]:
+    """The key of the owner in charge, where it is of this kind: a mapper for `Controller.on`."""
+    reference = owner(obj)
+    if reference is None or reference["kind"] != kind:
+        return []
+    return [(key_of(obj)[0], reference["name"])]
+
+
+def phase(obj: Mapping[str, Any]) -> str:
+    """The phase that a status says; Pending where it says none."""
+    return str((obj.get("status") or {}).get("phase", "Pending"))
+
+
 def owner_reference(obj: Mapping[str, Any], resource: Resource, *, controller: bool = True) -> Obj:
     """A reference that makes `obj` the owner of something."""
     return {

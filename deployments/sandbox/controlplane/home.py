@@ -20,7 +20,15 @@ SERVER_USAGES = ("digital signature", "key encipherment", "server auth")
 CLIENT_USAGES = ("digital signature", "client auth")
 
 MANAGER = "system:kube-controller-manager"
-"""The user whose requests, like the API server's own, are in no request log."""
+SCHEDULER = "system:kube-scheduler"
+KUBELETS = "kwok"
+OWN_USERS = (MANAGER, SCHEDULER, KUBELETS)
+"""The plane's own users: their requests, like the API server's own, are in no request log."""
+
+POD_NETWORK = "10.100.0.0/16"
+"""Magnum's default for flannel. Nothing listens there: nobody runs containers."""
+
+STAGES = Path(__file__).with_name("stages.yaml")
 
 AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
@@ -28,7 +36,7 @@ AUDIT_POLICY: dict[str, Any] = {
     "omitStages": ["RequestReceived", "ResponseStarted"],
     # What the plane asks of itself is no traffic anybody wants to read.
     "rules": [
-        {"level": "None", "users": ["system:apiserver", MANAGER]},
+        {"level": "None", "users": ["system:apiserver", *OWN_USERS]},
         {"level": "Metadata"},
     ],
 }
@@ -38,19 +46,20 @@ def prepare(home: Path, url: str) -> None:
     """Make what the control plane needs and does not find in `home`: certificates, keys, tokens, kubeconfigs."""
     if not (home / "ca.crt").exists():
         _make_certificates(home)
+    if not (home / "etcd-ca.crt").exists():
+        _make_etcd_certificates(home)
     if not (home / "service-account.key").exists():
         key = x509.generate_key("RSA")
         _write(home / "service-account.key", x509.key_pem(key))
         _write(home / "service-account.pub", x509.public_pem(key))
     if not (home / "tokens.csv").exists():
-        users = {MANAGER: "system:masters", "admin": "system:masters"}
-        rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"{group}"\n' for user, group in users.items())
+        users = (*OWN_USERS, "admin")
+        rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"system:masters"\n' for user in users)
         _write(home / "tokens.csv", rows.encode())
     _write(home / "audit-policy.json", json.dumps(AUDIT_POLICY).encode())
-    _write(
-        home / "controller-manager.kubeconfig",
-        _kubeconfig(home, url, token=token(home, MANAGER)),
-    )
+    for name in OWN_USERS:
+        _write(home / kubeconfig_name(name), _kubeconfig(home, url, token=token(home, name)))
+    _write(home / "kwok.yaml", json.dumps(KWOK).encode() + b"\n---\n" + STAGES.read_bytes())
     made_here = (home / "admin.key").exists()
     if made_here:
         user = {
@@ -74,15 +83,40 @@ def _make_certificates(home: Path) -> None:
         "server": x509.Subject("kube-apiserver", [], dns, ["127.0.0.1", first_service], usages=SERVER_USAGES),
         "admin": x509.Subject("admin", ["system:masters"], usages=CLIENT_USAGES),
     }.items():
-        leaf_key = x509.generate_key()
-        _write(home / f"{name}.crt", x509.pem(x509.sign(authority, leaf_key.public_key(), subject, DECADE)))
-        _write(home / f"{name}.key", x509.key_pem(leaf_key))
+        _make_leaf(home, name, subject, authority)
+
+
+def _make_etcd_certificates(home: Path) -> None:
+    """A CA of etcd's own: whoever reaches its port reads every Secret, and anybody on the machine can."""
+    key = x509.generate_key()
+    authority = x509.Authority(x509.self_sign(key, x509.Subject("etcd", is_ca=True), DECADE), key)
+    # Its own gateway is a client of it, with the same certificate.
+    usages = (*SERVER_USAGES, "client auth")
+    server = x509.Subject("etcd", [], ["localhost"], ["127.0.0.1"], usages=usages)
+    _make_leaf(home, "etcd", server, authority)
+    _make_leaf(home, "etcd-client", x509.Subject("kube-apiserver", usages=CLIENT_USAGES), authority)
+    _write(home / "etcd-ca.crt", x509.pem(authority.certificate))
+
+
+def _make_leaf(home: Path, name: str, subject: x509.Subject, authority: x509.Authority) -> None:
+    key = x509.generate_key()
+    _write(home / f"{name}.crt", x509.pem(x509.sign(authority, key.public_key(), subject, DECADE)))
+    _write(home / f"{name}.key", x509.key_pem(key))
+
+
+def kubeconfig_name(user: str) -> str:
+    """The name of a user's kubeconfig in the plane's folder."""
+    return f"{user.removeprefix('system:')}.kubeconfig"
 
 
 def etcd_flags(home: Path, url: str) -> list[str]:
-    """etcd's flags: loopback only, no fsync."""
+    """etcd's flags: loopback only, the API server alone, no fsync."""
     return [
         f"--data-dir={home / 'etcd'}",
+        "--client-cert-auth",
+        f"--trusted-ca-file={home / 'etcd-ca.crt'}",
+        f"--cert-file={home / 'etcd.crt'}",
+        f"--key-file={home / 'etcd.key'}",
         f"--listen-client-urls={url}",
         f"--advertise-client-urls={url}",
         "--listen-peer-urls=http://127.0.0.1:0",
@@ -95,6 +129,9 @@ def apiserver_flags(home: Path, host: str, port: int, etcd: str, *, audit: bool)
     """The API server's flags; `audit` writes the audit log to its stdout."""
     flags = [
         f"--etcd-servers={etcd}",
+        f"--etcd-cafile={home / 'etcd-ca.crt'}",
+        f"--etcd-certfile={home / 'etcd-client.crt'}",
+        f"--etcd-keyfile={home / 'etcd-client.key'}",
         f"--bind-address={host}",
         f"--advertise-address={host}",
         f"--secure-port={port}",
@@ -109,7 +146,6 @@ def apiserver_flags(home: Path, host: str, port: int, etcd: str, *, audit: bool)
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--authorization-mode=RBAC",
         "--endpoint-reconciler-type=none",
-        "--disable-admission-plugins=ServiceAccount",
         "--allow-privileged=true",
     ]
     if audit:
@@ -118,14 +154,16 @@ def apiserver_flags(home: Path, host: str, port: int, etcd: str, *, audit: bool)
 
 
 def manager_flags(home: Path) -> list[str]:
-    """The controller manager's flags: everything that does not need nodes or a cloud."""
+    """The controller manager's flags: everything that does not need a cloud.
+
+    Volumes are not attached: nobody here plays the CSI driver's attacher.
+    """
     flags = [
-        f"--kubeconfig={home / 'controller-manager.kubeconfig'}",
+        f"--kubeconfig={home / kubeconfig_name(MANAGER)}",
         f"--service-account-private-key-file={home / 'service-account.key'}",
         f"--root-ca-file={home / 'ca.crt'}",
-        "--controllers=*,-nodeipam,-nodelifecycle,-attachdetach,-persistentvolume-binder,-persistentvolume-expander",
+        "--controllers=*,-attachdetach",
         "--leader-elect=false",
-        "--port=0",
         "--secure-port=0",
         "--kube-api-qps=200",
         "--kube-api-burst=400",
@@ -133,6 +171,38 @@ def manager_flags(home: Path) -> list[str]:
     if (home / "ca.key").exists():
         flags += [f"--cluster-signing-cert-file={home / 'ca.crt'}", f"--cluster-signing-key-file={home / 'ca.key'}"]
     return flags
+
+
+def scheduler_flags(home: Path) -> list[str]:
+    """The scheduler's flags."""
+    return [
+        f"--kubeconfig={home / kubeconfig_name(SCHEDULER)}",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+    ]
+
+
+KWOK = {
+    "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+    "kind": "KwokConfiguration",
+    "options": {
+        "manageAllNodes": True,
+        "cidr": POD_NETWORK,
+        "nodeLeaseDurationSeconds": 40,
+        "nodeLeaseParallelism": 4,
+        "nodePlayStageParallelism": 4,
+        "podPlayStageParallelism": 4,
+        "podsOnNodeSyncParallelism": 4,
+        "enableDebuggingHandlers": False,
+    },
+}
+
+
+def kwok_flags(home: Path) -> list[str]:
+    """kwok's flags; its configuration and our stages are one file."""
+    return [f"--kubeconfig={home / kubeconfig_name(KUBELETS)}", f"--config={home / 'kwok.yaml'}"]
 
 
 def token(home: Path, user: str) -> str:

@@ -1,52 +1,58 @@
-"""A real control plane (etcd, kube-apiserver, kube-controller-manager) in a folder, as setup-envtest would start it.
+"""One control plane with its state in a folder: etcd, kube-apiserver, controller manager, scheduler, and kwok.
 
-`ControlPlane` is a context manager, plain or async. `python -m deployments.sandbox.envtest --home DIR --port P` serves
-one until SIGTERM. The programs come from the folder that KUBEBUILDER_ASSETS names.
+`ControlPlane` is a context manager, plain or async. `python -m deployments.sandbox.controlplane --home DIR --port P`
+serves one until SIGTERM.
 
-What stands in DIR is used: `ca.crt`, `server.crt` and `server.key` as Magnum made them, an `admin.kubeconfig`. What is
-missing is made. There is no kubelet and no scheduler: deployments.sandbox.controllers plays both.
+What stands in the folder is used: `ca.crt`, `server.crt` and `server.key` as Magnum made them, an `admin.kubeconfig`.
+What is missing is made. kwok plays the kubelets of whatever Node objects there are (stages.yaml says how).
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from deployments.sandbox.controllers.lifetime import until_stopped
-from deployments.sandbox.envtest_home import MANAGER, apiserver_flags, etcd_flags, manager_flags, prepare, token
-from infra.clients.errors import DeadlineExceeded, Failed, Misconfigured, NotYet, PlumblineError
+from deployments.sandbox.controlplane.home import (
+    MANAGER,
+    apiserver_flags,
+    etcd_flags,
+    kwok_flags,
+    manager_flags,
+    prepare,
+    scheduler_flags,
+    token,
+)
+from deployments.sandbox.upstream import build
+from infra.clients.errors import DeadlineExceeded, Failed, InvalidInput, Misconfigured, NotYet
 from infra.clients.waiting import wait_until
 
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 GRACE = 10.0
 """Seconds a program gets to end by itself."""
 
 GUARD = 'exec 3<&0; (read -r _ <&3; kill -TERM $$) & exec "$@" </dev/null 3<&-'
 """Becomes the program, and leaves a watcher that ends it when our end of the pipe closes: it dies when we die."""
 
+OLDER_MINORS = 3
+"""How many minors before its own the API server can behave as (its --emulated-version says which it refuses)."""
+
 VERBS = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE", "deletecollection": "DELETE"}
 
 
-def available() -> Path | None:
-    """The folder KUBEBUILDER_ASSETS names, where it holds the programs."""
-    folder = os.environ.get("KUBEBUILDER_ASSETS")
-    if folder and all((Path(folder) / program).is_file() for program in PROGRAMS):
-        return Path(folder)
-    return None
+MEMORY = {"kube-apiserver": "600MiB", "etcd": "150MiB", "kwok": "150MiB"}
+"""Soft limits of the programs' heaps: with a score of CRDs the API server otherwise grows beyond a gigabyte."""
 
 
 class ControlPlane:
@@ -56,10 +62,10 @@ class ControlPlane:
         home: its folder; certificates, tokens, etcd's data, logs and admin.kubeconfig; kept over restarts.
         port: of the API server.
         host: the address the API server listens on.
-        assets: the folder with the programs; KUBEBUILDER_ASSETS where None.
+        version: the Kubernetes version whose minor is emulated; the programs' own where None.
         request_log: a file that gets one JSON line for each request that does not come from the plane itself.
         name: how the request log calls it; from cluster.json, or the folder's name, where None.
-        manager: whether kube-controller-manager runs, too.
+        nodes: whether the scheduler and kwok run, too; without them no pod ever starts.
     """
 
     def __init__(
@@ -68,14 +74,14 @@ class ControlPlane:
         *,
         port: int,
         host: str = "127.0.0.1",
-        assets: Path | None = None,
+        version: str | None = None,
         request_log: Path | None = None,
         name: str | None = None,
-        manager: bool = True,
+        nodes: bool = True,
     ) -> None:
-        self._manager = manager
         self.home, self.port, self.host = home.absolute(), port, host
-        self._assets, self._request_log = assets, request_log
+        self._emulated = emulated(version)
+        self._request_log, self._nodes = request_log, nodes
         self._name = name
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -153,25 +159,30 @@ class ControlPlane:
         await self.astop()
 
     def _launch(self) -> None:
-        assets = self._programs()
         _refuse_taken_port(self.host, self.port)
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.home / "log").mkdir(exist_ok=True)
         prepare(self.home, self.url)
-        etcd = f"http://127.0.0.1:{free_port()}"
-        self._spawn("etcd", [str(assets / "etcd"), *etcd_flags(self.home, etcd)])
+        etcd = f"https://127.0.0.1:{free_port()}"
+        self._spawn("etcd", etcd_flags(self.home, etcd))
         audit = self._request_log is not None
-        server = self._spawn(
-            "kube-apiserver",
-            [str(assets / "kube-apiserver"), *apiserver_flags(self.home, self.host, self.port, etcd, audit=audit)],
-            piped=audit,
-        )
+        flags = [*apiserver_flags(self.home, self.host, self.port, etcd, audit=audit), *self._emulated]
+        server = self._spawn("kube-apiserver", flags, piped=audit)
         if self._request_log is not None and server.stdout is not None:
             name = self._name or cluster_name(self.home)
             arguments = (server.stdout, self._request_log, f"kubernetes/{name}")
             threading.Thread(target=_copy_audit, args=arguments, daemon=True, name=f"audit-{name}").start()
 
-    def _spawn(self, name: str, argv: Sequence[str], *, piped: bool = False) -> subprocess.Popen[bytes]:
+    def _launch_rest(self) -> None:
+        """What works with the API server, and would only complain before it answers."""
+        self._spawn("kube-controller-manager", [*manager_flags(self.home), *self._emulated])
+        if self._nodes:
+            self._spawn("kube-scheduler", [*scheduler_flags(self.home), *self._emulated])
+            self._spawn("kwok", kwok_flags(self.home))
+
+    def _spawn(self, name: str, flags: Sequence[str], *, piped: bool = False) -> subprocess.Popen[bytes]:
+        argv = [str(build.program(name)), *flags]
+        limit = {"GOMEMLIMIT": MEMORY[name]} if name in MEMORY else {}
         with (self.home / "log" / f"{name}.log").open("ab") as log:
             child = subprocess.Popen(
                 ["/bin/sh", "-c", GUARD, name, *argv],
@@ -179,8 +190,7 @@ class ControlPlane:
                 stdout=subprocess.PIPE if piped else log,
                 stderr=log,
                 start_new_session=True,
-                # With a score of CRDs the API server otherwise grows beyond a gigabyte.
-                env={**os.environ, "GOMEMLIMIT": "600MiB"},
+                env={**os.environ, **limit},
                 umask=0o077,
             )
         self._children[name] = child
@@ -200,19 +210,37 @@ class ControlPlane:
             _answers(self.host, self.port, self.home, path) for path in ("/readyz", "/api/v1/namespaces/default")
         ):
             return False
-        if self._manager:
-            program = str(self._programs() / "kube-controller-manager")
-            self._spawn("kube-controller-manager", [program, *manager_flags(self.home)])
+        self._launch_rest()
         return True
 
-    def _programs(self) -> Path:
-        assets = self._assets or available()
-        if assets is None:
-            raise Misconfigured(
-                "There is no control plane to start.",
-                hint=f"Set KUBEBUILDER_ASSETS to a folder with {', '.join(PROGRAMS)}.",
-            )
-        return assets
+
+def emulated(version: str | None) -> list[str]:
+    """The flag that makes the programs behave as the declared minor.
+
+    Args:
+        version: such as v1.34.2; None where nothing is declared.
+
+    Raises:
+        InvalidInput: these programs cannot behave as that minor.
+    """
+    if version is None:
+        return []
+    newest = minor(build.UPSTREAM.version("k8s.io/kubernetes"))
+    asked = minor(version)
+    if not newest - OLDER_MINORS <= asked <= newest:
+        raise InvalidInput(
+            f"The sandbox cannot be Kubernetes {version}.",
+            hint=f"It can be 1.{newest - OLDER_MINORS} to 1.{newest}: declare one of these.",
+        )
+    return [f"--emulated-version=1.{asked}"]
+
+
+def minor(version: str) -> int:
+    """The minor of a version such as v1.34.2."""
+    found = re.match(r"v?1\.(\d+)", version)
+    if found is None:
+        raise InvalidInput(f"{version!r} is no version of Kubernetes.", hint="Such as v1.36.3.")
+    return int(found[1])
 
 
 def cluster_name(home: Path) -> str:
@@ -253,7 +281,7 @@ def _answers(host: str, port: int, home: Path, path: str) -> bool:
     connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
     try:
         credential = f"Bearer {token(home, MANAGER)}"
-        headers = {"User-Agent": "plumbline-sandbox/envtest", "Authorization": credential}
+        headers = {"User-Agent": "plumbline-sandbox/controlplane", "Authorization": credential}
         connection.request("GET", path, headers=headers)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
@@ -293,48 +321,3 @@ def _kill_group(child: subprocess.Popen[bytes]) -> None:
 
 def _tail(path: Path, lines: int = 5) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-
-
-async def serve(plane: ControlPlane, parent: int | None) -> int:
-    """Run `plane` until SIGTERM, SIGINT, or the end of process `parent`; 1 where a program of it ended by itself."""
-    async with until_stopped(parent) as stopped, plane:
-        sys.stdout.write(f"{plane.url} is ready; kubeconfig {plane.kubeconfig}\n")
-        sys.stdout.flush()
-        while not stopped.is_set():
-            ended = plane.ended()
-            if ended:
-                sys.stderr.write(f"{ended} ended; see {plane.home / 'log' / ended}.log\n")
-                return 1
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), 1.0)
-    return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.sandbox.envtest", description=__doc__.splitlines()[0])
-    parser.add_argument("--home", type=Path, required=True, help="its folder; state is kept there over restarts")
-    parser.add_argument("--port", type=int, required=True, help="of the API server")
-    parser.add_argument("--host", default="127.0.0.1", help="address of the API server")
-    parser.add_argument("--assets", type=Path, help="folder with the programs (default: KUBEBUILDER_ASSETS)")
-    parser.add_argument("--request-log", type=Path, help="file for one JSON line a request")
-    parser.add_argument("--name", help="the cluster's name in the request log")
-    parser.add_argument("--parent", type=int, help="end when this process ends")
-    options = parser.parse_args(argv)
-    plane = ControlPlane(
-        options.home,
-        port=options.port,
-        host=options.host,
-        assets=options.assets,
-        request_log=options.request_log,
-        name=options.name,
-    )
-    try:
-        return asyncio.run(serve(plane, options.parent))
-    except PlumblineError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
