@@ -13,13 +13,14 @@ from deployments.sandbox.controllers.argocd.controller import ArgoCD
 from deployments.sandbox.controllers.ceph import Ceph
 from deployments.sandbox.controllers.cert_manager.assembly import CertManager
 from deployments.sandbox.controllers.cert_manager.solver import Checker
+from deployments.sandbox.controllers.cloud import Cloud, Project
 from deployments.sandbox.controllers.features import Feature
 from deployments.sandbox.controllers.hooks import Hooks
 from deployments.sandbox.controllers.ingress.controller import Ingress, Ports, is_ingress_controller
 from deployments.sandbox.controllers.kube.client import Client
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.resources import DAEMONSETS, DEPLOYMENTS
-from deployments.sandbox.controllers.loadbalancers import AddressPool, LoadBalancers
+from deployments.sandbox.controllers.loadbalancers import LoadBalancers
 from deployments.sandbox.controllers.nodes import Inventory, Nodes
 from deployments.sandbox.controllers.storage import Storage
 from deployments.sandbox.settings import NAME_SERVERS, SandboxSettings
@@ -35,21 +36,22 @@ class Options:
         cluster_home: the cluster's folder, with cluster.json and admin.kubeconfig.
         sandbox_home: the sandbox's folder.
         settings: the sandbox's ports and networks.
+        cloud: where volumes and load balancers come from; by default the cluster's project in the sandbox's.
     """
 
     cluster_home: Path
     sandbox_home: Path
     settings: SandboxSettings
+    cloud: Cloud | None = None
 
 
 async def run(options: Options) -> None:
     """Run every controller until cancelled."""
     inventory = Inventory(options.cluster_home / "cluster.json")
-    identity = options.cluster_home.name
     async with Client.from_kubeconfig(options.cluster_home / "admin.kubeconfig") as client:
-        name = str(inventory.document.get("name", identity))
+        name = str(inventory.document.get("name", options.cluster_home.name))
         cluster = Cluster(client, name=name)
-        besides = _core(cluster, inventory, identity, options)
+        besides = _core(cluster, inventory, options)
         settings = options.settings
         checker = Checker(list(NAME_SERVERS.values()), settings.port("dns"), settings.ingress_http_port)
         cert_manager = CertManager(cluster, options.sandbox_home / "ca", checker)
@@ -72,19 +74,13 @@ async def run(options: Options) -> None:
             await ingress.stop()
 
 
-def _core(
-    cluster: Cluster, inventory: Inventory, identity: str, options: Options
-) -> list[Callable[[], Awaitable[None]]]:
+def _core(cluster: Cluster, inventory: Inventory, options: Options) -> list[Callable[[], Awaitable[None]]]:
     """What every cluster needs; returns what runs beside the controllers."""
+    cloud = options.cloud or Project.of(options.cluster_home, options.sandbox_home)
     nodes = Nodes(cluster, inventory)
-    storage = Storage(cluster)
-    pool = AddressPool(
-        options.sandbox_home / "loadbalancers.json",
-        options.settings.loadbalancer_network,
-        options.sandbox_home / "clusters",
-    )
-    balancers = LoadBalancers(cluster, pool, identity)
-    return [nodes.run, storage.start, balancers.start]
+    storage = Storage(cluster, cloud)
+    LoadBalancers(cluster, cloud, lambda: inventory.document["network"])
+    return [nodes.run, storage.start]
 
 
 async def _insist(work: Callable[[], Awaitable[None]]) -> None:
