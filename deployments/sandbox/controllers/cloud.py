@@ -97,7 +97,11 @@ def _said(error: exceptions.HttpError) -> str:
         body = error.response.json()
     except (AttributeError, ValueError):
         return str(error)
-    if "faultstring" in body:  # Octavia
-        return str(body["faultstring"])
-    inner = next(iter(body.values()), None)  # Neutron: NeutronError; Cinder: badRequest, overLimit …
-    return str(inner["message"]) if isinstance(inner, dict) and "message" in inner else str(error)
+    match body:
+        case {"faultstring": said}:  # Octavia
+            return str(said)
+        case dict():  # Neutron: NeutronError; Cinder: badRequest, overLimit …
+            for inner in body.values():
+                if isinstance(inner, dict) and "message" in inner:
+                    return str(inner["message"])
+    return str(error)

@@ -7,6 +7,7 @@ to be, so nothing is lost when either side restarts: the next look goes on.
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from deployments.sandbox.openstack.magnum_nodes import Group
 
 LOG = logging.getLogger(__name__)
 
+_WATCHING = threading.Lock()
 UNHARMED = Scenario(create=None, delete=None, reason="")
 
 DEFAULT_VERSION = "v1.33.4"
@@ -39,6 +41,8 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
     home: ClassVar[Path]
     """The sandbox's state folder; set by the service that loads us."""
     networks: ClassVar[Networks] = Networks()
+    _watched: ClassVar[set[str]] = set()
+    """Clusters that are being looked at."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,7 +124,20 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
         raise NotImplementedError
 
     def update_cluster_status(self, context: Any, cluster: Any, use_admin_ctx: bool = False) -> None:
-        """Look at an operation under way, and end it when the supervisor says it is done."""
+        """Look at an operation under way, and end it when the supervisor says it is done.
+
+        Magnum asks again and again, whether the look before has ended or not: one at a time is enough.
+        """
+        with _WATCHING:
+            if cluster.uuid in self._watched:
+                return
+            self._watched.add(cluster.uuid)
+        try:
+            self._watch(context, cluster)
+        finally:
+            self._watched.discard(cluster.uuid)
+
+    def _watch(self, context: Any, cluster: Any) -> None:
         fate = self._fate(cluster)
         if cluster.status == ClusterStatus.DELETE_IN_PROGRESS:
             if fate.delete != "hang":
