@@ -151,7 +151,7 @@ async def test_answers_and_refusals_of_each_service(tmp_path: Path) -> None:
             ("network", 409, {"NeutronError": {"message": "No more IP addresses"}}, "No more IP"),
             ("load-balancer", 400, {"faultstring": "has children"}, "has children"),
             ("block-storage", 400, {"badRequest": {"message": "zone is invalid"}}, "zone is invalid"),
-            ("block-storage", 400, ["what"], "Bad Request"),
+            ("block-storage", 400, ["what"], "HTTP 400"),
         ]
         for kind, status, body, said in refusals:
             services.answers = [(status, body)]
