@@ -15,6 +15,7 @@ from deployments.sandbox import authority, environment, repositories, terraform
 from deployments.sandbox.acme import Acme
 from deployments.sandbox.layout import Layout, write, write_json
 from deployments.sandbox.openstack import config
+from deployments.sandbox.openstack.config_common import USERS, Cloud
 from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.upstream import build
 
@@ -45,9 +46,9 @@ def prepare(settings: SandboxSettings, layout: Layout) -> None:
     environment.merge(layout.environment, variables(settings, layout) | providers, path=search_path())
 
 
-def describe(settings: SandboxSettings, layout: Layout) -> config.Cloud:
+def describe(settings: SandboxSettings, layout: Layout) -> Cloud:
     """The cloud that is configured."""
-    return config.Cloud(
+    return Cloud(
         home=layout.openstack,
         log=layout.log,
         etc=settings.venv.absolute() / "etc",
@@ -61,7 +62,7 @@ def passwords(layout: Layout) -> dict[str, str]:
     """The users' passwords: random, made once for each sandbox."""
     path = layout.openstack / "passwords.json"
     known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    missing = {user: secrets.token_urlsafe(24) for user in config.USERS if user not in known}
+    missing = {user: secrets.token_urlsafe(24) for user in USERS if user not in known}
     if missing:
         write_json(path, known | missing)
     return known | missing

@@ -29,6 +29,9 @@ OFFSETS = {
     "git": 9,
     "control": 10,
     "github": 11,
+    "neutron": 12,
+    "cinder": 13,
+    "octavia": 14,
     "acme": 17,
     "acme_management": 18,
 }
@@ -63,6 +66,9 @@ class SandboxSettings(BaseSettings):
     port_git: OptionalPort = Field(description="Git over HTTP; base + 9 when unset.")
     port_control: OptionalPort = Field(description="The supervisor's control API; base + 10 when unset.")
     port_github: OptionalPort = Field(description="The stand-in for GitHub; base + 11 when unset.")
+    port_neutron: OptionalPort = Field(description="Neutron; base + 12 when unset.")
+    port_cinder: OptionalPort = Field(description="Cinder; base + 13 when unset.")
+    port_octavia: OptionalPort = Field(description="Octavia; base + 14 when unset.")
     port_acme: OptionalPort = Field(description="The ACME server; base + 17 when unset.")
     port_acme_management: OptionalPort = Field(description="Where it tells its root; base + 18 when unset.")
     port_clusters: OptionalPort = Field(description="First API server; the next clusters follow. Base + 20 when unset.")

@@ -16,6 +16,7 @@ from infra.clients.openstack_compute import Compute
 from infra.clients.openstack_designate import Designate
 from infra.clients.openstack_leftovers import Sweep
 from infra.clients.openstack_magnum import Magnum
+from infra.clients.openstack_network import NetworkClient
 from infra.clients.openstack_session import OpenStackSession
 from infra.clients.waiting import Clock
 from infra.settings import Settings
@@ -49,6 +50,8 @@ class OpenStackClient:
         """Keypairs, flavors, images, availability zones, limits."""
         self.magnum = Magnum(self.session)
         """Cluster templates, clusters, node groups, certificates."""
+        self.network = NetworkClient(self.session)
+        """Networks and subnets."""
         self.designate = Designate(self.session)
         """Zones and recordsets."""
         self.leftovers = Sweep(self.session)

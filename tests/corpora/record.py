@@ -40,6 +40,7 @@ from tests.corpora import corpus
 from tests.corpora.editing import record_edits
 from tests.corpora.everything import ENVIRONMENT
 from tests.corpora.sanitising import sanitised
+from tests.fakecloud import NETWORK, FakeCloud
 
 Object = dict[str, Any]
 MANIFESTS = corpus.HERE / "manifests"
@@ -96,7 +97,9 @@ async def cluster(base: Path) -> AsyncIterator[tuple[KubernetesClient, Client]]:
     home.mkdir(parents=True)
     nodes = [{"name": f"dev-{role}-0", "role": role, "nodegroup": f"default-{role}", "address": f"10.0.0.{number}",
               "flavor": "m1.large"} for number, role in enumerate(("master", "worker"))]  # fmt: skip
-    (home / "cluster.json").write_text(json.dumps({"name": "dev", "version": "v1.33.4", "nodes": nodes}))
+    (home / "cluster.json").write_text(
+        json.dumps({"name": "dev", "version": "v1.33.4", "nodes": nodes, "network": NETWORK})
+    )
     (sandbox / "ca").mkdir()
     make_authority(sandbox / "ca")
     (sandbox / "secrets/github-app").mkdir(parents=True)
@@ -105,7 +108,7 @@ async def cluster(base: Path) -> AsyncIterator[tuple[KubernetesClient, Client]]:
     async with ControlPlane(home, port=free_port()) as plane:
         config = plane.kubeconfig
         async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
-            work = asyncio.create_task(run(Options(home, sandbox, settings)))
+            work = asyncio.create_task(run(Options(home, sandbox, settings, FakeCloud(settings.loadbalancer_network))))
             try:
                 yield kubernetes, client
             finally:

@@ -7,6 +7,9 @@ The file (`faults.json` in the sandbox's home) is read again when it changes:
                 "stall_seconds": 10, "retry_after": 1, "methods": null, "path": null, "count": null}],
      "clusters": {"dev": {"create": "fail", "delete": "hang", "reason": "No valid host was found.", "delay": 5}},
      "magnum": {"delay": 1},
+     "load_balancers": {"kube_service_dev_*": {"create": "fail", "delete": "hang", "reason": "No amphora."}},
+     "volumes": {"pvc-*": {"delete": "fail", "detach": "fail"}},
+     "floating_ips": "none",
      "dns": {"lag": {"ns2": 5.0}}}
 
 The same seed and the same order of requests give the same faults.
@@ -22,6 +25,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from deployments.sandbox.openstack import mishaps
+from deployments.sandbox.openstack.mishaps import Mishap
 
 KINDS = ("500", "503", "429", "reset", "stall", "lost")
 """An answer without work; no answer, without (`reset`) or after the work (`lost`); work after a while (`stall`)."""
@@ -108,6 +114,10 @@ class Faults:
     clusters: Mapping[str, Scenario] = field(default_factory=dict)
     lag: Mapping[str, float] = field(default_factory=dict)
     delay: float = 0
+    load_balancers: Mapping[str, Mishap] = field(default_factory=dict)
+    volumes: Mapping[str, Mishap] = field(default_factory=dict)
+    no_floating_ips: bool = False
+    """The pool of floating IPs is exhausted."""
 
     def delay_of(self, cluster: str) -> float:
         """By how many seconds Magnum writes late about a cluster."""
@@ -130,9 +140,14 @@ def parse(document: Any) -> Faults:
             clusters={name: _scenario(name, value) for name, value in (document.get("clusters") or {}).items()},
             lag={name: float(value) for name, value in ((document.get("dns") or {}).get("lag") or {}).items()},
             delay=_seconds("magnum.delay", (document.get("magnum") or {}).get("delay", 0)),
+            load_balancers=mishaps.parse("load_balancers", document.get("load_balancers"), mishaps.BALANCERS),
+            volumes=mishaps.parse("volumes", document.get("volumes"), mishaps.VOLUMES),
+            no_floating_ips=document.get("floating_ips") == "none",
         )
     except InvalidFaults:
         raise
+    except mishaps.InvalidMishap as error:
+        raise InvalidFaults(str(error)) from error
     except (TypeError, AttributeError, ValueError) as error:
         raise InvalidFaults(f"The faults file is malformed: {error}") from error
 

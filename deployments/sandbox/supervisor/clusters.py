@@ -23,7 +23,7 @@ from deployments.sandbox.supervisor.managed import Managed, Program
 from infra.clients.errors import InvalidInput
 
 HOST = "127.0.0.1"
-PUBLIC = ("name", "version", "ca_pem", "server_cert_pem", "nodes")
+PUBLIC = ("name", "version", "ca_pem", "server_cert_pem", "nodes", "network")
 FILES = {
     "ca_pem": "ca.crt",
     "server_cert_pem": "server.crt",

@@ -232,7 +232,7 @@ def test_an_autoscaler_may_move_a_group_within_its_bounds() -> None:
 
 
 def test_what_the_cloud_may_choose_is_not_compared() -> None:
-    chosen = template(network_driver="flannel", external_network_id="public")
+    chosen = template(network_driver="flannel", external_network_id="public", fixed_network="made")
     assert compare_cloud(WANTED, seen(template=chosen)).findings == ()
     wanted = WANTED.model_copy(update={"network_driver": "calico"})
     named = compare_cloud(wanted, seen(template=chosen)).findings

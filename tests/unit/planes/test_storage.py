@@ -184,3 +184,16 @@ async def test_a_claim_that_stays_unbound_is_deleted_explained_and_not_noted_as_
         await storage.probe(storage.desired(declared()), clients)
     assert kubernetes.writes[-1] == f"delete {CLAIM}"
     assert storage.PROVED_MARK not in kubernetes.live("StorageClass", "default")["metadata"]["annotations"]
+
+
+def test_a_declared_volume_type_is_the_class_s() -> None:
+    environment = declared()
+    typed = environment.spec.storage.model_copy(update={"volume_type": "ssd"})
+    spec = environment.spec.model_copy(update={"storage": typed})
+    wanted = storage.desired(environment.model_copy(update={"spec": spec}))
+    assert wanted.manifest["parameters"] == {"availability": "nova", "type": "ssd"}
+    plain = storage.desired(environment)
+    found = storage.compare(wanted, storage.Observed({"default": plain.manifest}))
+    assert [(finding.path, finding.declared, finding.observed) for finding in found] == [
+        (".parameters.type", "ssd", None)
+    ]
