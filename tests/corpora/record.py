@@ -105,7 +105,7 @@ async def cluster(base: Path) -> AsyncIterator[tuple[KubernetesClient, Client]]:
     async with ControlPlane(home, port=free_port()) as plane:
         config = plane.kubeconfig
         async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
-            work = asyncio.create_task(run(Options(home, sandbox, settings)))
+            work = asyncio.create_task(run(Options(home, home / "admin.kubeconfig", sandbox, settings)))
             try:
                 yield kubernetes, client
             finally:

@@ -154,7 +154,7 @@ def description(counts: dict[str, int]) -> Obj:
 async def plane(server: Path) -> AsyncIterator[Plane]:
     sandbox, home = server, server / "clusters/dev"
     settings = SandboxSettings(home=sandbox, port_base=18100, loadbalancer_network=IPv4Network("127.80.0.0/16"))
-    options = Options(home, sandbox, settings)
+    options = Options(home, home / "admin.kubeconfig", sandbox, settings)
     async with Client.from_kubeconfig(home / "admin.kubeconfig") as client:
         ready = Plane(client, home, sandbox, settings)
 

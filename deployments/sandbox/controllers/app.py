@@ -32,12 +32,14 @@ class Options:
     """What the process is told.
 
     Args:
-        cluster_home: the cluster's folder, with cluster.json and admin.kubeconfig.
+        cluster_home: the cluster's folder, with cluster.json.
+        kubeconfig: of the cluster's administrator.
         sandbox_home: the sandbox's folder.
         settings: the sandbox's ports and networks.
     """
 
     cluster_home: Path
+    kubeconfig: Path
     sandbox_home: Path
     settings: SandboxSettings
 
@@ -46,7 +48,7 @@ async def run(options: Options) -> None:
     """Run every controller until cancelled."""
     inventory = Inventory(options.cluster_home / "cluster.json")
     identity = options.cluster_home.name
-    async with Client.from_kubeconfig(options.cluster_home / "admin.kubeconfig") as client:
+    async with Client.from_kubeconfig(options.kubeconfig) as client:
         name = str(inventory.document.get("name", identity))
         cluster = Cluster(client, name=name)
         besides = _core(cluster, inventory, identity, options)

@@ -19,7 +19,7 @@ STATUS_SECONDS = 0.5
 """How often operations under way are looked at; Magnum's own 10 s is hard-coded in a decorator."""
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve the container-infra API until SIGTERM."""
     database.tune(immediate=lambda: getattr(_WRITING, "now", False))
     migrations.prepare("magnum", home)
@@ -39,7 +39,7 @@ def run(home: Path, port: int) -> None:
     magnum_driver.resume()
     conductor.start()
     conductor.create_periodic_tasks()
-    serve(application, service="magnum", port=port, home=home, stop=conductor.stop)
+    serve(application, host, port, stop=conductor.stop)
 
 
 def _mark_writers() -> None:

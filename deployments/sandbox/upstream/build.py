@@ -85,6 +85,18 @@ UPSTREAM = Module(
 )
 
 
+FRONT_PROXY = Module(
+    Path(__file__).parent.parent / "frontproxy",
+    "the sandbox's front proxy",
+    minutes=0.5,
+    main="front-proxy",
+    names=("front-proxy",),
+)
+"""A module by itself: it needs the standard library alone, so that a change of it builds nothing else anew."""
+
+MODULES = (UPSTREAM, FRONT_PROXY)
+
+
 def cache() -> Path:
     """The user's cache folder for what is built here (XDG Base Directory Specification)."""
     named = os.environ.get("XDG_CACHE_HOME", "")
