@@ -11,7 +11,7 @@ from deployments.sandbox.layout import write_json
 from deployments.sandbox.openstack.faults import KINDS, SCENARIOS, STANDING, InvalidFaults, parse
 from infra.clients.errors import InvalidInput
 
-EMPTY: dict[str, Any] = {"seed": 1, "rules": [], "clusters": {}, "dns": {"lag": {}}}
+EMPTY: dict[str, Any] = {"seed": 1, "rules": [], "clusters": {}, "magnum": {"delay": 0}, "dns": {"lag": {}}}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     added.add_argument("--create", choices=SCENARIOS, help="how the creation of --cluster goes wrong")
     added.add_argument("--delete", choices=SCENARIOS, help="how its deletion goes wrong: `fail` half-way")
     added.add_argument("--reason", help="the status reason of what failed")
+    added.add_argument(
+        "--magnum-delay", type=float, metavar="SECONDS", help="have Magnum write late, for --cluster or for all"
+    )
     added.add_argument("--lag", action="append", metavar="SERVER=SECONDS", help="have ns1 or ns2 lag behind")
     actions.add_parser("clear", help="remove all faults", description="Remove all faults.")
     actions.add_parser("show", help="print what is set", description="Print what is set, as JSON.")
@@ -68,10 +71,13 @@ def run(arguments: argparse.Namespace, path: Path) -> str:
 
 
 def _add(document: dict[str, Any], arguments: argparse.Namespace) -> None:
-    if not (arguments.service or arguments.cluster or arguments.lag or arguments.seed is not None):
-        raise InvalidInput("Nothing to set.", hint="Give --service, --cluster, --lag or --seed.")
-    if bool(arguments.cluster) != bool(arguments.create or arguments.delete):
-        raise InvalidInput("--cluster and --create or --delete belong together.")
+    delay = arguments.magnum_delay
+    given = (arguments.service, arguments.cluster, arguments.lag)
+    if not any(given) and arguments.seed is None and delay is None:
+        raise InvalidInput("Nothing to set.", hint="Give --service, --cluster, --magnum-delay, --lag or --seed.")
+    harm = arguments.create or arguments.delete
+    if (harm and not arguments.cluster) or (arguments.cluster and not harm and delay is None):
+        raise InvalidInput("--cluster belongs together with --create, --delete or --magnum-delay.")
     if arguments.seed is not None:
         document["seed"] = arguments.seed
     if arguments.service:
@@ -87,8 +93,15 @@ def _add(document: dict[str, Any], arguments: argparse.Namespace) -> None:
             "count": arguments.count,
         }
         document.setdefault("rules", []).append(rule)
+    if delay is not None and not arguments.cluster:
+        document["magnum"] = {"delay": delay}
     if arguments.cluster:
-        scenario = {"create": arguments.create, "delete": arguments.delete, "reason": arguments.reason}
+        scenario = {
+            "create": arguments.create,
+            "delete": arguments.delete,
+            "reason": arguments.reason,
+            "delay": delay,
+        }
         document.setdefault("clusters", {})[arguments.cluster] = scenario
     for entry in arguments.lag or ():
         server, _, seconds = entry.partition("=")

@@ -102,6 +102,10 @@ class Layout:
         return self.home / "terraformrc"
 
     @property
+    def terraform_origin(self) -> Path:
+        return self.home / "terraform-origin"
+
+    @property
     def terraform_mirror(self) -> Path:
         return self.home / "terraform-mirror"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import yaml
 
-from deployments.sandbox import authority, environment, front, repositories
+from deployments.sandbox import authority, environment, front, repositories, terraform
 from deployments.sandbox.layout import Layout, write, write_json
 from deployments.sandbox.openstack import config
-from deployments.sandbox.provider import mirror
 from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.upstream import build
 
 LOG_LIMIT = 32 * 1024 * 1024
 """Bytes after which a log is put aside at the next start."""
@@ -39,8 +39,8 @@ def prepare(settings: SandboxSettings, layout: Layout) -> None:
     authority.make_github_app(layout.secrets / "github-app")
     _repositories(settings, layout)
     _charts(settings, layout)
-    _terraform(settings, layout)
-    environment.merge(layout.environment, variables(settings, layout), path=search_path())
+    providers = {"PLUMBLINE_TERRAFORM_PROVIDERS": _terraform(settings, layout)}
+    environment.merge(layout.environment, variables(settings, layout) | providers, path=search_path())
 
 
 def describe(settings: SandboxSettings, layout: Layout) -> config.Cloud:
@@ -109,9 +109,15 @@ def _charts(settings: SandboxSettings, layout: Layout) -> None:
             module.build(layout.charts, settings.url("charts"))
 
 
-def _terraform(settings: SandboxSettings, layout: Layout) -> None:
-    text = mirror.install(layout.terraform_mirror, settings.venv.absolute() / "bin/python", ROOT)
-    write(layout.terraformrc, text)
+def _terraform(settings: SandboxSettings, layout: Layout) -> terraform.Origin:
+    """Have terraform find the provider; returns where it comes from."""
+    origin = terraform.choose(layout.terraform_origin, settings.terraform_providers)
+    if origin == "mirror":
+        terraform.fill(layout.terraform_mirror, build.program(terraform.PROGRAM))
+        write(layout.terraformrc, terraform.from_mirror(layout.terraform_mirror))
+    else:
+        write(layout.terraformrc, terraform.DIRECT)
+    return origin
 
 
 def _rotate(folder: Path) -> None:

@@ -7,7 +7,8 @@ of them read the file (`faults.json` in the sandbox's home) again when it change
      "rules": [{"service": "magnum", "rate": 0.1, "kinds": ["500", "503", "429", "reset", "stall", "lost"],
                 "stall_seconds": 10, "retry_after": 1, "methods": null, "path": null, "count": null},
                {"service": "kubernetes/dev", "kinds": ["latency"], "latency_ms": 20}],
-     "clusters": {"dev": {"create": "fail", "delete": "hang", "reason": "No valid host was found."}},
+     "clusters": {"dev": {"create": "fail", "delete": "hang", "reason": "No valid host was found.", "delay": 5}},
+     "magnum": {"delay": 1},
      "dns": {"lag": {"ns2": 5.0}}}
 
 The same seed and the same order of requests give the same faults. The rules' `service` is a service's name,
@@ -29,6 +30,8 @@ KINDS = ("500", "503", "429", "reset", "stall", "lost")
 STANDING = ("latency", "partition")
 """Befall every request of their rule: each takes longer, or is neither answered nor cut off until the rule is gone."""
 SCENARIOS = ("fail", "hang")
+LONGEST_DELAY = 50.0
+"""Seconds: Magnum's API gives its conductor a minute to take up an upgrade."""
 EXEMPT = "plumbline-sandbox/"
 """User agents that begin like this are the sandbox looking after itself."""
 HEALTH = f"{EXEMPT}health"
@@ -73,21 +76,35 @@ class Scenario:
     """How the creation and the deletion of one cluster are to go wrong; None where they are not.
 
     What hangs does nothing. A creation that fails makes no control plane; a deletion that fails has taken it away.
+
+    Args:
+        delay: seconds by which Magnum writes late, if not those of all clusters.
     """
 
     create: str | None
     delete: str | None
     reason: str
+    delay: float | None = None
 
 
 @dataclass(frozen=True)
 class Faults:
-    """The whole file."""
+    """The whole file.
+
+    Args:
+        delay: seconds after Magnum's answer until its conductor takes up what was asked.
+    """
 
     seed: int = 1
     rules: tuple[Rule, ...] = ()
     clusters: Mapping[str, Scenario] = field(default_factory=dict)
     lag: Mapping[str, float] = field(default_factory=dict)
+    delay: float = 0
+
+    def delay_of(self, cluster: str) -> float:
+        """By how many seconds Magnum writes late about a cluster."""
+        own = self.clusters[cluster].delay if cluster in self.clusters else None
+        return self.delay if own is None else own
 
 
 def parse(document: Any) -> Faults:
@@ -104,8 +121,11 @@ def parse(document: Any) -> Faults:
             rules=tuple(_rule(number, rule) for number, rule in enumerate(document.get("rules") or [])),
             clusters={name: _scenario(name, value) for name, value in (document.get("clusters") or {}).items()},
             lag={name: float(value) for name, value in ((document.get("dns") or {}).get("lag") or {}).items()},
+            delay=_seconds("magnum.delay", (document.get("magnum") or {}).get("delay", 0)),
         )
-    except (TypeError, AttributeError) as error:
+    except InvalidFaults:
+        raise
+    except (TypeError, AttributeError, ValueError) as error:
         raise InvalidFaults(f"The faults file is malformed: {error}") from error
 
 
@@ -144,7 +164,15 @@ def _scenario(name: str, raw: dict[str, Any]) -> Scenario:
     for doing, how in ends.items():
         if how not in (None, *SCENARIOS):
             raise InvalidFaults(f"clusters.{name}.{doing} is {how!r}, not one of {', '.join(SCENARIOS)}.")
-    return Scenario(**ends, reason=str(raw.get("reason") or "Injected by faults.json"))
+    delay = None if raw.get("delay") is None else _seconds(f"clusters.{name}.delay", raw["delay"])
+    return Scenario(**ends, reason=str(raw.get("reason") or "Injected by faults.json"), delay=delay)
+
+
+def _seconds(where: str, value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds <= LONGEST_DELAY:
+        raise InvalidFaults(f"{where} is {seconds:g}, not between 0 and {LONGEST_DELAY:g} seconds.")
+    return seconds
 
 
 class FaultFile:

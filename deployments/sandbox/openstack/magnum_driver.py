@@ -18,7 +18,7 @@ from magnum.objects import Cluster
 from magnum.objects.fields import ClusterStatus
 from oslo_utils import uuidutils
 
-from deployments.sandbox.openstack import magnum_certificates, magnum_nodes
+from deployments.sandbox.openstack import magnum_certificates, magnum_credentials, magnum_nodes
 from deployments.sandbox.openstack.control import Control, ControlError
 from deployments.sandbox.openstack.faults import FaultFile, Scenario
 from deployments.sandbox.openstack.magnum_nodes import Group
@@ -49,6 +49,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
 
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
         cluster.stack_id = uuidutils.generate_uuid()
+        magnum_credentials.make(context, cluster)
         if self._fate(cluster).create is None:
             self._apply(context, cluster)
 
@@ -174,6 +175,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
         if fate.delete == "fail":
             _finish(cluster, ClusterStatus.DELETE_FAILED, fate.reason)
             return
+        magnum_credentials.remove(cluster)
         cert_manager.delete_client_files(cluster, context=context)
         # The periodic task that asked destroys the rows.
         cluster.status = ClusterStatus.DELETE_COMPLETE

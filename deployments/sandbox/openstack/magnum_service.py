@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import database, migrations, policies
+from deployments.sandbox.openstack import database, magnum_lateness, migrations, policies
+from deployments.sandbox.openstack.faults import FaultFile
 from deployments.sandbox.openstack.server import serve
 
 _WRITING = threading.local()
@@ -30,7 +31,7 @@ def run(home: Path, host: str, port: int) -> None:
     from deployments.sandbox.openstack import magnum_driver
 
     magnum_driver.SandboxDriver.home = home
-    conductor = _conductor()
+    conductor = _conductor(FaultFile(home / "faults.json"))
     from magnum.api import app
     from magnum.common import policy
 
@@ -66,10 +67,11 @@ def _mark_writers() -> None:
     api._session_for_write = for_write
 
 
-def _conductor() -> Any:
+def _conductor(faults: FaultFile) -> Any:
     """What magnum-conductor runs."""
     import magnum.conf
     from magnum.common import rpc_service, short_id
+    from magnum.conductor import utils
     from magnum.conductor.handlers import (
         ca_conductor,
         cluster_conductor,
@@ -87,5 +89,8 @@ def _conductor() -> Any:
         *(ca_conductor, federation_conductor, nodegroup_conductor),
     )
     handlers = [module.Handler() for module in modules]
+    magnum_lateness.delay(
+        handlers, utils, faults, lambda context, uuid: str(utils.retrieve_cluster(context, uuid).name)
+    )
     topic = magnum.conf.CONF.conductor.topic
     return rpc_service.Service.create(topic, short_id.generate_id(), handlers, binary="magnum-conductor")

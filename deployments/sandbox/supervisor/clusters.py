@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import yaml
 
+from deployments.sandbox.controlplane.plane import emulated
 from deployments.sandbox.layout import write, write_json
 from deployments.sandbox.openstack.faults import HEALTH
 from deployments.sandbox.supervisor.managed import Managed, Program
@@ -83,7 +84,7 @@ class Clusters:
             body: name, version, nodes and PEMs. The PEMs may be left out where they are known.
 
         Raises:
-            InvalidInput: something is missing.
+            InvalidInput: something is missing, or the version cannot be had here.
         """
         if not UUID.match(uuid):
             raise InvalidInput(f"{uuid!r} is not a cluster's UUID.")
@@ -134,6 +135,7 @@ class Clusters:
         missing += [key for key, file in FILES.items() if not body.get(key) and not (folder / file).exists()]
         if missing:
             raise InvalidInput(f"The cluster's description lacks {', '.join(sorted(set(missing)))}.")
+        emulated(body["version"])
 
     def _free_ports(self) -> tuple[int, int]:
         """For the front proxy, and for the API server behind it."""

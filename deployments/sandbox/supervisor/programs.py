@@ -19,7 +19,6 @@ from deployments.sandbox import venv
 from deployments.sandbox.layout import Layout
 from deployments.sandbox.openstack.config import SERVICES
 from deployments.sandbox.openstack.faults import HEALTH
-from deployments.sandbox.provider import zygote
 from deployments.sandbox.settings import BEHIND, NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.supervisor.clusters import DIRECT, HOST, api_ready
 from deployments.sandbox.supervisor.managed import Program
@@ -46,7 +45,7 @@ def services(settings: SandboxSettings, layout: Layout) -> list[Program]:
         )
         for name in SERVICES
     ]
-    programs += [_front(settings, layout), _dns(settings, layout), _provider(python, layout)]
+    programs += [_front(settings, layout), _dns(settings, layout)]
     if importlib.util.find_spec("deployments.sandbox.controllers.github") is not None:
         programs.append(_github(settings, layout))
     return programs
@@ -81,23 +80,6 @@ def _dns(settings: SandboxSettings, layout: Layout) -> Program:
         probe=names_answered(settings),
         cwd=layout.home,
         port=settings.port("dns"),
-    )
-
-
-def _provider(python: str, layout: Layout) -> Program:
-    """Terraform's provider, loaded once: without it terraform's commands work, and take longer."""
-    socket = layout.run / zygote.NAME
-
-    async def open_door() -> bool:
-        return socket.is_socket()
-
-    return Program(
-        name="terraform-provider",
-        argv=(python, "-W", "ignore", "-m", "deployments.sandbox.provider.zygote", str(layout.run)),
-        env=venv.environment(layout.home),
-        log=layout.log / "terraform-provider.log",
-        probe=open_door,
-        cwd=layout.home,
     )
 
 

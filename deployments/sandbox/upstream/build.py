@@ -1,5 +1,7 @@
 """Builds a Go module's programs into the user's cache, once for each version of the module.
 
+Needs the standard library alone: make starts it before anything is installed.
+
 `ensure` makes them, `program` says where one is. A module's version is everything that decides what comes out: its
 go.mod, go.sum and sources, the flags, and the machine's kind.
 """
@@ -17,13 +19,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.clients.errors import Misconfigured
 
 Say = Callable[[str], None]
+
+_NAMED = {f"helm.sh/helm/v{major}": f"helm.sh/helm/v{major}/internal/version.version" for major in (3, 4)}
+"""Modules whose programs say their version by this variable, and without it a shortened one."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +148,12 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
         return target
     go = find_go(module)
     target.parent.mkdir(parents=True, exist_ok=True)
+    say(f"Building {module.label} (once for each version; about {module.minutes:g} minutes on two cores) …")
+    begun = time.monotonic()
     with _alone(target.with_suffix(".lock")):
         if target.exists():
+            say("Built by another process meanwhile.")
             return target
-        say(f"Building {module.label} (once for each version; about {module.minutes:g} minutes on two cores) …")
-        begun = time.monotonic()
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             _build(go, module, partial, log=target.with_suffix(".log"))
@@ -207,15 +213,18 @@ def _build(go: str, module: Module, target: Path, *, log: Path) -> None:
 
 
 def _flags(module: Module) -> list[str]:
-    """The linker's flags: no symbol table, and Kubernetes' own version, which its release scripts would set."""
+    """The linker's flags: no symbol table, and the versions that the projects' own release scripts would set."""
     flags = ["-s", "-w"]
-    try:
+    values: dict[str, object] = {}
+    for path, variable in _NAMED.items():
+        with suppress(KeyError):
+            values[variable] = module.version(path)
+    with suppress(KeyError):
         version = module.version("k8s.io/kubernetes")
-    except KeyError:
-        return flags
-    major, minor, _ = _numbers(version)[:3]
-    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-    return flags + [f"-X=k8s.io/component-base/version.{name}={value}" for name, value in values.items()]
+        major, minor, _ = _numbers(version)[:3]
+        parts = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+        values |= {f"k8s.io/component-base/version.{name}": value for name, value in parts.items()}
+    return flags + [f"-X={variable}={value}" for variable, value in values.items()]
 
 
 def _command(package: str) -> str:

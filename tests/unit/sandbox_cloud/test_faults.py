@@ -53,6 +53,9 @@ def test_a_broken_file_keeps_the_last_good_one(tmp_path: Path) -> None:
         ({"clusters": {"dev": {"create": "explode"}}}, "clusters.dev.create"),
         ({"clusters": {"dev": {"delete": "explode"}}}, "clusters.dev.delete"),
         ({"rules": [7]}, "malformed"),
+        ({"magnum": {"delay": 60}}, "magnum.delay is 60, not between 0 and 50"),
+        ({"clusters": {"dev": {"delay": -1}}}, "clusters.dev.delay is -1"),
+        ({"magnum": {"delay": "late"}}, "malformed"),
     ],
 )
 def test_nonsense_is_named(document: Any, message: str) -> None:
@@ -78,6 +81,10 @@ def test_the_command_adds_shows_and_clears(tmp_path: Path) -> None:
     assert known == Scenario(create=None, delete="hang", reason="Injected by faults.json")
     run(path, "set", "--service", "kubernetes/dev", "--kind", "latency", "--latency-ms", "20")
     assert parse(json.loads(run(path, "show"))).rules[1] == Rule("kubernetes/dev", kinds=("latency",), latency_ms=20)
+    run(path, "set", "--magnum-delay", "1.5")
+    run(path, "set", "--cluster", "slow", "--magnum-delay", "10")
+    delays = parse(json.loads(run(path, "show")))
+    assert [delays.delay_of(name) for name in ("dev", "slow", "other")] == [1.5, 10, 1.5]
     run(path, "clear")
     assert not path.exists()
     assert parse(json.loads(run(path, "show"))) == parse({})
@@ -86,10 +93,8 @@ def test_the_command_adds_shows_and_clears(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "argv",
     [
-        ["set"],
-        ["set", "--cluster", "dev"],
-        ["set", "--lag", "ns2"],
-        ["set", "--service", "*", "--rate", "7"],
+        *(["set"], ["set", "--cluster", "dev"], ["set", "--lag", "ns2"], ["set", "--service", "*", "--rate", "7"]),
+        *(["set", "--create", "fail"], ["set", "--magnum-delay", "100"]),
         ["set", "--service", "*", "--kind", "latency"],
     ],
 )
