@@ -1,4 +1,4 @@
-"""`python -m deployments.sandbox faults`: edits faults.json, which every service reads again when it changes."""
+"""`python -m deployments.sandbox faults`: edits faults.json, which is read again when it changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.sandbox.layout import write_json
-from deployments.sandbox.openstack.faults import KINDS, SCENARIOS, InvalidFaults, parse
+from deployments.sandbox.openstack.faults import KINDS, SCENARIOS, STANDING, InvalidFaults, parse
 from infra.clients.errors import InvalidInput
 
 VICTIMS = {"cluster": "clusters", "load_balancer": "load_balancers", "volume": "volumes"}
@@ -20,14 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     added = actions.add_parser("set", help="add faults", description="Add to what is set; `clear` removes everything.")
-    added.add_argument("--service", help="a service's name, kubernetes, or * for all")
+    added.add_argument("--service", help="a service's name, kubernetes, kubernetes/CLUSTER, or * for all")
     added.add_argument("--rate", type=float, default=1.0, help="share of requests that fail, 0 to 1 (default 1)")
-    added.add_argument("--kind", action="append", choices=KINDS, help="how they fail; may be repeated (default: all)")
+    added.add_argument(
+        "--kind",
+        action="append",
+        choices=(*KINDS, *STANDING),
+        help="how they fail; may be repeated (default: all but latency and partition, which befall every request)",
+    )
     added.add_argument("--method", action="append", help="only this HTTP method; may be repeated")
     added.add_argument("--path", help="only paths that contain this regular expression")
     added.add_argument("--count", type=int, help="stop after so many faults")
     added.add_argument("--stall-seconds", type=float, default=10.0, help="how long `stall` takes (default 10)")
     added.add_argument("--retry-after", type=float, default=1.0, help="Retry-After of 429 and 503, s (default 1)")
+    added.add_argument("--latency-ms", type=float, default=0.0, help="how much longer `latency` makes requests, ms")
     added.add_argument("--seed", type=int, help="seed of the randomness")
     added.add_argument("--cluster", help="a cluster that is to go wrong, see --create and --delete")
     added.add_argument("--load-balancer", metavar="NAME", help="load balancers likewise, `*` stands for anything")
@@ -93,6 +99,7 @@ def _add(document: dict[str, Any], arguments: argparse.Namespace) -> None:
             "kinds": arguments.kind or list(KINDS),
             "stall_seconds": arguments.stall_seconds,
             "retry_after": arguments.retry_after,
+            "latency_ms": arguments.latency_ms,
             "methods": arguments.method,
             "path": arguments.path,
             "count": arguments.count,

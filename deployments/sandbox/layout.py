@@ -54,6 +54,10 @@ class Layout:
         return self.home / "faults.json"
 
     @property
+    def front(self) -> Path:
+        return self.run / "front.json"
+
+    @property
     def clouds(self) -> Path:
         return self.home / "clouds.yaml"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from deployments.sandbox import authority, environment, repositories, terraform
+from deployments.sandbox import authority, environment, front, repositories, terraform
 from deployments.sandbox.acme import Acme
 from deployments.sandbox.layout import Layout, write, write_json
 from deployments.sandbox.openstack import config
@@ -35,6 +35,7 @@ def prepare(settings: SandboxSettings, layout: Layout) -> None:
             link.symlink_to(target)
     for path, text in config.files(cloud).items():
         write(path, text)
+    write_json(layout.front, front.openstack(settings, layout))
     write(layout.clouds, yaml.safe_dump(config.clouds(cloud), sort_keys=False))
     authority.make_authority(layout.ca)
     acme = Acme.of(settings, layout)

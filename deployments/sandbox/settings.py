@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NAME_SERVERS = {"ns1": "127.0.53.1", "ns2": "127.0.53.2"}
 """The two authoritative servers and the addresses they answer on."""
 
+BEHIND = "127.0.0.2"
+"""Where OpenStack's services listen: at the ports of 127.0.0.1 that their clients know stands the front proxy."""
+
 OFFSETS = {
     "keystone": 0,
     "nova": 1,

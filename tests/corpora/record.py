@@ -108,7 +108,8 @@ async def cluster(base: Path) -> AsyncIterator[tuple[KubernetesClient, Client]]:
     async with ControlPlane(home, port=free_port()) as plane:
         config = plane.kubeconfig
         async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
-            work = asyncio.create_task(run(Options(home, sandbox, settings, FakeCloud(settings.loadbalancer_network))))
+            cloud = FakeCloud(settings.loadbalancer_network)
+            work = asyncio.create_task(run(Options(home, home / "admin.kubeconfig", sandbox, settings, cloud)))
             try:
                 yield kubernetes, client
             finally:

@@ -156,7 +156,7 @@ async def plane(server: Path) -> AsyncIterator[Plane]:
     sandbox, home = server, server / "clusters/dev"
     settings = SandboxSettings(home=sandbox, port_base=18100, loadbalancer_network=IPv4Network("127.80.0.0/16"))
     cloud = FakeCloud(settings.loadbalancer_network)
-    options = Options(home, sandbox, settings, cloud)
+    options = Options(home, home / "admin.kubeconfig", sandbox, settings, cloud)
     async with Client.from_kubeconfig(home / "admin.kubeconfig") as client:
         ready = Plane(client, home, sandbox, settings, cloud)
 

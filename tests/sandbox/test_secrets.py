@@ -121,6 +121,7 @@ def _of_the_machine(found: Evidence) -> None:
         "openstack/*",
         "clusters/*.key",
         "clusters/*/admin.kubeconfig",
+        "clusters/*/direct.kubeconfig",
         IN_THE_CLUSTER,
         STATE,
     )

@@ -38,13 +38,15 @@ class Options:
     """What the process is told.
 
     Args:
-        cluster_home: the cluster's folder, with cluster.json and admin.kubeconfig.
+        cluster_home: the cluster's folder, with cluster.json.
+        kubeconfig: of the cluster's administrator.
         sandbox_home: the sandbox's folder.
         settings: the sandbox's ports and networks.
         cloud: where volumes and load balancers come from; by default the cluster's project in the sandbox's.
     """
 
     cluster_home: Path
+    kubeconfig: Path
     sandbox_home: Path
     settings: SandboxSettings
     cloud: Cloud | None = None
@@ -54,7 +56,7 @@ async def run(options: Options) -> None:
     """Run every controller until cancelled."""
     inventory = Inventory(options.cluster_home / "cluster.json")
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(Client.from_kubeconfig(options.cluster_home / "admin.kubeconfig"))
+        client = await stack.enter_async_context(Client.from_kubeconfig(options.kubeconfig))
         name = str(inventory.document.get("name", options.cluster_home.name))
         cluster = Cluster(client, name=name)
         besides = _core(cluster, inventory, options)

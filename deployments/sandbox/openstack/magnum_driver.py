@@ -47,7 +47,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._control = Control(self.home)
-        self._faults = FaultFile(self.home / "faults.json", "magnum-driver")
+        self._faults = FaultFile(self.home / "faults.json")
 
     @property
     def provides(self) -> list[dict[str, str]]:

@@ -14,7 +14,7 @@ STATUS_SECONDS = 0.5
 """How often operations under way are looked at; Magnum's own 10 s is hard-coded in a decorator."""
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve the container-infra API until SIGTERM."""
     # Magnum leaves transactions open after some reads: only what says that it writes may begin as a writer.
     database.tune(writers.declared())
@@ -25,7 +25,7 @@ def run(home: Path, port: int) -> None:
     from deployments.sandbox.openstack import magnum_driver
 
     magnum_driver.SandboxDriver.home = home
-    conductor = _conductor(FaultFile(home / "faults.json", "magnum-conductor"))
+    conductor = _conductor(FaultFile(home / "faults.json"))
     from magnum.api import app
     from magnum.common import policy
 
@@ -34,7 +34,7 @@ def run(home: Path, port: int) -> None:
     magnum_driver.resume()
     conductor.start()
     conductor.create_periodic_tasks()
-    serve(application, service="magnum", port=port, home=home, stop=conductor.stop)
+    serve(application, host, port, stop=conductor.stop)
 
 
 def _conductor(faults: FaultFile) -> Any:
