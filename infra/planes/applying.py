@@ -28,7 +28,7 @@ from infra.clients.waiting import wait_until
 from infra.drift.findings import PlaneName
 from infra.planes.clients import Clients
 from infra.planes.cloud.carried import magnums, undone
-from infra.planes.cloud.findings import activity, deletion
+from infra.planes.cloud.findings import deletion, doing
 from infra.planes.cloud.seen import Seen, ask
 from infra.planes.cloud.terraform import address_of
 from infra.planes.looking import NotLooked
@@ -94,11 +94,13 @@ class Applying:
                 await self.clients.terraform.discard(plan)
                 return list(made)
             log.info("%s", plan.summary())
-            error = await self._apply(plan)
+            begun: set[str] = set()
+            error = await self._apply(plan, begun)
             made.update(dict.fromkeys(address_of(change, plan.environment) for change in plan.changes))
             if not plan.changes:
                 made[f"outputs/{plan.environment}"] = None
-            done = await self._carried(plan, seconds=ends - time.monotonic())
+            asked = plan if error is None else plan.only(begun)
+            done = await self._carried(asked, seconds=ends - time.monotonic())
             if done and error is None:
                 return list(made)
             alike = alike + 1 if plan.changes == before.changes else 1
@@ -108,11 +110,15 @@ class Applying:
             log.info("What is left is planned again.")
             plan = await self.replan()
 
-    async def _apply(self, plan: Plan) -> PlumblineError | None:
-        """Apply it; returns the error that Magnum's way of working explains."""
+    async def _apply(self, plan: Plan, begun: set[str]) -> PlumblineError | None:
+        """Apply it; returns the error that Magnum's way of working explains.
+
+        Args:
+            begun: gets the addresses of what was asked for before the error.
+        """
         try:
             async with self.clients.journal.write(PlaneName.CLUSTER, self.action, plan.environment):
-                await self.clients.terraform.apply(plan, allow=await self.allow(plan))
+                await self.clients.terraform.apply(plan, allow=await self.allow(plan), begun=begun)
         except _FINAL:
             raise
         except PlumblineError as error:
@@ -163,7 +169,7 @@ class _Watch:
             cluster = None
         if cluster is not None and cluster.in_progress:
             self._worked, self._idle_since = True, None
-            raise NotYet(f"{activity(cluster)}.")
+            raise _busy(cluster)
         idle = self._idle(cluster)
         # A failure may be the one of an operation before, which Magnum shows until it takes up the next.
         failed = cluster is not None and (cluster.failed or cluster.status == "ROLLBACK_COMPLETE")
@@ -209,7 +215,7 @@ async def quiet(name: str, clients: Clients, *, timeout: float) -> Cluster | Non
         cluster = await clients.openstack.magnum.cluster(name)
         if cluster is not None and cluster.in_progress:
             deleting = cluster.status == "DELETE_IN_PROGRESS"
-            raise NotYet(f"{activity(cluster)}.")
+            raise _busy(cluster)
         if cluster is not None and deleting and cluster.failed:
             raise failure(cluster)
         return cluster
@@ -221,6 +227,11 @@ async def quiet(name: str, clients: Clients, *, timeout: float) -> Cluster | Non
         interval=clients.settings.probe_interval,
         progress=log.info,
     )
+
+
+def _busy(cluster: Cluster) -> NotYet:
+    """Without the time, which Magnum's own polls move: the same sentence is told once."""
+    return NotYet(f"Cluster {cluster.name} is being {doing(cluster)} ({cluster.status}).")
 
 
 def failure(cluster: Cluster, detail: str | None = None) -> Failed:

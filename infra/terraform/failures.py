@@ -125,8 +125,10 @@ def _translate(diagnostic: Diagnostic, doing: str, environment: str) -> Plumblin
 
 
 def _row(text: str) -> tuple[type[PlumblineError], str | None]:
+    # Commands without JSON output break their lines to fit a terminal.
+    joined = " ".join(text.split())
     for pattern, kind, hint in _ROWS:
-        if re.search(pattern, text):
+        if re.search(pattern, joined):
             return kind, hint
     return Failed, None
 

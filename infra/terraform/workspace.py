@@ -44,6 +44,8 @@ class Workspace:
     ) -> None:
         self.environment = variables.environment
         self.lock_timeout = lock_timeout
+        self.begun: set[str] = set()
+        """Addresses of the objects that an apply has begun to work on."""
         self._variables = variables
         self._report = report
         self._parent = dict(os.environ if parent is None else parent)
@@ -139,6 +141,8 @@ class Workspace:
         return write_private(run / "variables.tfvars.json", json.dumps(self._variables.document(), indent=2))
 
     def _heard(self, event: Event) -> None:
+        if event.type == "apply_start" and event.address:
+            self.begun.add(event.address)
         said = events.sentence(event)
         if said:
             self.say(said)

@@ -102,7 +102,12 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """An environment of this test's own, destroyed afterwards."""
     made = Site(tmp_path / "state")
     yield made
-    await made.remove(made.environment())
+
+    async def attempt() -> None:
+        """As a step of a flow, which tries again what may pass."""
+        await made.remove(made.environment())
+
+    await wait_until(attempt, describe="the end of the cluster", timeout=200, interval=1)
     assert Magnum().clusters(made.name) == [], "a cluster was left outside of the state"
     assert Magnum().templates(made.name) == [], "a template was left outside of the state"
 

@@ -55,17 +55,23 @@ def activity(cluster: Cluster, template: ClusterTemplate | None = None, groups: 
         template: the one it is made from; its version tells an upgrade from a resize.
         groups: its node groups; their addresses tell that one is being resized.
     """
-    status, since = cluster.status or "", cluster.updated_at or cluster.created_at
-    doing = {"CREATE": "created", "DELETE": "deleted", "ROLLBACK": "rolled back", "UPDATE": "changed"}
-    word = doing.get(status.removesuffix("_IN_PROGRESS"), "worked at")
-    version = (template.labels if template else cluster.labels).get("kube_tag")
-    if word == "created":
+    since = cluster.updated_at or cluster.created_at
+    if cluster.status == "CREATE_IN_PROGRESS":
         since = cluster.created_at or since
-    elif word == "changed" and version and cluster.coe_version and version != cluster.coe_version:
-        word = f"upgraded (from {cluster.coe_version} to {version})"
-    elif word == "changed" and any(group.node_count != len(group.node_addresses) for group in groups):
-        word = "resized"
-    return f"Cluster {cluster.name} is being {word}{f' since {since}' if since else ''} ({status})"
+    when = f" since {since}" if since else ""
+    return f"Cluster {cluster.name} is being {doing(cluster, template, groups)}{when} ({cluster.status})"
+
+
+def doing(cluster: Cluster, template: ClusterTemplate | None = None, groups: Iterable[NodeGroup] = ()) -> str:
+    """What is done to a cluster that is in progress, in a word or two: created, upgraded, resized …"""
+    words = {"CREATE": "created", "DELETE": "deleted", "ROLLBACK": "rolled back", "UPDATE": "changed"}
+    word = words.get((cluster.status or "").removesuffix("_IN_PROGRESS"), "worked at")
+    version = (template.labels if template else cluster.labels).get("kube_tag")
+    if word != "changed":
+        return word
+    if version and cluster.coe_version and version != cluster.coe_version:
+        return f"upgraded (from {cluster.coe_version} to {version})"
+    return "resized" if any(group.node_count != len(group.node_addresses) for group in groups) else word
 
 
 def deletion(cluster: Cluster) -> str | None:

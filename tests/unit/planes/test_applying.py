@@ -61,6 +61,8 @@ class Provider:
         self._magnum = magnum
         self.outcomes, self.plans = list(outcomes), list(plans)
         self.began: list[bool] = []
+        self.reaches: int | None = None
+        """How many of a plan's changes are begun before an error; all of them unless it says so."""
         self.discarded = 0
 
     async def plan(self) -> Plan:
@@ -69,8 +71,9 @@ class Provider:
     async def discard(self, _: Plan) -> None:
         self.discarded += 1
 
-    async def apply(self, _: Plan, *, allow: Collection[str]) -> None:
+    async def apply(self, plan: Plan, *, allow: Collection[str], begun: set[str]) -> None:
         assert allow == {"agreed"}
+        begun.update(one.address for one in plan.changes[: self.reaches])
         found = self._magnum.now[0]
         self.began.append(found is not None and found.in_progress)
         error = self.outcomes.pop(0) if self.outcomes else None
@@ -119,6 +122,24 @@ async def test_a_creation_the_provider_takes_for_deleted_is_waited_for(clients: 
     assert journal.ended == ["GaveUp"]
 
 
+async def test_what_was_not_begun_when_the_provider_gave_up_is_not_waited_for(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "TAKEN_UP", 600)
+    made: Shown = (cluster(), DEFAULTS)
+    run = Run(clients, Late(NOTHING, made), GaveUp("gone"), plans=[(GROUP,)])
+    run.terraform.reaches = 1
+
+    async def group_made(plan: Plan, **options: Any) -> None:
+        if plan.changes == (GROUP,):
+            run.magnum.shown = [AS_DECLARED]
+        await applied(plan, **options)
+
+    applied = run.terraform.apply
+    run.terraform.apply = group_made  # type: ignore[method-assign]
+    assert await run.carry_out(CREATE, GROUP) == ["cluster/dev", "nodegroup/dev/build"]
+
+
 async def test_a_change_the_provider_takes_for_done_is_waited_for(clients: Clients) -> None:
     run = Run(clients, Late(TWO, TWO, TWO, AT_WORK, AS_DECLARED))
     assert await run.carry_out(RESIZE) == ["cluster/dev"]
@@ -130,8 +151,8 @@ async def test_a_change_that_magnum_drops_is_applied_again(clients: Clients, cap
     run = Run(clients, magnum, plans=[(RESIZE, KEY)])
     applied: Callable[..., Any] = run.terraform.apply
 
-    async def taken_up_the_second_time(plan: Plan, *, allow: Collection[str]) -> None:
-        await applied(plan, allow=allow)
+    async def taken_up_the_second_time(plan: Plan, **options: Any) -> None:
+        await applied(plan, **options)
         if len(run.terraform.began) == 2:
             magnum.shown = [AT_WORK, AS_DECLARED]
 

@@ -77,6 +77,10 @@ def answer(status: int) -> str:
         ('Backend initialization required, please run "terraform init"', errors.Misconfigured),
         ("Inconsistent dependency lock file", errors.Misconfigured),
         ("Plugin did not respond", errors.Unavailable),
+        (
+            "failed to retrieve schema from provider: Plugin did\n  not respond: it encountered an error",
+            errors.Unavailable,
+        ),
         ("Something nobody has seen before", errors.Failed),
     ],
 )
