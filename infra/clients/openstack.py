@@ -75,6 +75,10 @@ class OpenStackClient:
         """The user we are signed in as."""
         return await self.session.user_id()
 
+    async def restricted_credential(self) -> str | None:
+        """The name of the application credential we have signed in with, if it is a restricted one."""
+        return await self.session.restricted_credential()
+
     def close(self) -> None:
         """Close the connections."""
         self.session.close()

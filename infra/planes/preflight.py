@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import re
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from infra.clients.errors import Denied, Misconfigured
+from infra.clients.errors import Denied
 from infra.clients.openstack_models import Limits, Usage, Zone
 from infra.clients.openstack_session import ServiceAbsent
-from infra.clients.process import run
+from infra.planes import tools
 from infra.planes.clients import Clients
 from infra.spec.facts import CloudFacts, ExistingCluster, Flavor, Image, NodeCount, Quota
 from infra.spec.models import Environment
@@ -38,13 +36,15 @@ async def prove_possible(environment: Environment, clients: Clients) -> str:
     blind = blind_spots(environment, facts)
     if blind:
         log.warning("Could not look at: %s.", ", ".join(blind))
-    return f"possible; not looked at: {', '.join(blind)}" if blind else "everything that is needed is there"
+    said = f"possible; not looked at: {', '.join(blind)}" if blind else "everything that is needed is there"
+    return f"{said}; {tools.named(facts.tools)}"
 
 
 async def gather_facts(environment: Environment, clients: Clients) -> CloudFacts:
     """Ask for everything side by side; what we are not allowed to see is unknown, not absent."""
     compute, designate = clients.openstack.compute, clients.openstack.designate
     await clients.openstack.authorize()
+    restricted = await clients.openstack.restricted_credential()
     flavors, images, keypairs, zones, places, limits = await asyncio.gather(
         _or_unknown(compute.flavors()),
         _or_unknown(compute.images()),
@@ -54,10 +54,11 @@ async def gather_facts(environment: Environment, clients: Clients) -> CloudFacts
         _or_unknown(compute.limits()),
     )
     networks, kinds = await asyncio.gather(_or_unknown(_networks(clients)), _or_unknown(_volume_types(clients)))
-    cluster, secrets, tools = await asyncio.gather(
-        _or_unknown(_existing(environment, clients)), _secrets(clients), _tools(clients)
+    cluster, secrets, programs = await asyncio.gather(
+        _or_unknown(_existing(environment, clients)), _secrets(clients), tools.versions(clients.settings)
     )
     return CloudFacts(
+        restricted_credential=restricted,
         flavors=None
         if flavors is None
         else tuple(Flavor(one.name, one.vcpus, one.ram_mb, one.disk_gb, one.id) for one in flavors),
@@ -77,7 +78,7 @@ async def gather_facts(environment: Environment, clients: Clients) -> CloudFacts
         cluster=cluster[0] if cluster else None,
         cluster_known=cluster is not None,
         secrets=secrets,
-        tools=tools,
+        tools=programs,
         addons=frozenset(clients.catalog),
         addon_secrets={name: addon.store_secrets() for name, addon in clients.catalog.items()},
     )
@@ -157,22 +158,3 @@ def _quotas(limits: Limits) -> dict[str, Quota]:
 async def _secrets(clients: Clients) -> dict[str, frozenset[str]]:
     names = await clients.secrets.names()
     return {name: frozenset(await clients.secrets.present(name) or ()) for name in names}
-
-
-async def _tools(clients: Clients) -> dict[str, str | None]:
-    settings = clients.settings
-    programs = {
-        "helm": [settings.helm_binary, "version", "--short"],
-        "terraform": [settings.terraform_binary, "version"],
-    }
-    found = await asyncio.gather(*(_version(argv) for argv in programs.values()))
-    return dict(zip(programs, found, strict=True))
-
-
-async def _version(argv: list[str]) -> str | None:
-    try:
-        done = await run(argv, env=dict(os.environ), timeout=60)
-    except Misconfigured:
-        return None
-    found = re.search(r"v(\d+\.\d+\.\d+)", done.stdout)
-    return found[1] if found else done.stdout.strip()[:40]

@@ -70,6 +70,8 @@ class ExistingCluster:
 class CloudFacts:
     """Everything the preflight compares a declaration with."""
 
+    restricted_credential: str | None = None
+    """The restricted application credential that signs us in; None: it is not restricted, or not one."""
     flavors: tuple[Flavor, ...] | None = None
     images: tuple[Image, ...] | None = None
     networks: frozenset[str] | None = None

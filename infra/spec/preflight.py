@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from infra.clients import helm_program
 from infra.spec.capacity import capacity_problems
 from infra.spec.facts import CloudFacts, ExistingCluster, Flavor, Image
 from infra.spec.fields import parse_version
@@ -15,13 +17,20 @@ from infra.spec.problems import Problem, show, suggest
 
 MASTER_VCPUS, MASTER_RAM = 2, 2048
 """The least kubeadm accepts for a control plane node (kubernetes.io, "Installing kubeadm": 2 CPUs, 2 GB)."""
-TOOLS = {"helm": (Version("3.10"), Version("4")), "terraform": (Version("1.5"), Version("2"))}
-"""From which version up, and below which, each program is known to work."""
+TOOLS = {
+    "helm": (helm_program.NEEDED, helm_program.RANGE),
+    "terraform": (SpecifierSet(">=1.5,<2"), "1.5 or newer, below 2"),
+}
+"""The versions with which each program is known to work, and the same in words."""
+MACHINE = "(this machine)"
 RUNNER_KEYS = (
     frozenset({"github_app_id", "github_app_installation_id", "github_app_private_key"}),
     frozenset({"github_token"}),
 )
 """What the gha-runner-scale-set chart takes: a GitHub App, or a token."""
+AUTHORITY_KEYS = (frozenset({"tls.crt", "tls.key"}),)
+BINDING_KEYS = (frozenset({"hmac"}),)
+"""What cert-manager signs with itself, and what binds an ACME account to another."""
 REPOSITORY_KEYS = {
     "https": (frozenset({"username", "password"}), frozenset({"password"})),
     "http": (frozenset({"username", "password"}), frozenset({"password"})),
@@ -34,12 +43,13 @@ def preflight(environment: Environment, facts: CloudFacts) -> list[Problem]:
     """Find everything that would keep an environment from coming to stand; an empty list is not proof of what was
     not looked at: see `blind_spots`."""
     return [
+        *_credential_problems(environment, facts),
         *_cluster_problems(environment, facts),
         *_node_problems(environment, facts),
         *_place_problems(environment, facts),
         *_secret_problems(environment, facts),
         *_addon_problems(environment, facts),
-        *_tool_problems(facts),
+        *tool_problems(facts.tools),
         *capacity_problems(environment, facts),
     ]
 
@@ -64,6 +74,17 @@ def blind_spots(environment: Environment, facts: CloudFacts) -> list[str]:
         "the version of terraform": "terraform" not in facts.tools,
     }
     return [name for name, blind in wanted.items() if blind]
+
+
+def _credential_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
+    """Refuse who may make no credentials: Magnum's drivers make one for each cluster, in the name of who asks."""
+    if facts.restricted_credential is not None:
+        reason = (
+            f"the cloud {show(environment.spec.cloud)} is signed in to with the application credential "
+            f"{show(facts.restricted_credential)}, which is restricted: Keystone makes none for the cluster with it"
+        )
+        right = "use one that is unrestricted, or a password; check-drift and check-fleet work with this one, too"
+        yield Problem("spec.cloud", reason, right)
 
 
 def _cluster_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
@@ -186,6 +207,12 @@ def _credentials(environment: Environment, facts: CloudFacts) -> Iterator[tuple[
     if delivery is not None and delivery.credentials is not None:
         keys = REPOSITORY_KEYS[delivery.repository.partition(":")[0].lower()]
         yield "spec.delivery.credentials", delivery.credentials, keys
+    certificates = environment.spec.certificates
+    if certificates is not None and certificates.ca is not None:
+        yield "spec.certificates.ca.secret", certificates.ca.secret, AUTHORITY_KEYS
+    binding = certificates.acme.external_account_binding if certificates and certificates.acme else None
+    if binding is not None:
+        yield "spec.certificates.acme.externalAccountBinding.secret", binding.secret, BINDING_KEYS
     for index, runner in enumerate(environment.spec.runners):
         yield f"spec.runners[{index}].credentials", runner.credentials, RUNNER_KEYS
     for addon in environment.spec.enabled_addons:
@@ -214,21 +241,26 @@ def _addon_problems(environment: Environment, facts: CloudFacts) -> Iterator[Pro
             yield Problem(f"spec.addons.{name}", f"the catalogue has no add-on {show(name)}", right)
 
 
-def _tool_problems(facts: CloudFacts) -> Iterator[Problem]:
-    for name, (low, high) in TOOLS.items():
-        if name not in facts.tools:
+def tool_problems(tools: Mapping[str, str | None]) -> Iterator[Problem]:
+    """What is wrong with the programs on this machine.
+
+    Args:
+        tools: what each that was asked says its version is; None for one that is not there.
+    """
+    for name, (needed, words) in TOOLS.items():
+        if name not in tools:
             continue
-        text, right = facts.tools[name], f"install {name} {low} or newer, below {high}"
+        text, right = tools[name], f"install {name} {words}"
         if text is None:
-            yield Problem("(this machine)", f"the program {name} is not there", right)
+            yield Problem(MACHINE, f"the program {name} is not there", right)
             continue
         try:
             version = Version(text.removeprefix("v").partition("+")[0])
         except InvalidVersion:
-            yield Problem("(this machine)", f"{name} says its version is {show(text)}", right)
+            yield Problem(MACHINE, f"{name} says its version is {show(text)}", right)
             continue
-        if not low <= version < high:
-            yield Problem("(this machine)", f"{name} is {version}", right)
+        if not needed.contains(version, prereleases=True):
+            yield Problem(MACHINE, f"{name} is {version}", right)
 
 
 def find_flavor(name: str, facts: CloudFacts) -> Flavor | None:

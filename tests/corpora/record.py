@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from deployments.helm import ensure_helm
+from deployments.helm import built_helm
 from deployments.sandbox.authority import make_authority, make_github_app
 from deployments.sandbox.charts import build
 from deployments.sandbox.controllers.app import Options, run
@@ -108,7 +108,8 @@ async def cluster(base: Path) -> AsyncIterator[tuple[KubernetesClient, Client]]:
     async with ControlPlane(home, port=free_port()) as plane:
         config = plane.kubeconfig
         async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
-            work = asyncio.create_task(run(Options(home, sandbox, settings, FakeCloud(settings.loadbalancer_network))))
+            cloud = FakeCloud(settings.loadbalancer_network)
+            work = asyncio.create_task(run(Options(home, home / "admin.kubeconfig", sandbox, settings, cloud)))
             try:
                 yield kubernetes, client
             finally:
@@ -167,7 +168,7 @@ def helm(base: Path, kubeconfig: Path, *argv: str) -> subprocess.CompletedProces
     """Run helm with homes of its own."""
     homes = {f"HELM_{kind}_HOME": str(base / f"helm-{kind.lower()}") for kind in ("CACHE", "CONFIG", "DATA")}
     env = {"PATH": os.environ["PATH"], "HOME": str(base), "KUBECONFIG": str(kubeconfig), **homes}
-    return subprocess.run([str(ensure_helm()), *argv], env=env, capture_output=True, text=True, check=False)
+    return subprocess.run([str(built_helm()), *argv], env=env, capture_output=True, text=True, check=False)
 
 
 async def install_manifests(base: Path, kubernetes: KubernetesClient, client: Client) -> None:

@@ -11,6 +11,7 @@ from deployments.sandbox.controlplane.plane import ControlPlane, free_port
 from infra.clients.helm import HelmClient
 from infra.clients.kubernetes import KubernetesClient
 from infra.settings import Settings
+from tests.helms import helm_of
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +21,15 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(state_dir=tmp_path / "state", helm_timeout=60, request_timeout=20)
+def major(request: pytest.FixtureRequest) -> int:
+    """The Helm that a test runs: 4, where it does not ask for both (tests.helms.on_both)."""
+    return int(getattr(request, "param", 4))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, major: int) -> Settings:
+    program = str(helm_of(major))
+    return Settings(state_dir=tmp_path / "state", helm_binary=program, helm_timeout=60, request_timeout=20)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class SandboxVolumeDriver(driver.VolumeDriver):  # type: ignore[misc]
     """The sandbox's state folder; set by the service that loads us."""
 
     def do_setup(self, context: Any) -> None:
-        self._faults = FaultFile(self.home / "faults.json", "cinder-driver")
+        self._faults = FaultFile(self.home / "faults.json")
 
     def check_for_setup_error(self) -> None:
         """There is nothing that could be missing."""

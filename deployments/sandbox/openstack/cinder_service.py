@@ -14,7 +14,7 @@ from deployments.sandbox.openstack.server import serve
 HOST = "sandbox@sandbox"
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve the block storage API until SIGTERM."""
     os.environ["OS_CINDER_DISABLE_EVENTLET_PATCHING"] = "1"
     # Selects oslo.service's threading backend; it has to come first.
@@ -42,7 +42,7 @@ def run(home: Path, port: int) -> None:
         for service in reversed(services):
             service.stop()
 
-    serve(application, service="cinder", port=port, home=home, stop=stop)
+    serve(application, host, port, stop=stop)
 
 
 def _services() -> list[Any]:

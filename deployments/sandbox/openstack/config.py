@@ -111,7 +111,8 @@ def magnum(cloud: Cloud) -> Sections:
     sections["DEFAULT"] |= {
         "state_path": cloud.home / "magnum",
         "host": "sandbox",
-        "executor_thread_pool_size": 1,
+        # What one cluster's operation waits for must not keep the others waiting.
+        "executor_thread_pool_size": 8,
         "periodic_interval_max": 1,
     }
     return sections | {

@@ -20,7 +20,7 @@ from magnum.objects import Cluster
 from magnum.objects.fields import ClusterStatus
 from oslo_utils import uuidutils
 
-from deployments.sandbox.openstack import magnum_certificates, magnum_nodes
+from deployments.sandbox.openstack import magnum_certificates, magnum_credentials, magnum_nodes
 from deployments.sandbox.openstack.control import Control, ControlError
 from deployments.sandbox.openstack.faults import FaultFile, Scenario
 from deployments.sandbox.openstack.magnum_network import NetworkError, Networks
@@ -47,7 +47,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._control = Control(self.home)
-        self._faults = FaultFile(self.home / "faults.json", "magnum-driver")
+        self._faults = FaultFile(self.home / "faults.json")
 
     @property
     def provides(self) -> list[dict[str, str]]:
@@ -56,6 +56,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
 
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
         cluster.stack_id = uuidutils.generate_uuid()
+        magnum_credentials.make(context, cluster)
         if self._fate(cluster).create is None:
             self._apply(context, cluster)
 
@@ -195,6 +196,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
         if fate.delete == "fail":
             _finish(cluster, ClusterStatus.DELETE_FAILED, fate.reason)
             return
+        magnum_credentials.remove(cluster)
         try:
             self.networks.remove(cluster)
         except ClientException as error:

@@ -6,14 +6,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import database, migrations, policies, writers
+from deployments.sandbox.openstack import database, magnum_lateness, migrations, policies, writers
+from deployments.sandbox.openstack.faults import FaultFile
 from deployments.sandbox.openstack.server import serve
 
 STATUS_SECONDS = 0.5
 """How often operations under way are looked at; Magnum's own 10 s is hard-coded in a decorator."""
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve the container-infra API until SIGTERM."""
     # Magnum leaves transactions open after some reads: only what says that it writes may begin as a writer.
     database.tune(writers.declared())
@@ -24,7 +25,7 @@ def run(home: Path, port: int) -> None:
     from deployments.sandbox.openstack import magnum_driver
 
     magnum_driver.SandboxDriver.home = home
-    conductor = _conductor()
+    conductor = _conductor(FaultFile(home / "faults.json"))
     from magnum.api import app
     from magnum.common import policy
 
@@ -33,13 +34,14 @@ def run(home: Path, port: int) -> None:
     magnum_driver.resume()
     conductor.start()
     conductor.create_periodic_tasks()
-    serve(application, service="magnum", port=port, home=home, stop=conductor.stop)
+    serve(application, host, port, stop=conductor.stop)
 
 
-def _conductor() -> Any:
+def _conductor(faults: FaultFile) -> Any:
     """What magnum-conductor runs."""
     import magnum.conf
     from magnum.common import rpc_service, short_id
+    from magnum.conductor import utils
     from magnum.conductor.handlers import (
         ca_conductor,
         cluster_conductor,
@@ -57,5 +59,8 @@ def _conductor() -> Any:
         *(ca_conductor, federation_conductor, nodegroup_conductor),
     )
     handlers = [module.Handler() for module in modules]
+    magnum_lateness.delay(
+        handlers, utils, faults, lambda context, uuid: str(utils.retrieve_cluster(context, uuid).name)
+    )
     topic = magnum.conf.CONF.conductor.topic
     return rpc_service.Service.create(topic, short_id.generate_id(), handlers, binary="magnum-conductor")

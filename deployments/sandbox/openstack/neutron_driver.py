@@ -22,7 +22,7 @@ class SandboxMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
     """The sandbox's state folder; set by the service that loads us."""
 
     def initialize(self) -> None:
-        self._faults = FaultFile(self.home / "faults.json", "neutron-driver")
+        self._faults = FaultFile(self.home / "faults.json")
         for event in (events.AFTER_CREATE, events.AFTER_UPDATE):
             registry.subscribe(_floating_ip_changed, resources.FLOATING_IP, event)
         registry.subscribe(_router_interface_made, resources.ROUTER_INTERFACE, events.AFTER_CREATE)

@@ -11,7 +11,7 @@ from deployments.sandbox.openstack import database, migrations, policies, writer
 from deployments.sandbox.openstack.server import serve
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve the network API until SIGTERM."""
     database.tune(writers.declared())
     migrations.prepare("neutron", home)
@@ -25,4 +25,4 @@ def run(home: Path, port: int) -> None:
 
     policy.init()
     policies.load(policy._ENFORCER)
-    serve(application, service="neutron", port=port, home=home, stop=lambda: None)
+    serve(application, host, port, stop=lambda: None)

@@ -69,7 +69,7 @@ class Worker:
     """Carries out what is pending, in a thread of its own."""
 
     def __init__(self, home: Path) -> None:
-        self._faults = FaultFile(home / "faults.json", "octavia-driver")
+        self._faults = FaultFile(home / "faults.json")
 
     def start(self) -> None:
         """Begin, with what an earlier process left."""

@@ -10,7 +10,7 @@ from deployments.sandbox.openstack import database, migrations, policies, schema
 from deployments.sandbox.openstack.server import serve
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve the load balancer API until SIGTERM."""
     outermost = writers.Outermost()
     database.tune(outermost)
@@ -24,4 +24,4 @@ def run(home: Path, port: int) -> None:
     from deployments.sandbox.openstack.octavia_driver import Worker
 
     Worker(home).start()
-    serve(outermost.reading(application), service="octavia", port=port, home=home, stop=lambda: None)
+    serve(outermost.reading(application), host, port, stop=lambda: None)

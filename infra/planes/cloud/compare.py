@@ -19,6 +19,7 @@ from infra.clients.openstack_models import Cluster, ClusterTemplate, Keypair, mo
 from infra.drift.findings import BlindSpot, Changed, Finding, Severity
 from infra.planes.cloud.findings import (
     PLANE,
+    activity,
     changed,
     cluster_at,
     deletion,
@@ -206,8 +207,9 @@ def _blind(wanted: Variables, seen: Seen) -> Iterator[BlindSpot]:
             yield part.spot(PLANE, what)
     cluster = seen.cluster
     if isinstance(cluster, Cluster) and cluster.in_progress and deletion(cluster) is None:
-        since = f" since {cluster.updated_at or cluster.created_at}" if cluster.updated_at or cluster.created_at else ""
-        why = f"Magnum is at work on it ({cluster.status}{since}); what it becomes shows when that has ended."
+        template = seen.template if isinstance(seen.template, ClusterTemplate) else None
+        groups = () if isinstance(seen.groups, NotLooked) else seen.groups
+        why = f"{activity(cluster, template, groups)}; what it becomes shows when that has ended."
         yield BlindSpot(plane=PLANE, what=cluster_at(cluster.name), why=why, category=NotYet.category)
 
 

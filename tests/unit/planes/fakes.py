@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from infra.catalog import Catalog
-from infra.clients.errors import DeadlineExceeded, Failed, NotFound
-from infra.clients.helm import HelmRelease
+from infra.clients.errors import DeadlineExceeded, NotFound
+from infra.clients.helm import Ensured, HelmRelease
 from infra.clients.helm_chart import description, read_chart
+from infra.clients.kubernetes import FIELD_MANAGER
 from infra.clients.openstack_models import Cluster, Recordset, Zone
 from infra.ledger.journal import JournalEntry
 from infra.planes.clients import Clients
@@ -25,6 +26,7 @@ from infra.spec.models import Environment
 Object = dict[str, Any]
 Objects = list[Object]
 Key = tuple[str, str | None, str]
+ACME_SERVER = "https://127.0.0.1:15012/dir"
 CLUSTER_WIDE = {"StorageClass", "ClusterIssuer", "Namespace", "CustomResourceDefinition", "Node"}
 
 
@@ -74,6 +76,7 @@ class FakeKubernetes:
         self.objects: dict[Key, Object] = {}
         self.writes: list[str] = []
         self.asked: list[str] = []
+        self.appliers: list[str] = []
         self.applied: list[Object] = []
         self.refuse: Callable[[Object], None] = lambda _item: None
         self.react: Callable[[Object], None] = lambda _item: None
@@ -144,7 +147,7 @@ class FakeKubernetes:
         self.react(live)
         return copy.deepcopy(live)
 
-    async def apply(self, item: Object, *, dry_run: bool = False) -> Object:
+    async def apply(self, item: Object, *, dry_run: bool = False, field_manager: str = FIELD_MANAGER) -> Object:
         self.refuse(item)
         there = await self.get_like(item)
         wanted = merged(there or {}, item)
@@ -154,6 +157,7 @@ class FakeKubernetes:
             return wanted
         self._wrote("apply", item)
         self.applied.append(copy.deepcopy(item))
+        self.appliers.append(field_manager)
         live = self.put(wanted)
         live["metadata"]["generation"] = (there or {}).get("metadata", {}).get("generation", 0) + 1
         self.react(live)
@@ -167,6 +171,13 @@ class FakeKubernetes:
         live = self.put(merged(live, patch))
         self.react(live)
         return copy.deepcopy(live)
+
+    async def replace(self, item: Object, *, subresource: str | None = None) -> Object:
+        live = self.objects[self._key(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])]
+        self._wrote("replace", live)
+        live = self.put({**live, "status": item["status"]} if subresource == "status" else item)
+        self.react(live)
+        return dict(live)
 
     async def delete(self, _version: str, kind: str, name: str, namespace: str | None = None) -> bool:
         live = self.objects.get(self._key(kind, namespace, name))
@@ -207,6 +218,7 @@ class FakeHelm:
         self.records: dict[tuple[str, str], HelmRelease] = {}
         self.writes: list[str] = []
         self.values: list[Mapping[str, Any]] = []
+        self.unchecked: tuple[str, ...] = ()
 
     async def release(self, name: str, namespace: str) -> HelmRelease | None:
         return self.records.get((namespace, name))
@@ -216,7 +228,7 @@ class FakeHelm:
 
     async def ensure(
         self, name: str, namespace: str, chart: Path, values: Mapping[str, Any], *, wait: bool = True
-    ) -> None:
+    ) -> Ensured:
         assert wait
         file = read_chart(chart)
         before = self.records.get((namespace, name))
@@ -232,6 +244,8 @@ class FakeHelm:
             values=dict(values),
             description=description(file),
         )
+        action: Literal["installed", "upgraded"] = "upgraded" if before else "installed"
+        return Ensured(action=action, release=self.records[namespace, name], unchecked=self.unchecked)
 
     async def uninstall(self, name: str, namespace: str) -> bool:
         self.writes.append(f"uninstall {namespace}/{name}")
@@ -287,7 +301,7 @@ class FakeDesignate:
 
 
 class FakeMagnum:
-    """At most one cluster."""
+    """At most one cluster; one that is in progress is seen so once, then as `settled` says."""
 
     def __init__(self, cluster: Cluster | None = None) -> None:
         self.found = cluster
@@ -297,22 +311,11 @@ class FakeMagnum:
         self.waited = 0
 
     async def cluster(self, name: str) -> Cluster | None:
-        return self.found if self.found and name in (self.found.name, self.found.uuid) else None
-
-    async def wait_settled(self, _name: str, *, timeout: float, progress: Callable[[str], None]) -> Cluster | None:
-        del timeout, progress
-        self.waited += 1
-        self.found = self.settled()
-        return self.found
-
-    async def wait_deleted(self, uuid: str, *, timeout: float, progress: Callable[[str], None]) -> None:
-        del timeout
-        assert self.found is not None
-        assert self.found.uuid == uuid
-        progress(f"Cluster {self.found.name} is {self.found.status}.")
-        self.found = self.settled()
-        if self.found is not None:
-            raise Failed(f"Magnum could not delete cluster {self.found.name}.")
+        shown = self.found if self.found and name in (self.found.name, self.found.uuid) else None
+        if shown is not None and shown.in_progress:
+            self.waited += 1
+            self.found = self.settled()
+        return shown
 
     async def template(self, name: str) -> Any:
         return self.templates_.get(name)
@@ -354,7 +357,7 @@ def http_free_openstack() -> Any:
 
 def make_clients(folder: Path, environment: Environment | None = None, **settings: Any) -> Clients:
     """Real `Clients` whose outside systems are in memory; a wait ends within a tenth of a second."""
-    patience = {"probe_interval": 0.001, "probe_timeout": 0.1, **settings}
+    patience = {"probe_interval": 0.001, "probe_timeout": 0.1, "acme_server": ACME_SERVER, **settings}
     made = Clients(
         environment or declared(),
         settings=Settings(state_dir=folder / "state", secrets_dir=folder / "secrets", **patience),

@@ -92,7 +92,10 @@ def compute(clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     async def authorize() -> None: ...
 
+    async def restricted_credential() -> None: ...
+
     clients.openstack.authorize = authorize  # type: ignore[method-assign]
+    clients.openstack.restricted_credential = restricted_credential  # type: ignore[method-assign]
     folder = clients.settings.secrets_dir / "github-app"
     folder.mkdir(parents=True, mode=0o700)
     for name in ("github_app_id", "github_app_installation_id", "github_app_private_key"):
@@ -100,7 +103,7 @@ def compute(clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (folder / name).write_text("x" * 8)
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, said in (("helm", "v3.10.1+g1"), ("terraform", "Terraform v1.11.4")):
+    for name, said in (("helm", "v4.3.2+g1"), ("terraform", "Terraform v1.11.4")):
         (programs / name).write_text(f"#!/bin/sh\necho '{said}'\n")
         (programs / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
@@ -109,7 +112,9 @@ def compute(clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 async def test_everything_that_is_needed_is_there(clients: Clients, compute: FakeCompute) -> None:
     del compute
-    assert await preflight.prove_possible(declared(), clients) == "everything that is needed is there"
+    assert await preflight.prove_possible(declared(), clients) == (
+        "everything that is needed is there; helm 4.3.2, terraform 1.11.4"
+    )
     facts = await preflight.gather_facts(declared(), clients)
     assert facts.flavors is not None
     assert {one.name for one in facts.flavors} == {"m1.medium", "m1.large", "m1.xlarge"}
@@ -121,7 +126,7 @@ async def test_everything_that_is_needed_is_there(clients: Clients, compute: Fak
     assert (facts.networks, facts.subnets) == ({"n1", "public"}, {key: {"s2", "nodes"} for key in ("n2", "inside")})
     assert facts.quotas == {"instances": Quota(-1, 1), "cores": Quota(100, 0), "ram": Quota(999999, 0)}
     assert (facts.cluster, facts.cluster_known) == (None, True)
-    assert facts.tools == {"helm": "3.10.1", "terraform": "1.11.4"}
+    assert facts.tools == {"helm": "4.3.2", "terraform": "1.11.4"}
     keys = frozenset({"github_app_id", "github_app_installation_id", "github_app_private_key"})
     assert facts.secrets == {"github-app": keys}
     assert facts.addons is not None

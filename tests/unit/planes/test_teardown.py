@@ -76,6 +76,41 @@ async def test_volumes_that_are_kept_on_purpose_are_not_waited_for(
         await teardown.release_volumes(clients)
 
 
+def challenge(name: str, namespace: str) -> dict[str, Any]:
+    status = {"state": "pending", "reason": "the solver says no"}
+    return item("Challenge", name, namespace, spec={"dnsName": f"{name}.example.org"}, status=status)
+
+
+async def test_namespaces_with_open_challenges_go_while_cert_manager_can_clean_up(
+    clients: Clients, kubernetes: FakeKubernetes, journal: FakeJournal
+) -> None:
+    for name, namespace in (("a", "web"), ("b", "web"), ("c", "cert-manager"), ("d", "default")):
+        kubernetes.put(challenge(name, namespace))
+    kubernetes.put(item("Namespace", "web", None))
+    kubernetes.put(item("Namespace", "calm", None))
+    delete = kubernetes.delete
+
+    async def with_all_in_it(version: str, kind: str, name: str, namespace: str | None = None) -> bool:
+        for key in [key for key in kubernetes.objects if key[1] == name]:
+            del kubernetes.objects[key]
+        return await delete(version, kind, name, namespace)
+
+    kubernetes.delete = with_all_in_it  # type: ignore[method-assign]
+    assert await teardown.end_challenges(clients) == (["Namespace/web"], None)
+    assert journal.actions == kubernetes.writes == ["delete Namespace/web"]
+    assert await teardown.end_challenges(clients) == ([], None)
+
+
+async def test_a_solver_that_does_not_clean_up_is_told_and_does_not_keep_the_environment_alive(
+    clients: Clients, kubernetes: FakeKubernetes
+) -> None:
+    kubernetes.put(challenge("shop", "web"))
+    kubernetes.put(item("Namespace", "web", None))
+    removed, left = await teardown.end_challenges(clients)
+    assert removed == ["Namespace/web"]
+    assert left == "not cleaned up: the challenge for shop.example.org (the solver says no)"
+
+
 # -- reaching a cluster that may be gone ----------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from aiohttp.test_utils import TestServer
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from deployments.sandbox import authority, environment, preparation, venv
+from deployments.sandbox import authority, environment, preparation, terraform, venv
 from deployments.sandbox.layout import Layout
 from deployments.sandbox.openstack import config, database, migrations
 from deployments.sandbox.openstack.config_common import USERS, Cloud
@@ -66,10 +66,15 @@ def test_passwords_do_not_show(tmp_path: Path) -> None:
 
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SandboxSettings, Layout]:
-    settings = SandboxSettings(home=tmp_path / "home", venv=tmp_path / "venv", port_base=17000)
+    settings = SandboxSettings(
+        home=tmp_path / "home", venv=tmp_path / "venv", port_base=17000, terraform_providers="mirror"
+    )
     layout = Layout(settings.home)
     layout.make()
     monkeypatch.setattr(preparation, "_charts", lambda *_: None)
+    provider = tmp_path / "built"
+    provider.write_text("upstream's provider")
+    monkeypatch.setattr(preparation.build, "program", {terraform.PROGRAM: provider}.__getitem__)
     preparation.prepare(settings, layout)
     return settings, layout
 

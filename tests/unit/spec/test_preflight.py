@@ -33,7 +33,7 @@ GOOD = CloudFacts(
     availability_zones=frozenset({"nova"}),
     quotas=ROOMY,
     secrets={"github-app": GITHUB, "apps": frozenset({"password"})},
-    tools={"helm": "v3.10.1+g9f88ccb", "terraform": "1.11.4"},
+    tools={"helm": "v4.3.2+g9f88ccb", "terraform": "1.11.4"},
     addons=frozenset({"cert-manager", "nginx-ingress", "argo-cd", "actions-runner-controller", "rook-ceph"}),
 )
 ZONES = {"cert-manager": {"zone-key": frozenset({"clouds.yaml"})}}
@@ -112,8 +112,10 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
         "has no add-on",
         "the catalogue has",
     ),
-    ({"tools": {"helm": None}}, "(this machine)", "helm is not there", "install helm 3.10"),
-    ({"tools": {"helm": "v2.17.0"}}, "(this machine)", "helm is 2.17.0", "3.10 or newer, below 4"),
+    ({"tools": {"helm": None}}, "(this machine)", "helm is not there", "install helm 3.16"),
+    ({"tools": {"helm": "v2.17.0"}}, "(this machine)", "helm is 2.17.0", "3.16 or newer, below 5"),
+    ({"tools": {"helm": "v3.15.4"}}, "(this machine)", "helm is 3.15.4", "3.16 or newer, below 5"),
+    ({"tools": {"helm": "5.0.0"}}, "(this machine)", "helm is 5.0.0", "3.16 or newer, below 5"),
     ({"tools": {"terraform": "banana"}}, "(this machine)", "says its version is “banana”", "install terraform"),
     (
         {"cluster": ExistingCluster("3c1e", ours=False)},
@@ -167,6 +169,13 @@ def test_what_nobody_looked_at_is_said_and_never_taken_for_fine(environment: Env
     assert preflight(environment, nothing) == []
     assert len(blind_spots(environment, nothing)) == 13
     assert blind_spots(environment, replace(GOOD, quotas=None)) == ["quotas"]
+
+
+def test_a_restricted_application_credential_is_refused(environment: Environment) -> None:
+    (problem,) = preflight(environment, replace(GOOD, restricted_credential="ci"))
+    assert problem.path == "spec.cloud"
+    assert "application credential “ci”, which is restricted" in problem.reason
+    assert "check-drift and check-fleet work with this one" in (problem.right or "")
 
 
 def test_only_what_has_to_be_added_counts(environment: Environment, document: dict[str, Any]) -> None:

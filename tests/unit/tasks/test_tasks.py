@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tasks.report
-from infra.clients.errors import InvalidInput
+from infra.clients.errors import InvalidInput, Misconfigured
 from infra.drift.findings import PlaneName
 from infra.planes import addons as addons_plane
 from infra.planes import cluster, dns, handshakes, leftovers, preflight
@@ -80,6 +80,36 @@ async def test_cloud_resources_are_given_back_load_balancers_first(
     monkeypatch.setattr(leftovers, "clear_the_way", cleared)
     outcome = await storage.release_cloud_resources.fn(declared(), clients)
     assert said(outcome) == ("storage", "cloud resources", "1 removed", True)
+
+
+@pytest.mark.parametrize(
+    ("helm", "terraform", "environment", "said_"),
+    [
+        ("v4.3.2", "Terraform v1.11.4", declared(), "terraform 1.11.4, helm 4.3.2"),
+        ("v3.16.4+g7877b45", "Terraform v1.11.4", declared(), "terraform 1.11.4, helm 3.16.4"),
+        (None, "Terraform v1.11.4", BARE, "terraform 1.11.4"),
+        (None, "Terraform v1.11.4", declared(), "The program helm is not there: nothing was changed."),
+        ("v3.15.4", "Terraform v1.11.4", declared(), "Helm is 3.15.4: nothing was changed."),
+        (None, None, declared(), "The program helm is not there; the program terraform is not there: nothing was"),
+        ("nothing", "Terraform v1.4.0", BARE, "Terraform is 1.4.0: nothing was changed."),
+    ],
+)
+async def test_programs_are_asked_for_before_anything_is_taken_away(
+    clients: Clients, tmp_path: Path, helm: str | None, terraform: str | None, environment: Environment, said_: str
+) -> None:
+    for name, version in (("helm", helm), ("terraform", terraform)):
+        if version is not None:
+            (tmp_path / name).write_text(f"#!/bin/sh\necho '{version}'\n")
+            (tmp_path / name).chmod(0o700)
+    programs = {"helm_binary": str(tmp_path / "helm"), "terraform_binary": str(tmp_path / "terraform")}
+    clients.settings = clients.settings.model_copy(update=programs)
+    if "nothing was" not in said_:
+        assert (await cluster_tasks.check_programs.fn(environment, clients)).sentence == said_
+        return
+    with pytest.raises(Misconfigured) as refused:
+        await cluster_tasks.check_programs.fn(environment, clients)
+    assert refused.value.summary.startswith(said_)
+    assert (refused.value.hint or "").startswith("Install ")
 
 
 async def test_delivery_and_its_removal(clients: Clients, kubernetes: FakeKubernetes) -> None:
