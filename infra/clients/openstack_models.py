@@ -265,6 +265,13 @@ class Recordset(Model):
         return tuple(sorted(str(item) for item in value)) if isinstance(value, list | tuple) else value
 
 
+class Attachment(Model):
+    """Of a volume, to a server that may be gone."""
+
+    id: str = Field(alias="attachment_id")
+    server: str | None = Field(default=None, alias="server_id")
+
+
 class Leftover(Model):
     """A thing in the project that carries an environment's name or mark."""
 
@@ -275,6 +282,15 @@ class Leftover(Model):
     """What about it says that it belongs to the environment."""
     parent: str | None = None
     """The zone of a recordset."""
+    status: str = ""
+    """As its service has it, in lower case; empty where it has none."""
+    attachments: tuple[Attachment, ...] = ()
+    """Where a volume is attached."""
+
+    @property
+    def going(self) -> bool:
+        """Its service is deleting it, or has to end something else first."""
+        return self.status == "deleting" or self.status.startswith("pending_")
 
 
 class Leftovers(Model):

@@ -6,6 +6,7 @@ application credential that is restricted: then the cluster fails.
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import Any
 
@@ -19,8 +20,8 @@ AGENT = f"{EXEMPT}magnum-driver"
 IDENTITY = {"service_type": "identity", "interface": "public"}
 
 
-def make(context: Any, cluster: Any) -> None:
-    """Make the cluster's credential; its secret is not kept, since nothing in the sandbox signs in with it.
+def make(context: Any, cluster: Any) -> str:
+    """Make the cluster's credential; returns a clouds.yaml with it, in which the cloud is called `cluster`.
 
     Raises:
         keystoneauth1.exceptions.Forbidden: the user's own credential does not allow it.
@@ -30,12 +31,20 @@ def make(context: Any, cluster: Any) -> None:
         "description": f"Magnum cluster {cluster.name} ({cluster.uuid})",
         "secret": secrets.token_urlsafe(32),
     }
-    _session(context).post(
+    session = _session(context)
+    answer = session.post(
         f"/users/{cluster.user_id}/application_credentials",
         json={"application_credential": wanted},
         endpoint_filter=IDENTITY,
         user_agent=AGENT,
     )
+    auth = {
+        "auth_url": session.get_endpoint(**IDENTITY),
+        "application_credential_id": answer.json()["application_credential"]["id"],
+        "application_credential_secret": wanted["secret"],
+    }
+    # JSON is YAML, too.
+    return json.dumps({"clouds": {"cluster": {"auth_type": "v3applicationcredential", "auth": auth}}})
 
 
 def remove(cluster: Any) -> None:

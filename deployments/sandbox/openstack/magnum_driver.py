@@ -56,9 +56,9 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
 
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
         cluster.stack_id = uuidutils.generate_uuid()
-        magnum_credentials.make(context, cluster)
+        clouds = magnum_credentials.make(context, cluster)
         if self._fate(cluster).create is None:
-            self._apply(context, cluster)
+            self._apply(context, cluster, clouds)
 
     def update_cluster(self, context: Any, cluster: Any, scale_manager: Any = None, rollback: bool = False) -> None:
         self._apply(context, cluster)
@@ -158,8 +158,12 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
             LOG.warning("%s", error)
             return False
 
-    def _apply(self, context: Any, cluster: Any) -> bool:
-        """Have the cluster as the database says; returns whether it is there."""
+    def _apply(self, context: Any, cluster: Any, clouds: str | None = None) -> bool:
+        """Have the cluster as the database says; returns whether it is there.
+
+        Args:
+            clouds: how the cluster signs in to the cloud; known while it is made, and handed over at once.
+        """
         rows = [row for row in cluster.nodegroups if row.status != ClusterStatus.DELETE_IN_PROGRESS]
         groups = [_group(row) for row in rows]
         addresses = magnum_nodes.allocate(cluster.uuid, groups)
@@ -169,7 +173,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
             "ca_pem": magnum_certificates.authority(context, cluster),
             "nodes": magnum_nodes.nodes(cluster.name, groups, addresses),
             "network": self.networks.ensure(cluster),
-        }
+        } | ({"clouds": clouds} if clouds else {})
         known = self._control.get(cluster.uuid)
         if known is None or known["ca_pem"] != body["ca_pem"]:
             masters = [node["address"] for node in body["nodes"] if node["role"] == "master"]

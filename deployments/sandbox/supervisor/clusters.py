@@ -35,6 +35,9 @@ FILES = {
 }
 """Where each PEM of a request is kept."""
 
+CLOUDS = "clouds.yaml"
+"""How the cluster signs in to the cloud; without it, its controllers do as the sandbox's user."""
+
 UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 Programs = Callable[[Path, Mapping[str, Any]], tuple[Program, Program]]
@@ -95,6 +98,8 @@ class Clusters:
             port, api_port = (old["port"], old["api_port"]) if old else self._free_ports()
             folder.mkdir(mode=0o700, exist_ok=True)
             renewed = [write(folder / file, body[key]) for key, file in FILES.items() if body.get(key)]
+            if body.get("clouds"):
+                write(folder / CLOUDS, body["clouds"])
             new = {key: body[key] for key in PUBLIC if key in body} | {"uuid": uuid}
             new |= {"port": port, "api_port": api_port}
             new.setdefault("server_cert_pem", (folder / FILES["server_cert_pem"]).read_text())

@@ -162,6 +162,16 @@ async def test_a_service_without_an_address_is_not_ready(clients: Clients, kuber
         kubernetes.put(there("Service", "web", status=status))
         with pytest.raises(NotYet, match="has no load balancer address yet"):
             await look(ADDRESS, clients)
+    for said, right in (
+        ("load balancer 1 is not ACTIVE, current provisioning status: ERROR", "Octavia could not make it"),
+        ("No more IP addresses available on network 1.", "has no free address"),
+        ("Quota exceeded for resources: ['load_balancer'].", "quota is used up"),
+    ):
+        event = there("Event", "web.1", message=f"Error syncing load balancer: {said}", type="Warning")
+        kubernetes.put(event | {"involvedObject": {"kind": "Service", "name": "web"}})
+        with pytest.raises(NotYet, match=said[:20]) as caught:
+            await look(ADDRESS, clients)
+        assert right in str(caught.value)
     kubernetes.put(there("Service", "web", status={"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}))
     assert await look(ADDRESS, clients) == "203.0.113.7"
 
