@@ -82,7 +82,7 @@ def _start(settings: SandboxSettings, layout: Layout, say: Say) -> bool:
 def install(settings: SandboxSettings, layout: Layout, say: Say) -> None:
     """Build upstream's programs and install OpenStack, side by side; both are there from then on."""
     with ThreadPoolExecutor(2) as pool:
-        building = pool.submit(build.ensure, say=say)
+        building = pool.submit(build.ensure_all, say=say)
         venv.ensure(settings.venv.absolute(), log=layout.log / "install.log", say=say)
         building.result()
 
