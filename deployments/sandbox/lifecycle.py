@@ -82,13 +82,8 @@ def _start(settings: SandboxSettings, layout: Layout, say: Say) -> bool:
 
 def install(settings: SandboxSettings, layout: Layout, say: Say) -> None:
     """Build the programs and install OpenStack, side by side; both are there from then on."""
-
-    def programs() -> None:
-        for module in build.MODULES:
-            build.ensure(module, say=say)
-
     with ThreadPoolExecutor(2) as pool:
-        building = pool.submit(programs)
+        building = pool.submit(build.ensure_all, say=say)
         venv.ensure(settings.venv.absolute(), log=layout.log / "install.log", say=say)
         building.result()
 

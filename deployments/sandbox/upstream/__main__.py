@@ -24,8 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.command == "pin":
             pin(build.UPSTREAM, options.module)
         else:
-            for module in build.MODULES:
-                print(build.ensure(module, say=build.tell))
+            print(*build.ensure_all(say=build.tell), sep="\n")
     except (PlumblineError, subprocess.CalledProcessError) as error:
         build.tell(str(error))
         return 1

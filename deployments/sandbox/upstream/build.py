@@ -176,6 +176,11 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
     return target
 
 
+def ensure_all(*, say: Say = lambda _: None) -> list[Path]:
+    """Have every module's programs, one after the other, since they share packages; errors as of `ensure`."""
+    return [ensure(module, say=say) for module in MODULES]
+
+
 def source(path: str, module: Module = UPSTREAM) -> Path:
     """The folder with the sources of a module that `module` requires, fetched when it is not there.
 

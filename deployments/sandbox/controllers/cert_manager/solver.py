@@ -26,7 +26,8 @@ from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
 from deployments.sandbox.controllers.kube.resources import DEPLOYMENTS, Key, Obj
 from deployments.sandbox.controllers.serving import stop_serving
-from infra.clients.errors import PlumblineError
+from infra.clients.errors import NotYet, PlumblineError
+from infra.clients.waiting import wait_until
 
 GROUP, VERSION, SOLVER = "acme.syseleven.de", "v1alpha1", "designatedns"
 NAME = "designate-solver-stand-in"
@@ -34,6 +35,8 @@ LABELS = {"plumbline.dev/stand-in": "designate-certmanager-webhook"}
 MANAGER = "plumbline-sandbox"
 ADDRESS = "192.0.2.1"
 """Of the Service's only endpoint: an APIService counts as unavailable without one. Nobody dials it (RFC 5737)."""
+PLANE_TIME = 60.0
+"""Seconds a control plane gets for its first start."""
 LIFETIME = dt.timedelta(days=365)
 
 log = logging.getLogger(__name__)
@@ -59,7 +62,8 @@ class Solver:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Serve the API on a port of the loopback interface."""
+        """Serve the API on a port of the loopback interface, once the control plane has made its certificates."""
+        await wait_until(self._proxy_known, describe=f"{self._front_proxy}", timeout=PLANE_TIME)
         app = web.Application()
         app.router.add_get(f"/apis/{GROUP}", self._group)
         app.router.add_get(f"/apis/{GROUP}/{VERSION}", self._resources)
@@ -73,6 +77,10 @@ class Solver:
             yield
         finally:
             await stop_serving(runner)
+
+    async def _proxy_known(self) -> None:
+        if not self._front_proxy.exists():
+            raise NotYet("The control plane has not started yet.")
 
     def _context(self) -> ssl.SSLContext:
         key = x509.generate_key()
