@@ -17,7 +17,7 @@ from infra.clients.kubernetes import KubernetesClient
 from infra.drift.findings import PlaneName, Severity
 from infra.drift.healing import as_scaled, removals
 from infra.drift.objects import compare_objects, key_of
-from tests.corpora.record import FILES, MANIFESTS, fill
+from tests.corpora.staging import GROUPS, MANIFESTS, fill
 
 pytestmark = [
     pytest.mark.envtest,
@@ -60,7 +60,7 @@ def found(declared: Object, live: Object | None) -> list[tuple[str, str | None]]
 @pytest.mark.asyncio(loop_scope="module")
 async def test_what_is_defaulted_in_a_persons_name_is_no_drift(cluster: tuple[KubernetesClient, Client]) -> None:
     said, made = {}, set()
-    for file in FILES:
+    for file in (*GROUPS["kinds"], *GROUPS["defaults"]):
         for item in yaml.safe_load_all(fill((MANIFESTS / f"{file}.yaml").read_text(), "made", "made")):
             live = await create(cluster, item, "kubectl-create") if item else None
             if live is not None:
