@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 import yaml
 
 from deployments.sandbox.charts import build
-from deployments.sandbox.controlplane.plane import ControlPlane, free_port
+from deployments.sandbox.controlplane.plane import ControlPlane
 from infra.catalog import Catalog, Release, crds_of, fetch
 from infra.catalog.models import CrdEstablishedProbe, DryRunCreateProbe
 from infra.settings import Settings
@@ -50,11 +49,11 @@ class Tools:
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tools]:
-    home = tmp_path_factory.mktemp("control-plane")
-    with ControlPlane(home, port=free_port()) as plane:
-        helm = {f"HELM_{kind}_HOME": str(home / f"helm-{kind.lower()}") for kind in ("CACHE", "CONFIG", "DATA")}
-        yield Tools({"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(plane.kubeconfig), **helm})
+def tools(kept_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    home = tmp_path_factory.mktemp("tools")
+    helm = {f"HELM_{kind}_HOME": str(home / f"helm-{kind.lower()}") for kind in ("CACHE", "CONFIG", "DATA")}
+    config = str(kept_plane.kubeconfig)
+    return Tools({"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": config, **helm})
 
 
 @pytest.fixture(scope="module")

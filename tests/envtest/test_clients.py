@@ -166,7 +166,8 @@ async def test_a_release_is_installed_kept_upgraded_and_uninstalled(
     assert (await helm.rollback("demo", "one", 1)).values == {"text": "a"}
     assert await helm.uninstall("demo", "one") is True
     assert await helm.uninstall("demo", "one") is False
-    assert await kubernetes.list("coordination.k8s.io/v1", "Lease", "kube-system") == []
+    leases = await kubernetes.list("coordination.k8s.io/v1", "Lease", "kube-system")
+    assert [each for each in leases if each["spec"]["holderIdentity"].startswith("plumbline")] == []
 
 
 @needs_helm

@@ -7,7 +7,7 @@ import base64
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -36,7 +36,6 @@ from infra.clients.waiting import wait_until
 
 pytestmark = pytest.mark.envtest
 CHARTS = ROOT / "deployments/sandbox/charts"
-PORT = 18060
 SERVERS = {"master": 1, "worker": 2}
 T = TypeVar("T")
 
@@ -121,18 +120,15 @@ class Plane:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A control plane in the folder of a sandbox, whose path it gives."""
-    sandbox = tmp_path_factory.mktemp("sandbox")
-    home = sandbox / "clusters" / "dev"
-    home.mkdir(parents=True)
+def server(kept_plane: ControlPlane) -> Path:
+    """The control plane's folder as that of a sandbox, whose path it gives."""
+    sandbox, home = kept_plane.home.parents[1], kept_plane.home
     (home / "cluster.json").write_text(json.dumps(description(SERVERS)))
     (sandbox / "ca").mkdir()
     make_authority(sandbox / "ca")
     (sandbox / "secrets/github-app").mkdir(parents=True)
     make_github_app(sandbox / "secrets/github-app")
-    with ControlPlane(home, port=PORT):
-        yield sandbox
+    return sandbox
 
 
 def description(counts: dict[str, int]) -> Obj:
