@@ -23,6 +23,8 @@ NAMESPACES, DEFINITIONS = "/api/v1/namespaces", "/apis/apiextensions.k8s.io/v1/c
 WEBHOOKS = tuple(
     f"/apis/admissionregistration.k8s.io/v1/{each}webhookconfigurations" for each in ("validating", "mutating")
 )
+TOO_EARLY = httpx.codes.TOO_MANY_REQUESTS
+"""What the API server answers while it prepares the store of a kind that was defined a moment ago."""
 AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged"
 SIDE_BY_SIDE = 8
 PATIENCE = 60.0
@@ -122,7 +124,8 @@ class Resetting:
         return [each for found in self._pool.map(self._strays, paths) for each in found]
 
     def _list(self, path: str) -> list[Found]:
-        answer = self._client.get(path, headers={"Accept": METADATA})
+        while (answer := self._client.get(path, headers={"Accept": METADATA})).status_code == TOO_EARLY:
+            time.sleep(float(answer.headers.get("Retry-After", "1")))
         if answer.status_code == httpx.codes.NOT_FOUND:
             return []  # a custom resource whose definition is not served yet, or not any more
         return [found(path, item["metadata"]) for item in answer.raise_for_status().json()["items"] or ()]

@@ -66,7 +66,7 @@ def claimed(name: str, namespace: str = "web") -> list[Object]:
         "capacity": size,
         "persistentVolumeReclaimPolicy": "Retain",
         "claimRef": {"name": name, "namespace": namespace},
-        "csi": {"driver": "cinder.csi.openstack.org", "volumeHandle": name},
+        "hostPath": {"path": f"/volumes/{name}"},
     }
     return [
         item("v1", "PersistentVolume", f"{namespace}-{name}", None, spec=volume),
@@ -96,7 +96,8 @@ async def running(kubernetes: KubernetesClient, count: int) -> None:
 async def test_claims_go_after_their_users_whoever_owns_those(
     clients: Clients, kubernetes: KubernetesClient, journal: FakeJournal
 ) -> None:
-    await kubernetes.create(item("v1", "Node", "n1", None))
+    room = {"cpu": "4", "memory": "8Gi", "pods": "110"}
+    await kubernetes.create(item("v1", "Node", "n1", None, status={"capacity": room, "allocatable": room}))
     for made in (*claimed("data"), *claimed("work"), *claimed("idle", "calm")):
         await kubernetes.create(made)
     await kubernetes.create(workload("StatefulSet", "db", "web", "data"))

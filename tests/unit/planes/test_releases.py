@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from infra.catalog import Release
 from infra.catalog.models import RequiredSecret
@@ -23,27 +20,7 @@ from infra.planes.bring import Outcome, bring_into_step
 from infra.planes.clients import Clients
 from tests.unit.planes.answering import Answering
 from tests.unit.planes.fakes import FakeHelm, FakeJournal, declared
-
-CRD = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "things.example.org"},
-    "spec": {"group": "example.org"},
-}
-
-
-def pack(folder: Path, name: str, version: str, *, crds: tuple[dict[str, Any], ...] = (), note: str = "") -> Path:
-    """A packed chart."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{version}.tgz"
-    files = {"Chart.yaml": yaml.safe_dump({"apiVersion": "v2", "name": name, "version": version, "description": note})}
-    files |= {f"crds/{item['metadata']['name']}.yaml": yaml.safe_dump(item) for item in crds}
-    with tarfile.open(path, "w:gz") as archive:
-        for inside, text in files.items():
-            member = tarfile.TarInfo(f"{name}/{inside}")
-            member.size = len(text.encode())
-            archive.addfile(member, io.BytesIO(text.encode()))
-    return path
+from tests.unit.planes.packing import pack
 
 
 @pytest.fixture(autouse=True)
