@@ -50,10 +50,21 @@ class Tools:
 
 @pytest.fixture(scope="module")
 def tools(kept_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    """With a node, since hooks are waited for until their pods are done."""
     home = tmp_path_factory.mktemp("tools")
     helm = {f"HELM_{kind}_HOME": str(home / f"helm-{kind.lower()}") for kind in ("CACHE", "CONFIG", "DATA")}
     config = str(kept_plane.kubeconfig)
-    return Tools({"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": config, **helm})
+    found = Tools({"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": config, **helm})
+    room = {"cpu": "4", "memory": "8Gi", "pods": "110"}
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "n1"},
+        "status": {"capacity": room, "allocatable": room},
+    }
+    found.ok("kubectl", "create", "-f", "-", stdin=yaml.safe_dump(node))
+    found.ok("kubectl", "wait", "--for=condition=Ready", "node/n1", "--timeout=60s")
+    return found
 
 
 @pytest.fixture(scope="module")
