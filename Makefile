@@ -13,7 +13,7 @@ unexport PREFECT_API_URL PREFECT_PROFILE KUBECONFIG VIRTUAL_ENV
 # Every flow run is a process of its own: modules are compiled once, not at each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help up down clean check test test-quick coverage bench bench-drift bench-fleet lock lock-charts
+.PHONY: help up down clean check programs test test-quick coverage bench bench-drift bench-fleet lock lock-charts
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,10 +33,13 @@ check: $(VENV)/.dev ## lint, types, layers
 	@$(VENV)/bin/mypy flows tasks infra deployments
 	@$(VENV)/bin/lint-imports
 
-test: $(VENV)/.dev ## every test
+programs: $(VENV)/.runtime ## build upstream's programs into the user's cache, once for each version
+	@$(PY) -m deployments.sandbox.upstream build >/dev/null
+
+test: $(VENV)/.dev programs ## every test
 	@$(PY) -m pytest $(PYTEST_SIDE_BY_SIDE) --durations=15
 
-coverage: $(VENV)/.dev ## how much of infra/ and tasks/ is tested, by tests that need no whole platform: at least 90 %
+coverage: $(VENV)/.dev programs ## how much of infra/ and tasks/ is tested, by tests that need no whole platform: at least 90 %
 	@$(PY) -m pytest tests/sandbox/test_cloud.py tests/envtest/test_controllers.py tests/unit \
 	  $(PYTEST_SIDE_BY_SIDE) -q --cov --cov-report=term
 
@@ -63,6 +66,8 @@ lock-charts: $(VENV)/.runtime ## record the digest of every chart that can be fe
 
 $(VENV)/bin/python:
 	@$(PYTHON) deployments/prerequisites.py
+	@# The longest piece of work begins first and runs beside the rest; whoever needs what it builds waits for it.
+	@$(PYTHON) -m deployments.sandbox.upstream build >/dev/null 2>&1 &
 	@echo "Making $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 

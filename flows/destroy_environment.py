@@ -14,7 +14,8 @@ from flows.run import open_run
 from infra.clients.errors import Refused
 from infra.drift.findings import PlaneName
 from infra.planes.report import RunReport
-from tasks.cluster import destroy_cluster, prove_nothing_left, reach_cluster
+from tasks.certificates import end_challenges
+from tasks.cluster import check_programs, destroy_cluster, prove_nothing_left, reach_cluster
 from tasks.delivery import remove_delivery
 from tasks.dns import remove_dns
 from tasks.runners import remove_runners
@@ -37,12 +38,15 @@ async def destroy_environment(name: EnvironmentName, confirm: Confirmation) -> R
         )
     async with open_run("destroy-environment", name, None) as run:
         graph = Graph(run.environment, run.clients)
-        graph.step(PlaneName.CLUSTER, "reach", reach_cluster)
+        graph.step(PlaneName.CLUSTER, "programs", check_programs)
+        graph.step(PlaneName.CLUSTER, "reach", reach_cluster, needs=["programs"])
         graph.step(PlaneName.RUNNERS, "runners", remove_runners, needs=["reach"])
         graph.step(PlaneName.DELIVERY, "delivery", remove_delivery, needs=["reach"])
-        graph.step(PlaneName.DNS, "dns", remove_dns)
-        # Only now: as long as Argo CD runs an application, it makes its load balancers and claims anew.
-        graph.step(PlaneName.STORAGE, "cloud resources", release_cloud_resources, needs=["runners", "delivery"])
+        graph.step(PlaneName.DNS, "dns", remove_dns, needs=["programs"])
+        # Only now: as long as Argo CD runs an application, it makes its namespaces, load balancers and claims anew.
+        gone = ["runners", "delivery"]
+        graph.step(PlaneName.CERTIFICATES, "challenges", end_challenges, needs=gone)
+        graph.step(PlaneName.STORAGE, "cloud resources", release_cloud_resources, needs=[*gone, "challenges"])
         graph.step(PlaneName.CLUSTER, "cluster", destroy_cluster, needs=["cloud resources", "dns"])
         graph.step(PlaneName.CLUSTER, "leftovers", prove_nothing_left, needs=["cluster"])
         return await run.conclude(await graph.finish())

@@ -54,6 +54,12 @@ class Settings(BaseSettings):
         "newest verdict stays.",
     )
     terraform_binary: str = Field(default="terraform", min_length=1, description="The terraform program.")
+    terraform_providers: Literal["registry", "mirror"] = Field(
+        default="registry",
+        description="Where terraform's CLI configuration has providers come from. A mirror may change its package of a "
+        "version: runs and looks then lock it anew. A registry never does: another package than the locked one is "
+        "refused.",
+    )
     terraform_backend: Literal["local", "pg", "s3", "http"] = Field(
         default="local", description="Where Terraform keeps its state, one per environment."
     )
@@ -66,7 +72,7 @@ class Settings(BaseSettings):
     cluster_timeout: int = Field(
         default=60, ge=1, le=1440, description="Minutes Magnum and Terraform may take for one cluster operation."
     )
-    helm_binary: str = Field(default="helm", min_length=1, description="The helm 3 program.")
+    helm_binary: str = Field(default="helm", min_length=1, description="The helm program: 3.16 or newer, below 5.")
     helm_timeout: float = Field(default=900, gt=0, le=7200, description="Seconds one helm install may take.")
     chart_mirror: str | None = Field(
         default=None, description="Base URL of a chart repository to use instead of the catalogue's upstream ones."
@@ -95,7 +101,15 @@ class Settings(BaseSettings):
     )
     ingress_https_port: Port = Field(default=443, description="Port on which the ingress serves TLS.")
     tls_ca_file: Path | None = Field(
-        default=None, description="CA bundle that served certificates must chain to; the system's when unset."
+        default=None,
+        description="CA bundle that served certificates must chain to, unless their issuer's own roots are declared or "
+        "known (those of Let's Encrypt's staging); the system's when unset.",
+    )
+    acme_server: str | None = Field(
+        default=None, description="ACME directory that the issuer `sandbox` stands for; the sandbox sets it."
+    )
+    acme_ca_file: Path | None = Field(
+        default=None, description="CA bundle that this ACME server's own certificate must chain to."
     )
 
     @field_validator("dns_resolvers", "notify", mode="before")

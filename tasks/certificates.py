@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.clients.errors import InvalidInput
 from infra.drift.findings import PlaneName
-from infra.planes import certificates, handshakes
+from infra.planes import certificates, handshakes, teardown
 from infra.planes.bring import Outcome, bring_into_step
 from infra.planes.clients import Clients
 from infra.spec.models import Environment
@@ -14,14 +14,15 @@ from tasks.step import After, step
 @step("certificate", timeout=300)
 async def converge_certificate(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
     """Bring the issuer and the environment's certificate into step."""
-    wanted = _declared(certificates.issuing(environment), environment)
+    wanted = _declared(certificates.issuing(environment, clients.settings), environment)
     return await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
 
 
 @step("certificate issued", timeout=1200)
 async def probe_certificate_issued(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
     """Wait until issuer and certificate are Ready for what was declared."""
-    sentence = await certificates.probe_issued(_declared(certificates.issuing(environment), environment), clients)
+    wanted = _declared(certificates.issuing(environment, clients.settings), environment)
+    sentence = await certificates.probe_issued(wanted, clients)
     return Outcome(plane=PlaneName.CERTIFICATES, name="certificate", sentence=sentence)
 
 
@@ -45,6 +46,18 @@ async def probe_pages(environment: Environment, clients: Clients, after: After =
     """Shake hands with every add-on's page, as with the canary host."""
     sentence = await handshakes.probe_pages(environment, clients)
     return Outcome(plane=PlaneName.CERTIFICATES, name="pages", sentence=sentence)
+
+
+@step("end challenges", timeout=600)
+async def end_challenges(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
+    """Delete namespaces with open ACME challenges while cert-manager is there to clean up after them."""
+    if not clients.connected:
+        return Outcome.removed(PlaneName.CERTIFICATES, "challenges", [])
+    removed, left = await teardown.end_challenges(clients)
+    outcome = Outcome.removed(PlaneName.CERTIFICATES, "challenges", removed, nothing="none was open")
+    if left:
+        outcome.sentence += f"; {left}"
+    return outcome
 
 
 def _declared(wanted: certificates.Wanted | None, environment: Environment) -> certificates.Wanted:

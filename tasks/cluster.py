@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.drift.findings import PlaneName
-from infra.planes import access, cluster, leftovers, preflight
+from infra.planes import access, cluster, leftovers, preflight, tools
 from infra.planes.bring import Outcome, bring_into_step
 from infra.planes.clients import Clients
 from infra.spec.models import Environment
@@ -15,6 +15,14 @@ async def check_prerequisites(environment: Environment, clients: Clients, after:
     """Look whether cloud, quota, secrets and programs can carry what is declared, before the first write."""
     sentence = await preflight.prove_possible(environment, clients)
     return Outcome(plane=PlaneName.CLUSTER, name="prerequisites", sentence=sentence)
+
+
+@step("programs", timeout=120)
+async def check_programs(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
+    """Ask for the programs that take an environment away, before the first write."""
+    needed = ("terraform", *(["helm"] if environment.spec.runners else []))
+    sentence = await tools.prove_there(clients.settings, needed)
+    return Outcome(plane=PlaneName.CLUSTER, name="programs", sentence=sentence)
 
 
 @step("cluster", timeout=6 * 3600)

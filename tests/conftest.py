@@ -1,4 +1,4 @@
-"""What every test may count on: the programs of our own virtual environment and helm on PATH."""
+"""What every test may count on: the programs of our own virtual environment, and the pinned Helm 4 on PATH."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.helm import ensure_helm
+from deployments.helm import built_helm
 from deployments.sandbox.upstream import build
 from infra.clients.errors import PlumblineError
 from infra.clients.masking import MASKER
@@ -39,14 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
         # kubectl, which tests use as people do.
         folders.append(str(build.folder()))
     try:
-        helm = ensure_helm()
+        # Whichever is on PATH as well: what runs on Helm 3, too, says so (tests/helms.py).
+        helm = built_helm()
         folders.append(str(helm.parent))
         config.stash[HELM] = str(helm)
     except PlumblineError as error:
         # Tests that need it say so themselves; the header says why it is missing.
         config.stash[HELM] = f"none: {error}"
-    known = os.environ["PATH"].split(os.pathsep)
-    os.environ["PATH"] = os.pathsep.join([*(folder for folder in folders if folder not in known), *known])
+    known = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder not in folders]
+    os.environ["PATH"] = os.pathsep.join([*folders, *known])
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -25,7 +25,7 @@ from openstack.connection import Connection
 from openstack.warnings import RemovedInSDK50Warning, RemovedInSDK60Warning
 from rich.console import Console
 
-from deployments.helm import ensure_helm
+from deployments.helm import built_helm
 from deployments.prefect_server import LocalPrefect
 from deployments.sandbox import environment
 from deployments.sandbox.__main__ import parser, run
@@ -227,7 +227,7 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
     place = 2 * WORKER + number
     base = PORT_BASE + 200 * place
     network = list(LOAD_BALANCERS.subnets(prefixlen_diff=4))[place]
-    helm = ensure_helm()
+    helm = built_helm()
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "KUBECONFIG"))}
     variables |= {
         "PATH": os.pathsep.join([str(helm.parent), os.environ["PATH"]]),

@@ -86,6 +86,10 @@ class Layout:
         return self.home / "ca"
 
     @property
+    def acme(self) -> Path:
+        return self.home / "acme"
+
+    @property
     def secrets(self) -> Path:
         return self.home / "secrets"
 
@@ -96,6 +100,10 @@ class Layout:
     @property
     def terraformrc(self) -> Path:
         return self.home / "terraformrc"
+
+    @property
+    def terraform_origin(self) -> Path:
+        return self.home / "terraform-origin"
 
     @property
     def terraform_mirror(self) -> Path:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import yaml
 
-from deployments.sandbox import authority, environment, repositories
+from deployments.sandbox import authority, environment, repositories, terraform
+from deployments.sandbox.acme import Acme
 from deployments.sandbox.layout import Layout, write, write_json
 from deployments.sandbox.openstack import config
-from deployments.sandbox.provider import mirror
+from deployments.sandbox.openstack.config_common import USERS, Cloud
 from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.upstream import build
 
 LOG_LIMIT = 32 * 1024 * 1024
 """Bytes after which a log is put aside at the next start."""
@@ -35,16 +37,18 @@ def prepare(settings: SandboxSettings, layout: Layout) -> None:
         write(path, text)
     write(layout.clouds, yaml.safe_dump(config.clouds(cloud), sort_keys=False))
     authority.make_authority(layout.ca)
+    acme = Acme.of(settings, layout)
+    acme.configure(http_port=settings.ingress_http_port, tls_port=settings.ingress_https_port)
     authority.make_github_app(layout.secrets / "github-app")
     _repositories(settings, layout)
     _charts(settings, layout)
-    _terraform(settings, layout)
-    environment.merge(layout.environment, variables(settings, layout), path=search_path())
+    providers = {"PLUMBLINE_TERRAFORM_PROVIDERS": _terraform(settings, layout)}
+    environment.merge(layout.environment, variables(settings, layout) | providers, path=search_path())
 
 
-def describe(settings: SandboxSettings, layout: Layout) -> config.Cloud:
+def describe(settings: SandboxSettings, layout: Layout) -> Cloud:
     """The cloud that is configured."""
-    return config.Cloud(
+    return Cloud(
         home=layout.openstack,
         log=layout.log,
         etc=settings.venv.absolute() / "etc",
@@ -58,7 +62,7 @@ def passwords(layout: Layout) -> dict[str, str]:
     """The users' passwords: random, made once for each sandbox."""
     path = layout.openstack / "passwords.json"
     known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    missing = {user: secrets.token_urlsafe(24) for user in config.USERS if user not in known}
+    missing = {user: secrets.token_urlsafe(24) for user in USERS if user not in known}
     if missing:
         write_json(path, known | missing)
     return known | missing
@@ -66,7 +70,7 @@ def passwords(layout: Layout) -> dict[str, str]:
 
 def variables(settings: SandboxSettings, layout: Layout) -> dict[str, str]:
     """What `.sandbox/env` exports."""
-    servers = f"127.0.0.1:{settings.port('resolver')}"
+    servers, acme = f"127.0.0.1:{settings.port('resolver')}", Acme.of(settings, layout)
     return {
         "OS_CLIENT_CONFIG_FILE": str(layout.clouds),
         "TF_CLI_CONFIG_FILE": str(layout.terraformrc),
@@ -76,7 +80,9 @@ def variables(settings: SandboxSettings, layout: Layout) -> dict[str, str]:
         "PLUMBLINE_CHART_MIRROR": settings.url("charts"),
         "PLUMBLINE_DNS_PORT": str(settings.port("dns")),
         "PLUMBLINE_DNS_RESOLVERS": servers,
-        "PLUMBLINE_TLS_CA_FILE": str(layout.ca / "ca.crt"),
+        "PLUMBLINE_TLS_CA_FILE": str(acme.roots),
+        "PLUMBLINE_ACME_SERVER": acme.server,
+        "PLUMBLINE_ACME_CA_FILE": str(layout.ca / "ca.crt"),
         "PLUMBLINE_INGRESS_HTTPS_PORT": str(settings.ingress_https_port),
         "PLUMBLINE_SANDBOX_HOME": str(layout.home),
         "PLUMBLINE_SANDBOX_PORT_BASE": str(settings.port_base),
@@ -108,9 +114,15 @@ def _charts(settings: SandboxSettings, layout: Layout) -> None:
             module.build(layout.charts, settings.url("charts"))
 
 
-def _terraform(settings: SandboxSettings, layout: Layout) -> None:
-    text = mirror.install(layout.terraform_mirror, settings.venv.absolute() / "bin/python", ROOT)
-    write(layout.terraformrc, text)
+def _terraform(settings: SandboxSettings, layout: Layout) -> terraform.Origin:
+    """Have terraform find the provider; returns where it comes from."""
+    origin = terraform.choose(layout.terraform_origin, settings.terraform_providers)
+    if origin == "mirror":
+        terraform.fill(layout.terraform_mirror, build.program(terraform.PROGRAM))
+        write(layout.terraformrc, terraform.from_mirror(layout.terraform_mirror))
+    else:
+        write(layout.terraformrc, terraform.DIRECT)
+    return origin
 
 
 def _rotate(folder: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from infra.catalog.catalog import WILDCARD_SECRET, Addon, Catalog, Release, wildcard
+from infra.catalog.catalog import CLUSTER_RESOURCES, WILDCARD_SECRET, Addon, Catalog, Release, wildcard
 from infra.catalog.fetching import Reference, crds_of, fetch, resolve
 from infra.catalog.lock import Lock, digest, verify
 from infra.catalog.models import Chart, Crds, Ignore, Probe, Protects, RequiredSecret
 
 __all__ = [
+    "CLUSTER_RESOURCES",
     "WILDCARD_SECRET",
     "Addon",
     "Catalog",

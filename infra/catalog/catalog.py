@@ -19,6 +19,9 @@ from infra.spec.models import Environment, Runner
 
 HERE = Path(__file__).resolve().parent
 
+CLUSTER_RESOURCES = "cert-manager"
+"""Namespace in which cert-manager looks for the Secrets of ClusterIssuers: its own."""
+
 WILDCARD_SECRET = ("nginx-ingress", "wildcard-tls")
 """Namespace and name of the TLS Secret the ingress serves for every host without one of its own."""
 

@@ -7,7 +7,6 @@ or login changes what is installed, or from a mirror by plain HTTP.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import ssl
 import tarfile
@@ -26,9 +25,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from infra.catalog.catalog import Release
 from infra.catalog.lock import Lock, digest, expected, recorded, verify
 from infra.catalog.models import Chart
+from infra.clients import helm_program
 from infra.clients.errors import DeadlineExceeded, Denied, Failed, NotFound, Temporary, Throttled, Unavailable
 from infra.clients.manifest_yaml import load_documents
-from infra.clients.process import run
 from infra.settings import Settings, get_settings
 
 CHART_LIMIT = 32 * 1024 * 1024
@@ -39,8 +38,6 @@ LONGEST_PAUSE = 60.0
 
 # libyaml's loader reads a public repository's index of some megabytes ten times faster.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PASSED_ON = ("PATH", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy")
-_PASSED_ON_TLS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 @dataclass(frozen=True)
@@ -156,14 +153,14 @@ def _patience(pause: float) -> Callable[[RetryCallState], float]:
 async def _helm_pull(reference: Reference, folder: Path, settings: Settings) -> Path:
     chart = reference.chart
     where = [f"{chart.repository}/{chart.name}"] if reference.is_oci else [chart.name, "--repo", chart.repository]
-    argv = [settings.helm_binary, "pull", *where, "--version", chart.version, "--destination", str(folder)]
+    argv = ["pull", *where, "--version", chart.version, "--destination", str(folder)]
     home = folder / ".helm"
-    env = {name: os.environ[name] for name in (*_PASSED_ON, *_PASSED_ON_TLS) if name in os.environ}
-    env |= {f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
-    env["HOME"] = str(home)
+    home.mkdir()
     try:
         # Token, index or manifest, and the package: each is one request.
-        done = await run(argv, env=env, timeout=4 * settings.request_timeout, grace=5.0)
+        done = await helm_program.run(
+            settings.helm_binary, argv, home=home, timeout=4 * settings.request_timeout, grace=5.0
+        )
     except DeadlineExceeded as error:
         raise Unavailable(f"The chart {reference} could not be fetched in time.", detail=str(error)) from error
     if done.returncode != 0:

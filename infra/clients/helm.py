@@ -5,7 +5,7 @@ holding a Lease (helm_lease).
 
 A revision whose writer died stays `pending-…` for ever. Once the writer is proven dead, its record is marked
 `failed`, which is what helm does itself when it is interrupted, and the ordinary `helm upgrade --install` goes on
-from there: Helm 3.10 upgrades from the last deployed revision, or, where none was ever deployed, from the failed
+from there: helm upgrades from the last deployed revision, or, where none was ever deployed, from the failed
 first one, adopting the objects that exist. Nothing is uninstalled, and no object is rolled back and forth. What only
 revisions that never became deployed had made is forgotten by Helm; it is removed here (helm_prune).
 """
@@ -27,8 +27,10 @@ from infra.clients.calling import retried
 from infra.clients.errors import Conflict, InvalidInput, NotFound, PlumblineError, Refused, Unavailable
 from infra.clients.helm_chart import ChartFile, description, read_chart, same
 from infra.clients.helm_lease import MARGIN, Held, Now, ReleaseLease
+from infra.clients.helm_program import version_of
 from infra.clients.helm_prune import left_behind, prune
 from infra.clients.helm_records import HelmRelease, closed, release_of, revision_of
+from infra.clients.helm_schemas import check_values, schemas_alone
 from infra.clients.kubernetes import KubernetesClient, Object, UnknownKind
 from infra.clients.private import PrivateFolder
 from infra.settings import Settings, get_settings
@@ -54,6 +56,8 @@ class Ensured(BaseModel):
     release: HelmRelease
     recovered: str | None = None
     """The status a dead writer had left, where it had to be closed first."""
+    unchecked: tuple[str, ...] = ()
+    """Addresses that the chart's schemas point to, and that nothing was asked of."""
     pruned: tuple[str, ...] = ()
     """Objects that only revisions which never became deployed had made, and that were removed."""
 
@@ -132,6 +136,7 @@ class HelmClient:
         history = await self.history(name, namespace)
         if history and same(history[-1], file, values) and not await left_behind(self._kubernetes, history):
             return Ensured(action="unchanged", release=history[-1])
+        unchecked = await self._check_values(name, namespace, file, values)
         action: Literal["unchanged", "installed", "upgraded"] = "unchanged"
         recovered = None
         async with self._writing(name, namespace, timeout) as (helm, lease):
@@ -145,6 +150,8 @@ class HelmClient:
                 if found is not None and same(found, file, values):
                     return
                 action = "installed" if found is None or action == "installed" else "upgraded"
+                helm.command.server_side = found is None or found.server_side
+                helm.command.skip_schemas = bool(unchecked)
                 async with self._judged(lease):
                     await helm.install_or_upgrade(
                         name,
@@ -163,7 +170,7 @@ class HelmClient:
             if not history:
                 raise NotFound(f"The release {namespace}/{name} vanished while it was being written.")
             pruned = await prune(self._kubernetes, history)
-        return Ensured(action=action, release=history[-1], recovered=recovered, pruned=pruned)
+        return Ensured(action=action, release=history[-1], recovered=recovered, unchecked=unchecked, pruned=pruned)
 
     async def uninstall(self, name: str, namespace: str, *, wait: bool = True, timeout: float | None = None) -> bool:
         """Uninstall a release with its history; False when it was gone already.
@@ -195,34 +202,16 @@ class HelmClient:
                 raise NotFound(f"There is no release {namespace}/{name}.")
             if found.pending:
                 await self._close(found, lease)
+            helm.command.server_side = found.server_side
             await helm.rollback(name, revision, namespace=namespace, wait=wait)
         done = await self.release(name, namespace)
         if done is None:
             raise NotFound(f"The release {namespace}/{name} vanished while it was being written.")
         return done
 
-    async def template(
-        self, name: str, namespace: str, chart: Path, values: Mapping[str, Any], *, include_crds: bool = False
-    ) -> list[Object]:
-        """Render a chart without asking the cluster."""
-        helm = self._command(None)
-        file = await asyncio.to_thread(read_chart, chart)
-        documents = await helm.template(
-            _checked(name),
-            str(file.path),
-            dict(values),
-            namespace=_checked(namespace),
-            include_crds=include_crds,
-        )
-        return [document for document in documents if document]
-
     async def version(self) -> str:
-        """The helm program's version.
-
-        Raises:
-            Misconfigured: there is none.
-        """
-        return str(await self._command(None).version())
+        """The helm program's version; errors as for `helm_program.version_of`."""
+        return str(await version_of(self._settings.helm_binary, self._home.path))
 
     def close(self) -> None:
         """Close the connections and remove helm's private folder."""
@@ -237,6 +226,17 @@ class HelmClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    async def _check_values(
+        self, name: str, namespace: str, chart: ChartFile, values: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """Where a chart's schemas point outside, check values against the rest; see `helm_schemas.check_values`."""
+        outside, copy = await asyncio.to_thread(schemas_alone, chart.path)
+        if outside:
+            helm = self._command(None)
+            helm.kube_version = await self._kubernetes.version()
+            await check_values(helm, _checked(name), _checked(namespace), copy, values)
+        return outside
 
     def _command(self, timeout: float | None) -> HelmCommand:
         # Most processes only read, which takes no helm: pyhelm3 is loaded by those that run it.

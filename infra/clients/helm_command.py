@@ -3,6 +3,9 @@
 pyhelm3 0.5 knows helm's arguments and answers, but runs a shell in our own process group and ends only the shell when
 cancelled. Its one point of execution is replaced here: an argument list, a session of its own, SIGINT first (on which
 helm marks its release failed instead of leaving it pending), values in a private file and never on the command line.
+
+What pyhelm3 has no parameter for is added there as well, by the version of helm that is there: nothing else starts
+helm, so that no command line of ours is one that a supported version refuses.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 
 import pyhelm3.command
 
-from infra.clients import process
+from infra.clients import helm_program
 from infra.clients.errors import (
     Conflict,
     DeadlineExceeded,
@@ -30,9 +33,6 @@ from infra.clients.errors import (
 )
 from infra.clients.helm_lease import MARGIN, WRITER
 from infra.clients.kubernetes import UnknownKind, WebhookUnavailable
-
-PASSED_ON = ("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
-"""The variables helm gets from ours; nothing else, so that no credential of ours ends up in a chart or a log."""
 
 GRACE = 20.0
 """Seconds helm gets to mark its release failed after SIGINT."""
@@ -50,6 +50,9 @@ _ERRORS: tuple[tuple[str, type[PlumblineError], str], ...] = (
         Refused,
         "An object of the chart is there already and belongs to somebody else",
     ),
+    # Helm 4 waits by status, and quotes what the workload itself says of its state.
+    (r"not ready\. status: failed", Failed, "A workload failed"),
+    (r"not ready\. status:|still exists\. status:", DeadlineExceeded, "It was not ready in time"),
     (
         r"etcdserver|connection refused|connection reset|cluster unreachable|i/o timeout|tls handshake timeout"
         r"|unexpected eof|network is unreachable|the server is currently unable|: eof$|http2: client connection lost"
@@ -66,11 +69,17 @@ _ERRORS: tuple[tuple[str, type[PlumblineError], str], ...] = (
     ),
     (
         r"is invalid|error validating|don't meet the specifications|execution error|failed to render|parse error"
-        r"|yaml parse error|template:|chart\.yaml|invalid chart|json: cannot unmarshal|chart requires kubeversion",
+        r"|yaml parse error|template:|chart\.yaml|invalid chart|json: cannot unmarshal|chart requires kubeversion"
+        # Of server-side apply: a list that has the same key twice, a field that the kind does not have.
+        r"|failed to create typed patch object|strict decoding error|field not declared in schema",
         InvalidInput,
         "The chart or its values are not right",
     ),
 )
+
+
+_ASIDE = re.compile(r"WARNING:|[IW]\d{4} |level=(DEBUG|INFO|WARN)\b")
+"""How the lines begin that helm says beside what went wrong."""
 
 
 class HelmCommand(pyhelm3.command.Command):  # type: ignore[misc]
@@ -89,6 +98,12 @@ class HelmCommand(pyhelm3.command.Command):  # type: ignore[misc]
         self._deadline = timeout + MARGIN
         self.writer = ""
         """What names the current writer in the child's environment."""
+        self.server_side = True
+        """Whether objects are written by server-side apply, where helm is one that can (4)."""
+        self.skip_schemas = False
+        """Whether helm leaves alone what the chart's schemas say of the values."""
+        self.kube_version: str | None = None
+        """The version of Kubernetes to render for; without it, a helm that asks no cluster may believe in 1.20."""
 
     async def run(self, command: Sequence[Any], input: bytes | None = None) -> bytes:
         """Run helm and return its stdout.
@@ -96,25 +111,40 @@ class HelmCommand(pyhelm3.command.Command):  # type: ignore[misc]
         Raises:
             PlumblineError: by what helm said; the table above.
         """
-        argv = [self._executable, *(part.decode() if isinstance(part, bytes) else str(part) for part in command)]
-        argv += ["--kubeconfig", str(self._kubeconfig)]
+        argv = [part.decode() if isinstance(part, bytes) else str(part) for part in command]
+        argv += await self._flags(argv[0])
         values: Path | None = None
         if input is not None:
             values = self._private(input)
             argv[argv.index("-")] = str(values)
         try:
-            done = await process.run(argv, env=self._environment(), cwd=self._home, timeout=self._deadline, grace=GRACE)
+            done = await helm_program.run(
+                self._executable,
+                argv,
+                home=self._home,
+                timeout=self._deadline,
+                grace=GRACE,
+                also={WRITER: self.writer},
+            )
         finally:
             if values is not None:
                 values.unlink()
         if done.returncode:
-            raise failure(argv[1], _subject(argv), done.stderr or done.stdout)
+            raise failure(argv[0], _subject(argv), done.stderr or done.stdout)
         return done.stdout.encode()
 
-    def _environment(self) -> dict[str, str]:
-        passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        own = {f"HELM_{part}_HOME": str(self._home / part.lower()) for part in ("CACHE", "CONFIG", "DATA")}
-        return {**passed, **own, "HOME": str(self._home), WRITER: self.writer}
+    async def _flags(self, verb: str) -> list[str]:
+        """What every command has, and what pyhelm3 has no parameter for."""
+        flags = ["--kubeconfig", str(self._kubeconfig)]
+        version = await helm_program.version_of(self._executable, self._home)
+        if verb in ("upgrade", "rollback") and version.major > 3:
+            # By itself, it would stop where somebody has edited what is declared, and where we have set that back.
+            flags += ["--server-side=true", "--force-conflicts"] if self.server_side else ["--server-side=false"]
+        if verb == "upgrade" and self.skip_schemas:
+            flags.append("--skip-schema-validation")
+        if verb == "template" and self.kube_version:
+            flags += ["--kube-version", self.kube_version]
+        return flags
 
     def _private(self, content: bytes) -> Path:
         descriptor, name = tempfile.mkstemp(prefix="values-", suffix=".json", dir=self._home)  # 0600
@@ -124,18 +154,17 @@ class HelmCommand(pyhelm3.command.Command):  # type: ignore[misc]
 
 
 def _subject(argv: Sequence[str]) -> str:
-    return argv[2] if len(argv) > 2 and not argv[2].startswith("-") else ""
+    return argv[1] if len(argv) > 1 and not argv[1].startswith("-") else ""
 
 
 def failure(verb: str, subject: str, said: str) -> PlumblineError:
     """The error a failed helm stands for, by what it said."""
     summary = f"helm {verb} {subject}".strip()
     # The cause stands at the end, after warnings about file modes and deprecations.
-    lines = [
-        line for line in said.strip().splitlines() if line.strip() and not line.startswith(("WARNING:", "W1", "I1"))
-    ]
+    lines = [line for line in said.strip().splitlines() if line.strip() and not _ASIDE.match(line)]
     detail = "\n".join(lines[-4:])
+    told = "\n".join(lines).lower()
     for pattern, kind, reason in _ERRORS:
-        if re.search(pattern, said.lower(), re.MULTILINE):
+        if re.search(pattern, told, re.MULTILINE):
             return kind(f"{reason} ({summary}).", detail=detail)
     return Failed(f"{summary} failed.", detail=detail)

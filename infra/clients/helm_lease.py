@@ -266,12 +266,12 @@ async def while_holding(lease: ReleaseLease, work: asyncio.Future[Any]) -> Any:
 class Held:
     """The methods of `command`, each run while the Lease is renewed."""
 
-    def __init__(self, command: object, lease: ReleaseLease) -> None:
-        self._command = command
+    def __init__(self, command: Any, lease: ReleaseLease) -> None:
+        self.command = command
         self._lease = lease
 
     def __getattr__(self, verb: str) -> Any:
-        method = getattr(self._command, verb)
+        method = getattr(self.command, verb)
 
         async def held(*arguments: Any, **options: Any) -> Any:
             return await while_holding(self._lease, asyncio.ensure_future(method(*arguments, **options)))

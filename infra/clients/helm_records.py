@@ -47,6 +47,8 @@ class HelmRelease(BaseModel):
     """The manifests of its hooks, which `manifest` leaves out."""
     description: str = ""
     updated: datetime | None = None
+    server_side: bool = False
+    """Whether its objects were written by server-side apply (Helm 4), and not by patches (Helm 3)."""
 
     @property
     def pending(self) -> bool:
@@ -54,12 +56,15 @@ class HelmRelease(BaseModel):
         return self.status in UNFINISHED
 
     def objects(self) -> list[Object]:
-        """The objects of the stored manifest, without hooks; for reading only, since equal manifests share them.
+        """The objects of the stored manifest as Helm writes them, without hooks.
+
+        With Helm's marks, which the manifest leaves out: since 4.2, `helm uninstall` leaves alone what lacks them. For
+        reading only: equal manifests share them.
 
         Raises:
             Failed: it cannot be read.
         """
-        return list(_objects(self.manifest))
+        return list(_objects(self.manifest, self.name, self.namespace))
 
 
 def parse_manifest(text: str) -> list[Object]:
@@ -72,9 +77,20 @@ def parse_manifest(text: str) -> list[Object]:
 
 
 @lru_cache(maxsize=64)
-def _objects(manifest: str) -> tuple[Object, ...]:
+def _objects(manifest: str, name: str, namespace: str) -> tuple[Object, ...]:
     """A manifest is parsed once: a fleet has the same charts with the same values many times."""
-    return tuple(parse_manifest(manifest))
+    return tuple(_marked(item, name, namespace) for item in parse_manifest(manifest))
+
+
+def _marked(item: Object, name: str, namespace: str) -> Object:
+    """An object with the label and annotations by which Helm knows what belongs to a release."""
+    if item.get("kind", "").endswith("List") and isinstance(item.get("items"), list):
+        return {**item, "items": [_marked(each, name, namespace) for each in item["items"]]}
+    metadata = item.get("metadata") or {}
+    labels = {**(metadata.get("labels") or {}), "app.kubernetes.io/managed-by": "Helm"}
+    release = {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace}
+    annotations = {**(metadata.get("annotations") or {}), **release}
+    return {**item, "metadata": {**metadata, "labels": labels, "annotations": annotations}}
 
 
 def decode(secret: Object) -> dict[str, Any]:
@@ -116,6 +132,7 @@ def release_of(secret: Object) -> HelmRelease:
         hooks=tuple(hook.get("manifest", "") for hook in record.get("hooks") or ()),
         description=info.get("description") or "",
         updated=_time(info.get("last_deployed")),
+        server_side=record.get("apply_method") == "ssa",
     )
 
 

@@ -256,8 +256,11 @@ class KubernetesClient:
         )
 
     async def version(self) -> str:
-        """The API server's version, such as v1.33.4."""
-        return str((await self._transport.get("/version"))["gitVersion"])
+        """The API server's version, such as v1.33.4; where it behaves as an older one, that is said, too."""
+        said = await self._transport.get("/version")
+        emulated = said.get("emulationMinor", said.get("minor"))
+        behaves = f" (as 1.{emulated})" if emulated != said.get("minor") else ""
+        return f"{said['gitVersion']}{behaves}"
 
     async def nodes(self) -> Objects:
         """Every Node."""

@@ -15,9 +15,11 @@ from urllib.parse import quote
 HIDDEN = "(not shown)"
 """Stands where a value was left out, rather than masked within a text."""
 
+# "Error accepting authorization: acme: …" is a sentence: neither a scheme nor a token ends in a colon (RFC 9110, 11.2).
 _SECRET_PATTERN = re.compile(
-    r"(?i)((?:authorization|x-auth-token|x-subject-token|password|passwd|secret|token|private_key)"
-    r"[\"']?\s*[:=]\s*[\"']?(?:bearer\s+|basic\s+)?)([^\s\"',;&}]+)"
+    r"(?i)((?:(?:authorization|token)[\"']?\s*[:=]\s*[\"']?(?!\w+:\s)|"
+    r"(?:password|passwd|secret|private_key)[\"']?\s*[:=]\s*[\"']?)"
+    r"(?:bearer\s+|basic\s+)?)([^\s\"',;&}]+)"
 )
 _PEM_PATTERN = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _URL_PATTERN = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")

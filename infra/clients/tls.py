@@ -28,6 +28,9 @@ from infra.clients.errors import Misconfigured, TlsRefused, Unavailable
 from infra.clients.stopwatch import waiting_for
 from infra.settings import Settings, get_settings
 
+STAGING_ROOTS = Path(__file__).with_name("roots") / "letsencrypt-staging.pem"
+"""The roots of Let's Encrypt's staging, which are in no store: https://letsencrypt.org/docs/staging-environment/."""
+
 
 class Certificate(BaseModel):
     """One certificate of a served chain."""
@@ -86,6 +89,24 @@ class Trust:
             raise Misconfigured(f"The CA bundle {ca_file} cannot be used.", detail=str(error)) from error
         if ca_file is None:
             context.load_default_certs()
+        self._hold(context)
+
+    @classmethod
+    def of(cls, pem: str, name: str) -> Trust:
+        """The authorities of a PEM bundle that is no file; `name` is what it is called in sentences.
+
+        Raises:
+            Misconfigured: it cannot be used.
+        """
+        trust = cls.__new__(cls)
+        trust.name = name
+        try:
+            trust._hold(ssl.create_default_context(cadata=pem))
+        except (ValueError, ssl.SSLError) as error:
+            raise Misconfigured(f"The certificates of {name} cannot be used.", detail=str(error)) from error
+        return trust
+
+    def _hold(self, context: ssl.SSLContext) -> None:
         self.authorities = _authorities(context)
         if not self.authorities:
             raise Misconfigured(f"There are no certificate authorities in {self.name}.")

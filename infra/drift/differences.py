@@ -27,7 +27,7 @@ from infra.drift.tables import (
     CONTROLLER_LISTS,
     CONTROLLER_PREFIXES,
     FREE_FORM,
-    HELM_MARK,
+    HELM_MARKS,
     LABELS_FROM_TEMPLATE,
     LIST_KEYS,
     MOVED_KEYS,
@@ -310,4 +310,4 @@ def _template_labels(declared: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _books(key: str) -> bool:
     """Whether an extra label or annotation is somebody's book-keeping."""
-    return key in NOISE_KEYS or key in MOVED_KEYS or key == HELM_MARK or key.startswith(CONTROLLER_PREFIXES)
+    return key in NOISE_KEYS or key in MOVED_KEYS or key in HELM_MARKS or key.startswith(CONTROLLER_PREFIXES)

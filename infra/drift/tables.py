@@ -266,8 +266,6 @@ NOISE_KEYS: Final = frozenset(
         # `kubectl rollout restart`: it changes nothing, and taking it away would restart once more.
         "kubectl.kubernetes.io/restartedAt",
         "kubernetes.io/metadata.name",
-        "meta.helm.sh/release-name",
-        "meta.helm.sh/release-namespace",
     }
 )
 """Labels and annotations that tools and controllers keep books in: never a finding, whoever wrote them."""
@@ -276,8 +274,10 @@ MOVED_KEYS: Final = frozenset({"autoscaling.alpha.kubernetes.io/behavior", "auto
 """Annotations in which version 1 shows what only a newer version of a kind has a field for. Who wrote it did so to the
 field: under the annotation's name, it is in nobody's books."""
 
-HELM_MARK: Final = "app.kubernetes.io/managed-by"
-"""A label Helm adds by itself: nothing extra, though it may be declared as well."""
+HELM_MARKS: Final = frozenset(
+    {"app.kubernetes.io/managed-by", "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"}
+)
+"""What Helm knows its objects by: nothing extra where it is not declared, and missed where it is."""
 
 CONTROLLER_PREFIXES: Final = (
     "batch.kubernetes.io/",

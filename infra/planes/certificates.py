@@ -9,25 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from infra.catalog import WILDCARD_SECRET, wildcard
-from infra.clients.errors import NotYet
+from infra.catalog import CLUSTER_RESOURCES, WILDCARD_SECRET, wildcard
+from infra.clients.errors import Misconfigured
 from infra.drift.findings import Finding, PlaneName, Severity
-from infra.planes import handshakes, manifests
+from infra.planes import credentials, handshakes, issuance, manifests, signers
 from infra.planes.clients import Clients
-from infra.planes.looking import Looked, holds
+from infra.planes.credentials import Credential
+from infra.planes.issuance import CERTIFICATE, ISSUER
+from infra.planes.looking import Looked, blind_spot, holds, look_at
 from infra.planes.manifests import SYSTEM_NAMESPACE
+from infra.planes.reissuing import Reissuing
+from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.spec.names import certificate_hosts, probe_host
 
 PLANE = PlaneName.CERTIFICATES
 CANARY = "canary"
-CERTIFICATE = ("cert-manager.io/v1", "Certificate")
-ISSUER = ("cert-manager.io/v1", "ClusterIssuer")
-CHALLENGE = ("acme.cert-manager.io/v1", "Challenge")
-ACME_SERVERS = {
-    "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
-    "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
-}
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,15 @@ class Wanted:
     objects: tuple[dict[str, Any], ...]
     host: str
     names: tuple[str, ...]
+    credentials: tuple[Credential, ...] = ()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The objects as they are, and what is wrong with the Secrets that the issuer reads."""
+
+    objects: dict[str, dict[str, Any] | None]
+    secrets: tuple[tuple[Credential, str], ...] = ()
 
 
 def before_ingress(environment: Environment) -> bool:
@@ -48,65 +54,87 @@ def before_ingress(environment: Environment) -> bool:
     return wildcard(environment)
 
 
-def issuing(environment: Environment) -> Wanted | None:
-    """Issuer and certificate after `spec.certificates` and `spec.dns` (pure); `None` where none are declared."""
+def issuing(environment: Environment, settings: Settings) -> Wanted | None:
+    """Issuer and certificate after `spec.certificates` and `spec.dns`; `None` where none are declared.
+
+    Raises:
+        Misconfigured: the declaration stands for something that the settings do not have.
+    """
     certificates, host = environment.spec.certificates, probe_host(environment)
     if certificates is None or host is None:
         return None
-    namespace, secret = WILDCARD_SECRET if before_ingress(environment) else (SYSTEM_NAMESPACE, f"{CANARY}-tls")
+    namespace, secret = _place(environment)
     names = certificate_hosts(environment)
+    signer = signers.signer(certificates, settings)
     return Wanted(
         objects=(
             manifests.namespace(namespace),
-            _issuer(certificates.issuer, certificates.email, certificates.challenge),
+            signer.manifest,
             _certificate(namespace, secret, names, certificates.issuer),
         ),
         host=host,
         names=names,
+        credentials=signer.credentials,
     )
+
+
+def _place(environment: Environment) -> tuple[str, str]:
+    """Namespace and name of the certificate and its Secret."""
+    return WILDCARD_SECRET if before_ingress(environment) else (SYSTEM_NAMESPACE, f"{CANARY}-tls")
 
 
 def serving(environment: Environment) -> Wanted | None:
     """The canary host that serves the certificate (pure); `None` where none is declared."""
-    issued = issuing(environment)
-    if issued is None:
+    host = probe_host(environment)
+    if environment.spec.certificates is None or host is None:
         return None
     secret = None if before_ingress(environment) else f"{CANARY}-tls"
-    objects = (manifests.namespace(SYSTEM_NAMESPACE), _service(), _ingress(issued.host, secret))
-    return Wanted(objects=objects, host=issued.host, names=issued.names)
+    objects = (manifests.namespace(SYSTEM_NAMESPACE), _service(), _ingress(host, secret))
+    return Wanted(objects=objects, host=host, names=certificate_hosts(environment))
 
 
-async def observe(wanted: Wanted, clients: Clients) -> dict[str, dict[str, Any] | None]:
-    """Read each of the objects."""
-    return await manifests.read(clients.kubernetes, wanted.objects)
+async def observe(wanted: Wanted, clients: Clients) -> Observed:
+    """Read each of the objects, and compare the issuer's Secrets with the store's."""
+    secrets = [(one, await credentials.difference(one, clients)) for one in wanted.credentials]
+    wrong = tuple((one, sentence) for one, sentence in secrets if sentence is not None)
+    return Observed(await manifests.read(clients.kubernetes, wanted.objects), wrong)
 
 
-def compare(wanted: Wanted, observed: dict[str, dict[str, Any] | None]) -> list[Finding]:
-    """Each object there, and as declared."""
-    return manifests.compare(PLANE, wanted.objects, observed)
+def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
+    """Each object there, and as declared; the Secrets as in the store."""
+    secrets = [finding for one, said in observed.secrets for finding in credentials.findings(PLANE, one, said)]
+    return [*secrets, *manifests.compare(PLANE, wanted.objects, observed.objects)]
 
 
-async def converge(
-    wanted: Wanted, observed: dict[str, dict[str, Any] | None], findings: list[Finding], clients: Clients
-) -> list[str]:
-    """Apply what a finding names."""
-    del observed
-    return await manifests.apply(clients.kubernetes, clients.journal, PLANE, wanted.objects, findings)
+async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
+    """Write the Secrets, then apply what a finding names."""
+    made = [await credentials.write(PLANE, one, clients) for one, _ in observed.secrets]
+    return made + await manifests.apply(clients.kubernetes, clients.journal, PLANE, wanted.objects, findings)
 
 
 async def probe_issued(wanted: Wanted, clients: Clients) -> str:
     """Wait until issuer and certificate are Ready for the generation that was declared.
 
-    "Ready" of an older generation is an answer to an older question, and an issuer can be Ready while a challenge
-    hangs; the sentence therefore carries what cert-manager says of the challenge.
+    What cert-manager has left alone after a failure is tried again, once; see `reissuing`.
+
+    Raises:
+        Failed: it failed again, with the cause and the time at which cert-manager tries next.
+        DeadlineExceeded: not within `settings.probe_timeout`, with the deepest cause that cert-manager names.
     """
+    reissuing = Reissuing(clients, _account(wanted))
 
     async def issued() -> None:
         for manifest in _to_be_ready(wanted):
-            await _ready(manifest, clients)
+            await reissuing.ready(manifest)
 
     await clients.until(issued, describe=f"a certificate for {', '.join(wanted.names)}")
     return f"issued for {', '.join(wanted.names)}"
+
+
+def _account(wanted: Wanted) -> tuple[str, str] | None:
+    """Namespace and name of the Secret with the key of the issuer's ACME account; None where it has no account."""
+    acme = next(item for item in wanted.objects if item["kind"] == ISSUER[1])["spec"].get("acme")
+    return (CLUSTER_RESOURCES, acme["privateKeySecretRef"]["name"]) if acme else None
 
 
 def _to_be_ready(wanted: Wanted) -> list[dict[str, Any]]:
@@ -114,73 +142,30 @@ def _to_be_ready(wanted: Wanted) -> list[dict[str, Any]]:
 
 
 async def look(environment: Environment, clients: Clients) -> Looked:
-    """Issuer, certificate and canary host as declared and Ready, and the right certificates served."""
-    issued, served = issuing(environment), serving(environment)
+    """Issuer, its Secrets, certificate and canary host as declared and Ready, and the right certificates served."""
+    try:
+        issued, served = issuing(environment, clients.settings), serving(environment)
+    except Misconfigured as error:
+        return Looked(blind_spots=(blind_spot(PLANE, "the issuer", error),))
     if issued is None or served is None:
         return Looked()
     ready = [
-        await holds(PLANE, f"{manifests.address(item)}/ready", _ready(item, clients), Severity.CONFIG)
-        for item in _to_be_ready(issued)
+        await holds(PLANE, f"{where}/ready", issuance.ready(item, clients.kubernetes), Severity.CONFIG)
+        for where, item in ((manifests.address(item), item) for item in _to_be_ready(issued))
+    ]
+    secrets = [
+        await look_at(PLANE, one.address, credentials.look(PLANE, one, clients), hides=[one.address])
+        for one in issued.credentials
     ]
     objects = {manifests.address(item): item for item in (*issued.objects, *served.objects)}
     return Looked.together(
         [
             await clients.live.look(PLANE, list(objects.values())),
+            *secrets,
             *ready,
             await handshakes.look(environment, clients),
         ]
     )
-
-
-async def _ready(manifest: dict[str, Any], clients: Clients) -> None:
-    where = manifests.address(manifest)
-    live = await clients.kubernetes.get_like(manifest)
-    if live is None:
-        raise NotYet(f"{where} is not there.")
-    generation = live["metadata"].get("generation", 0)
-    conditions = live.get("status", {}).get("conditions") or []
-    ready = next((item for item in conditions if item["type"] == "Ready"), None)
-    if ready is None or ready.get("observedGeneration", generation) < generation:
-        raise NotYet(f"{where} has not been looked at yet.")
-    if ready["status"] != "True":
-        why = ready.get("message", ready.get("reason", "no reason given"))
-        namespace = manifest["metadata"].get("namespace")
-        challenges = await clients.kubernetes.list(*CHALLENGE, namespace) if namespace else []
-        raise NotYet(f"{where} is not ready: {why}", detail=_challenged(challenges))
-
-
-def _challenged(challenges: list[dict[str, Any]]) -> str | None:
-    """What each open challenge waits for (pure): the certificate itself only says that it is being issued."""
-    open_ones = [
-        f"{item['spec'].get('dnsName')}: {item['status']['reason']}"
-        for item in challenges
-        if item.get("status", {}).get("reason") and item["status"].get("state") != "valid"
-    ]
-    return "; ".join(sorted(open_ones)) or None
-
-
-def _issuer(issuer: str, email: str, challenge: str) -> dict[str, Any]:
-    if issuer == "sandbox":
-        spec: dict[str, Any] = {"ca": {"secretName": "sandbox-ca"}}
-    else:
-        solver: dict[str, Any] = {"http01": {"ingress": {"ingressClassName": "nginx"}}}
-        if challenge == "dns01":
-            # The Designate solver is a webhook of its own: github.com/syseleven/designate-certmanager-webhook.
-            solver = {"dns01": {"webhook": {"groupName": "acme.syseleven.de", "solverName": "designatedns"}}}
-        spec = {
-            "acme": {
-                "email": email,
-                "server": ACME_SERVERS[issuer],
-                "privateKeySecretRef": {"name": f"{issuer}-account"},
-                "solvers": [solver],
-            }
-        }
-    return {
-        "apiVersion": ISSUER[0],
-        "kind": ISSUER[1],
-        "metadata": {"name": issuer, "labels": dict(manifests.MANAGED_BY)},
-        "spec": spec,
-    }
 
 
 def _named(namespace: str, name: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import addons
 from infra.planes.clients import Clients
 from infra.planes.looking import Looked, look_at
+from infra.planes.signers import ISSUED_BY
+from infra.planes.signers import trust as trust_of
 from infra.spec.models import Environment
 from infra.spec.names import probe_host
 
@@ -24,13 +26,10 @@ PLANE = PlaneName.CERTIFICATES
 INGRESS = ("networking.k8s.io/v1", "Ingress")
 ISSUER = "cert-manager.io/cluster-issuer"
 """The annotation by which cert-manager issues a certificate for an Ingress."""
-ISSUED_BY = {
-    "letsencrypt": r"^(?!.*\(STAGING\)).*O=Let's Encrypt",
-    "letsencrypt-staging": r"\(STAGING\)",
-    "sandbox": r"CN=.*[Ss]andbox",
-}
-MIN_DAYS_LEFT = {"sandbox": 1.0}
-"""cert-manager renews a 90-day certificate with 30 days left; one with fewer than 14 was not renewed. Days."""
+LEAST_DAYS = 14.0
+"""cert-manager renews a certificate of 90 days with 30 left; one with fewer than 14 was not renewed. Days."""
+LEAST_PART = 1 / 6
+"""The same of one that is valid for fewer days: renewed with a third of its time left. Part of the whole."""
 
 
 def pages(environment: Environment, catalog: Catalog, ingresses: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -65,7 +64,7 @@ async def probe(environment: Environment, hosts: Iterable[str], clients: Clients
     Raises:
         DeadlineExceeded: one did not within `settings.probe_timeout`, with what it served last.
     """
-    trust = Trust(clients.settings.tls_ca_file)
+    trust = await _trust(environment, clients)
     address = await addons.ingress_address(environment, clients)
 
     async def waited(host: str) -> str:
@@ -87,13 +86,12 @@ async def look(environment: Environment, clients: Clients) -> Looked:
     host = probe_host(environment)
     if environment.spec.certificates is None or host is None:
         return Looked()
-    trust = Trust(clients.settings.tls_ca_file)
     # Asked once; where there is none, that is why no host could be looked at.
-    address = asyncio.ensure_future(addons.ingress_address(environment, clients))
+    known = asyncio.gather(addons.ingress_address(environment, clients), _trust(environment, clients))
 
     async def one(host: str) -> Looked:
         async def judged() -> list[Finding]:
-            return await _judged(environment, host, await address, trust, clients)
+            return await _judged(environment, host, *(await known), clients)
 
         return await look_at(PLANE, f"certificate served for {host}", judged(), hides=[_address(host)])
 
@@ -128,8 +126,16 @@ async def _served(
     """The certificate that is served for a host, and what is wrong with it."""
     issuer = environment.spec.certificates.issuer if environment.spec.certificates else ""
     chain = await clients.tls.served(host, clients.settings.ingress_https_port, address=address)
-    pattern, days = ISSUED_BY.get(issuer), MIN_DAYS_LEFT.get(issuer, 14)
-    return chain.leaf, judge(chain, host=host, trust=trust, issuer_pattern=pattern, min_days=days)
+    lasts = (chain.leaf.not_after - chain.leaf.not_before).total_seconds() / 86400
+    days = min(LEAST_DAYS, lasts * LEAST_PART)
+    return chain.leaf, judge(chain, host=host, trust=trust, issuer_pattern=ISSUED_BY.get(issuer), min_days=days)
+
+
+async def _trust(environment: Environment, clients: Clients) -> Trust:
+    certificates = environment.spec.certificates
+    if certificates is None:
+        return Trust(clients.settings.tls_ca_file)
+    return await trust_of(certificates, clients.settings, clients.secrets)
 
 
 def _address(host: str) -> str:

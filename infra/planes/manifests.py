@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from infra.clients.kubernetes import KubernetesClient
+from infra.clients.kubernetes import FIELD_MANAGER, KubernetesClient
 from infra.drift.findings import Finding, PlaneName
 from infra.drift.healing import as_scaled, removals
 from infra.drift.ignoring import IgnoreRule
@@ -51,12 +51,15 @@ async def apply(
     *,
     ignores: Sequence[IgnoreRule] = (),
     scalers: Mapping[Key, Manifest] | None = None,
+    field_manager: str = FIELD_MANAGER,
 ) -> list[str]:
     """Apply those of `manifests` that `findings` name, in their order; return their addresses.
 
     Args:
         ignores: fields that others write by design, and that are not taken away.
         scalers: the autoscalers that are to be there; the replicas that they chose are left alone.
+        field_manager: in whose name. Whoever applies without a field takes away what nobody else has applied: two
+            appliers of one object would each keep what the other gives up.
     """
     scalers = scalers or {}
     named = {finding.address for finding in findings}
@@ -70,7 +73,8 @@ async def apply(
             wanted = manifest if scaled is None else as_scaled(manifest, scaled, scalers)
             definition = await _definition(kubernetes, manifest)
             structure = Structures(definition.values()).of(manifest)
-            there = await kubernetes.apply(dict(wanted) if structure is None else structure.kept(wanted))
+            sent = dict(wanted) if structure is None else structure.kept(wanted)
+            there = await kubernetes.apply(sent, field_manager=field_manager)
             # Server-side apply leaves alone what others have added.
             added = removals(manifest, there, ignores, {**scalers, **definition})
             if added:

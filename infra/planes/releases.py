@@ -9,15 +9,18 @@ from pathlib import Path
 
 from infra.catalog import Release, crds_of, fetch
 from infra.clients.errors import NotYet, PlumblineError
-from infra.clients.helm import HelmRelease
+from infra.clients.helm import Ensured, HelmRelease
 from infra.clients.helm_chart import ChartFile, read_chart, same
-from infra.clients.kubernetes import UnknownKind
+from infra.clients.kubernetes import FIELD_MANAGER, UnknownKind
 from infra.drift.findings import Changed, Finding, PlaneName, Severity
 from infra.planes import credentials, manifests
 from infra.planes.clients import Clients
 from infra.planes.credentials import Credential
 from infra.planes.live import NAMELESS
 from infra.planes.looking import Looked, blind_spot, look_at
+
+HELM = "helm"
+"""The field manager in whose name Helm writes."""
 
 
 @dataclass(frozen=True)
@@ -174,11 +177,18 @@ async def converge(plane: PlaneName, observed: list[Observed], findings: list[Fi
         if item.deployed is not None and item.wanted.crds.carried == "folder":
             await _upgrade_crds(plane, item, clients)
         async with clients.journal.write(plane, "helm upgrade --install", where):
-            await clients.helm.ensure(
+            done = await clients.helm.ensure(
                 item.wanted.name, item.wanted.namespace, item.chart.path, item.wanted.values, wait=True
             )
-        made.append(f"{where} {item.chart.version}")
+        made.append(f"{where} {item.chart.version}{_unchecked(done)}")
     return made
+
+
+def _unchecked(done: Ensured) -> str:
+    """What nobody has looked at: a worker fetches no schema from the internet."""
+    if not done.unchecked:
+        return ""
+    return f" (values not checked against {', '.join(done.unchecked)}, where the chart's schema points)"
 
 
 async def _repair(plane: PlaneName, item: Observed, findings: list[Finding], clients: Clients) -> list[str]:
@@ -190,7 +200,15 @@ async def _repair(plane: PlaneName, item: Observed, findings: list[Finding], cli
     ignores = clients.catalog.addon(item.wanted.addon).ignore
     scalers = await clients.live.scalers(objects)
     return await manifests.apply(
-        clients.kubernetes, clients.journal, plane, objects, findings, ignores=ignores, scalers=scalers
+        clients.kubernetes,
+        clients.journal,
+        plane,
+        objects,
+        findings,
+        ignores=ignores,
+        scalers=scalers,
+        # What Helm has applied is set back in its name: what a later chart leaves out, Helm then takes away.
+        field_manager=HELM if item.deployed.server_side else FIELD_MANAGER,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a cluster holds in the cloud, given back before the cluster goes: load balancers and volumes.
+"""What a cluster holds outside itself, given back before it goes: challenges' records, load balancers and volumes.
 
 Magnum deletes servers and networks, not what the cloud provider and the volume driver made on the cluster's behalf;
 those would be left in the project, and some block the deletion of the network they stand in.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from infra.clients.errors import NotYet
+from infra.catalog import CLUSTER_RESOURCES
+from infra.clients.errors import DeadlineExceeded, NotYet
 from infra.drift.findings import PlaneName
 from infra.planes import manifests
 from infra.planes.clients import Clients
+from infra.planes.issuance import CHALLENGE
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,43 @@ SERVICE = ("v1", "Service")
 CLAIM = ("v1", "PersistentVolumeClaim")
 VOLUME = ("v1", "PersistentVolume")
 POD = ("v1", "Pod")
+NAMESPACE = ("v1", "Namespace")
+KEPT = {"default", "kube-node-lease", "kube-public", "kube-system"}
+"""Namespaces that the API server refuses to delete, or makes anew."""
+CLEAN_UP_TIME = 60.0
+"""Seconds cert-manager's solvers get to take back what they have presented."""
+
+
+async def end_challenges(clients: Clients) -> tuple[list[str], str | None]:
+    """Delete the namespaces in which certificates are being asked for, while cert-manager can still clean up.
+
+    A Challenge's finalizer takes its TXT record back, or its solver's pod and Ingress; without cert-manager, its issuer
+    or the solver it holds the namespace for ever. Only the namespace as a whole ends it: what asks for the certificate
+    would ask again. cert-manager's own namespace stays, and goes with the cluster.
+
+    Returns:
+        what was deleted, and a sentence about what a solver did not clean up, if that is so.
+    """
+    kept = KEPT | {CLUSTER_RESOURCES}
+    open_ones = [item for item in await clients.kubernetes.list(*CHALLENGE) if _namespace(item) not in kept]
+    named = [manifests.namespace(name) for name in sorted({_namespace(item) for item in open_ones})]
+    patience = min(CLEAN_UP_TIME, clients.settings.probe_timeout)
+    for manifest in named:
+        async with clients.journal.write(PlaneName.CERTIFICATES, "delete", manifests.address(manifest)):
+            await clients.kubernetes.delete(*NAMESPACE, manifest["metadata"]["name"])
+    for item in open_ones:
+        metadata = item["metadata"]
+        try:
+            await clients.kubernetes.wait_deleted(*CHALLENGE, metadata["name"], metadata["namespace"], timeout=patience)
+        except DeadlineExceeded as error:
+            name = item["spec"].get("dnsName")
+            why = (item.get("status") or {}).get("reason") or str(error)
+            return [manifests.address(one) for one in named], f"not cleaned up: the challenge for {name} ({why})"
+    return [manifests.address(one) for one in named], None
+
+
+def _namespace(item: dict[str, Any]) -> str:
+    return str(item["metadata"]["namespace"])
 
 
 async def release_load_balancers(clients: Clients) -> list[str]:

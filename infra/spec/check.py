@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from infra.spec.certificates import Certificates
 from infra.spec.context import DEFAULT, Rules
 from infra.spec.document import read
 from infra.spec.explain import Location, explain
@@ -14,7 +15,7 @@ from infra.spec.models import Environment
 from infra.spec.part import Part
 from infra.spec.problems import InvalidDeclaration, Problem, path_of, show
 from infra.spec.rules import across
-from infra.spec.services import Addon, Certificates, Delivery, Dns, Runner
+from infra.spec.services import Addon, Delivery, Dns, Runner
 
 P = TypeVar("P", bound=Part)
 

@@ -1,7 +1,7 @@
 """An environment, as git declares it: `environments/<name>.yaml`.
 
-The parts live in `cluster.py` and `services.py`; what holds between them is in `rules.py`. A model that exists is
-valid: it cannot be made otherwise, nor changed later.
+The parts live in `cluster.py`, `certificates.py` and `services.py`; what holds between them is in `rules.py`. A model
+that exists is valid: it cannot be made otherwise, nor changed later.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from infra.spec.certificates import Certificates
 from infra.spec.cluster import Cluster, Masters, NodeGroup, Nodes
 from infra.spec.context import Rules
 from infra.spec.fields import CloudName, EnvironmentName, OwnerName
@@ -18,7 +19,6 @@ from infra.spec.problems import wrongs
 from infra.spec.rules import across
 from infra.spec.services import (
     Addon,
-    Certificates,
     Delivery,
     Dns,
     DriftPolicy,

@@ -34,6 +34,8 @@ _HINT = re.compile(
 )
 _RUN = re.compile(r"[A-Za-z0-9+/_=]{20,}")
 """A run without the dots and dashes that names are made of."""
+_WORDS = re.compile(r"[a-z]{3,}(?:[A-Z][a-z]{2,})+")
+"""Words written as one, such as externalAccountBinding."""
 
 
 def is_secret(text: str) -> bool:
@@ -51,7 +53,7 @@ def _is_random(run: str) -> bool:
     classes = sum(any(test(c) for c in run) for test in (str.islower, str.isupper, str.isdigit))
     hexadecimal = len(run) >= 32 and re.fullmatch(r"[0-9a-fA-F]+", run) is not None
     entropy = -sum(n / len(run) * math.log2(n / len(run)) for n in Counter(run).values())
-    return hexadecimal or (classes >= 2 and entropy > 3.0)
+    return hexadecimal or (classes >= 2 and entropy > 3.0 and not _WORDS.fullmatch(run))
 
 
 def show(value: object) -> str:

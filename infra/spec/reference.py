@@ -41,7 +41,8 @@ _RULES = """
 | `spec.delivery` | add-on `argo-cd` |
 | `spec.runners` | add-on `actions-runner-controller` |
 | several masters | `spec.cluster.masterLoadBalancer: true` |
-| a wildcard in `spec.dns.hostnames` | `spec.certificates.challenge: dns01`, or the issuer `sandbox` |
+| a wildcard in `spec.dns.hostnames` | `spec.certificates.challenge: dns01`, or the issuer `ca` |
+| `spec.certificates.acme`, `spec.certificates.ca` | the issuer of that name, and it needs them |
 
 - The name in `metadata.name` is the file's name.
 - `spec.dns.domain` lies in `spec.dns.zone`, and every host name under the domain; names are kept in lower case with the

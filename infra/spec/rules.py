@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from infra.spec.certificates import Certificates
 from infra.spec.problems import At
-from infra.spec.services import Addon, Certificates, Delivery, Dns, Runner
+from infra.spec.services import Addon, Delivery, Dns, Runner
 
 CERT_MANAGER = "cert-manager"
 INGRESS = "nginx-ingress"
@@ -44,8 +45,8 @@ def across(
 
 
 def _challenge(certificates: Certificates, dns: Dns) -> list[At]:
-    """Refuse wildcards that HTTP-01 cannot prove (RFC 8555, 7.1.3); the sandbox's own CA asks for no proof."""
-    if certificates.challenge == "dns01" or certificates.issuer == "sandbox":
+    """Refuse wildcards that HTTP-01 cannot prove (RFC 8555, 7.1.3); an authority's own key asks for no proof."""
+    if certificates.challenge == "dns01" or certificates.issuer == "ca":
         return []
     right = "set spec.certificates.challenge to dns01, or write the names one by one"
     reason = "is a wildcard, which the challenge http01 cannot prove"

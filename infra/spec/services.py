@@ -1,15 +1,15 @@
-"""What runs in and around the cluster: storage, names, certificates, add-ons, delivery, runners, policy."""
+"""What runs in and around the cluster: storage, names, add-ons, delivery, runners, policy."""
 
 from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from infra.spec.context import context_of
-from infra.spec.fields import CloudText, DnsName, DriftInterval, Email, HostName, RunnerName, SecretName
+from infra.spec.fields import CloudText, DnsName, DriftInterval, HostName, RunnerName, SecretName
 from infra.spec.part import Part
 from infra.spec.problems import At, is_secret, show, wrong, wrongs
 from infra.spec.urls import Folder, GitHubUrl, RepositoryUrl, Revision
@@ -24,6 +24,9 @@ class Storage(Part):
 
     availability_zone: CloudText = Field(
         default="nova", description="Cinder availability zone of the volumes.", examples=["nova"]
+    )
+    volume_type: CloudText | None = Field(
+        default=None, description="Cinder volume type, by name or id; the cloud's default when left out."
     )
 
 
@@ -82,21 +85,6 @@ class Dns(Part):
         if host == self.own_hostname:
             return f"{show(host)} is used by Plumbline itself", "use another name"
         return None
-
-
-class Certificates(Part):
-    """Who signs the environment's certificates, and how it proves its names."""
-
-    email: Email = Field(description="ACME account's contact; expiry warnings go there.", examples=["ops@example.org"])
-    issuer: Literal["letsencrypt", "letsencrypt-staging", "sandbox"] = Field(
-        default="letsencrypt-staging",
-        description="Let's Encrypt, its staging (untrusted, generous limits), or the sandbox's own CA.",
-    )
-    challenge: Literal["http01", "dns01"] = Field(
-        default="http01",
-        description="ACME challenge. dns01 gives one certificate for `*.<domain>`; http01 cannot (RFC 8555, 7.1.3) and "
-        "gives one that names Plumbline's own host name and each declared one.",
-    )
 
 
 def _values(value: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def _split(value: str, example: str) -> SplitResult:
     except ValueError:
         raise wrong("is not a URL that can be read", f"write one such as {example}") from None
     if parts.password is not None:
-        raise wrong("has a password inside", "name a secret in `credentials` instead; then revoke this password")
+        raise wrong("has a password inside", "name a secret instead; then revoke this password")
     if parts.query or parts.fragment:
         raise wrong("has a query or a fragment", f"write a plain URL, such as {example}")
     if not parts.hostname or port_is_zero:
@@ -92,6 +92,22 @@ def _github_url(value: str) -> str:
 GitHubUrl = Annotated[
     str, AfterValidator(_github_url), Field(json_schema_extra={"pattern": "^https?://[^/]+/[^/]+(/[^/]+)?/?$"})
 ]
+
+
+def _acme_url(value: str) -> str:
+    """Check the URL of an ACME directory: https always (RFC 8555, 6.1)."""
+    example = "https://acme.example.org/directory"
+    parts = _split(value, example)
+    if parts.username is not None:
+        raise wrong("has a user name inside", f"write a plain URL, such as {example}")
+    if parts.scheme != "https":
+        raise wrong("is not an https:// URL, which ACME asks for", f"write one such as {example}")
+    if not parts.path.strip("/"):
+        raise wrong("names a host but no directory", f"write one such as {example}")
+    return value
+
+
+AcmeUrl = Annotated[str, AfterValidator(_acme_url), Field(json_schema_extra={"pattern": "^https://[^/]+/.+$"})]
 
 
 def revision_problem(value: str) -> tuple[str, str] | None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from deployments.helm import ensure_helm
+from deployments.helm import built_helm
 from deployments.sandbox.authority import make_authority, make_github_app
 from deployments.sandbox.charts import build
 from deployments.sandbox.controllers.app import Options, run
@@ -40,6 +40,7 @@ from tests.corpora import corpus
 from tests.corpora.editing import record_edits
 from tests.corpora.everything import ENVIRONMENT
 from tests.corpora.sanitising import sanitised
+from tests.fakecloud import NETWORK, FakeCloud
 
 Object = dict[str, Any]
 MANIFESTS = corpus.HERE / "manifests"
@@ -96,7 +97,9 @@ async def cluster(base: Path) -> AsyncIterator[tuple[KubernetesClient, Client]]:
     home.mkdir(parents=True)
     nodes = [{"name": f"dev-{role}-0", "role": role, "nodegroup": f"default-{role}", "address": f"10.0.0.{number}",
               "flavor": "m1.large"} for number, role in enumerate(("master", "worker"))]  # fmt: skip
-    (home / "cluster.json").write_text(json.dumps({"name": "dev", "version": "v1.33.4", "nodes": nodes}))
+    (home / "cluster.json").write_text(
+        json.dumps({"name": "dev", "version": "v1.33.4", "nodes": nodes, "network": NETWORK})
+    )
     (sandbox / "ca").mkdir()
     make_authority(sandbox / "ca")
     (sandbox / "secrets/github-app").mkdir(parents=True)
@@ -105,7 +108,7 @@ async def cluster(base: Path) -> AsyncIterator[tuple[KubernetesClient, Client]]:
     async with ControlPlane(home, port=free_port()) as plane:
         config = plane.kubeconfig
         async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
-            work = asyncio.create_task(run(Options(home, sandbox, settings)))
+            work = asyncio.create_task(run(Options(home, sandbox, settings, FakeCloud(settings.loadbalancer_network))))
             try:
                 yield kubernetes, client
             finally:
@@ -164,7 +167,7 @@ def helm(base: Path, kubeconfig: Path, *argv: str) -> subprocess.CompletedProces
     """Run helm with homes of its own."""
     homes = {f"HELM_{kind}_HOME": str(base / f"helm-{kind.lower()}") for kind in ("CACHE", "CONFIG", "DATA")}
     env = {"PATH": os.environ["PATH"], "HOME": str(base), "KUBECONFIG": str(kubeconfig), **homes}
-    return subprocess.run([str(ensure_helm()), *argv], env=env, capture_output=True, text=True, check=False)
+    return subprocess.run([str(built_helm()), *argv], env=env, capture_output=True, text=True, check=False)
 
 
 async def install_manifests(base: Path, kubernetes: KubernetesClient, client: Client) -> None:

@@ -12,6 +12,7 @@ from infra.clients.helm import HelmClient
 from infra.clients.kubernetes import KubernetesClient
 from infra.settings import Settings
 from tests.envtest.resetting import Resetting
+from tests.helms import helm_of
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +47,15 @@ def kept_plane(control_plane: ControlPlane, resetting: Resetting) -> Iterator[Co
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(state_dir=tmp_path / "state", helm_timeout=60, request_timeout=20)
+def major(request: pytest.FixtureRequest) -> int:
+    """The Helm that a test runs: 4, where it does not ask for both (tests.helms.on_both)."""
+    return int(getattr(request, "param", 4))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, major: int) -> Settings:
+    program = str(helm_of(major))
+    return Settings(state_dir=tmp_path / "state", helm_binary=program, helm_timeout=60, request_timeout=20)
 
 
 @pytest.fixture

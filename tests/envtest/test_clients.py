@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -20,11 +19,11 @@ from infra.clients.helm_lease import WRITER
 from infra.clients.kubernetes import KubernetesClient, UnknownKind, WebhookUnavailable
 from infra.settings import Settings
 from tests.envtest.packing import packed
+from tests.helms import on_both
 
 pytestmark = [
     pytest.mark.envtest,
 ]
-needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH")
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = """
@@ -149,52 +148,56 @@ async def test_a_guarded_client_and_an_invalid_object(plane: ControlPlane, setti
             await guarded.apply(config_map("Not_A_Name"), dry_run=True)
 
 
-@needs_helm
+@on_both
 async def test_a_release_is_installed_kept_upgraded_and_uninstalled(
-    helm: HelmClient, kubernetes: KubernetesClient, chart: Path
+    helm: HelmClient, kubernetes: KubernetesClient, chart: Path, major: int
 ) -> None:
-    assert (await helm.ensure("demo", "one", chart, {"text": "a"})).action == "installed"
-    before = await kubernetes.raw("/api/v1/namespaces/one/secrets")
-    assert (await helm.ensure("demo", "one", chart, {"text": "a"})).action == "unchanged"
-    after = await kubernetes.raw("/api/v1/namespaces/one/secrets")
+    place = f"one-{major}"
+    assert (await helm.ensure("demo", place, chart, {"text": "a"})).action == "installed"
+    before = await kubernetes.raw(f"/api/v1/namespaces/{place}/secrets")
+    assert (await helm.ensure("demo", place, chart, {"text": "a"})).action == "unchanged"
+    after = await kubernetes.raw(f"/api/v1/namespaces/{place}/secrets")
     assert [item["metadata"]["resourceVersion"] for item in before["items"]] == [
         item["metadata"]["resourceVersion"] for item in after["items"]
     ]
-    done = await helm.ensure("demo", "one", chart, {})
+    done = await helm.ensure("demo", place, chart, {})
     assert (done.action, done.release.values, done.release.revision) == ("upgraded", {}, 2)
     assert [item["kind"] for item in done.release.objects()] == ["ConfigMap"]
-    assert (await helm.rollback("demo", "one", 1)).values == {"text": "a"}
-    assert await helm.uninstall("demo", "one") is True
-    assert await helm.uninstall("demo", "one") is False
+    assert (await helm.rollback("demo", place, 1)).values == {"text": "a"}
+    assert await helm.uninstall("demo", place) is True
+    assert await helm.uninstall("demo", place) is False
     leases = await kubernetes.list("coordination.k8s.io/v1", "Lease", "kube-system")
-    assert [each for each in leases if each["spec"]["holderIdentity"].startswith("plumbline")] == []
+    assert [item["metadata"]["name"] for item in leases if item["metadata"]["name"].startswith("plumbline")] == []
 
 
-@needs_helm
+@on_both
 async def test_what_a_failed_upgrade_made_does_not_stay(
-    helm: HelmClient, kubernetes: KubernetesClient, chart: Path
+    helm: HelmClient, kubernetes: KubernetesClient, chart: Path, major: int
 ) -> None:
-    await helm.ensure("demo", "failed", chart, {})
+    place = f"failed-{major}"
+    await helm.ensure("demo", place, chart, {})
     with pytest.raises(DeadlineExceeded):
-        await helm.ensure("demo", "failed", chart, {"slow": True}, timeout=2)
-    assert await kubernetes.get("apps/v1", "Deployment", "demo-slow", "failed") is not None
-    done = await helm.ensure("demo", "failed", chart, {"text": "new"})
-    assert done.pruned == ("Deployment failed/demo-slow",)
-    assert (await helm.ensure("demo", "failed", chart, {"text": "new"})).action == "unchanged"
+        await helm.ensure("demo", place, chart, {"slow": True}, timeout=2)
+    assert await kubernetes.get("apps/v1", "Deployment", "demo-slow", place) is not None
+    done = await helm.ensure("demo", place, chart, {"text": "new"})
+    assert done.pruned == (f"Deployment {place}/demo-slow",)
+    assert (await helm.ensure("demo", place, chart, {"text": "new"})).action == "unchanged"
 
 
-@needs_helm
-async def test_a_cancelled_install_leaves_no_helm_and_no_pending_release(helm: HelmClient, chart: Path) -> None:
-    task = asyncio.create_task(helm.ensure("demo", "cancelled", chart, {"slow": True}))
-    await pending(helm, "cancelled")
+@on_both
+async def test_a_cancelled_install_leaves_no_helm_and_no_pending_release(
+    helm: HelmClient, chart: Path, major: int
+) -> None:
+    place = f"cancelled-{major}"
+    task = asyncio.create_task(helm.ensure("demo", place, chart, {"slow": True}))
+    await pending(helm, place)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert helms() == []
-    assert (await helm.ensure("demo", "cancelled", chart, {})).release.status == "deployed"
+    assert (await helm.ensure("demo", place, chart, {})).release.status == "deployed"
 
 
-@needs_helm
 @pytest.mark.parametrize("first", [True, False], ids=["install", "upgrade"])
 async def test_recovery_from_kill_9(
     helm: HelmClient, kubernetes: KubernetesClient, chart: Path, settings: Settings, first: bool

@@ -9,20 +9,19 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 import aiohttp.web
-import dns.message
-import dns.rrset
 import pytest
 import yaml
-from cryptography import x509 as cx509
 from dulwich import porcelain
 
 from deployments.sandbox.authority import make_authority, make_github_app
+from deployments.sandbox.controllers import x509
 from deployments.sandbox.controllers.app import Options, run
 from deployments.sandbox.controllers.github import GitHub
 from deployments.sandbox.controllers.kube import resources as kinds
@@ -33,6 +32,7 @@ from deployments.sandbox.controlplane.plane import ControlPlane
 from deployments.sandbox.settings import ROOT, SandboxSettings
 from infra.clients.errors import NotYet
 from infra.clients.waiting import wait_until
+from tests.fakecloud import NETWORK, FakeCloud
 
 pytestmark = pytest.mark.envtest
 CHARTS = ROOT / "deployments/sandbox/charts"
@@ -48,6 +48,7 @@ class Plane:
     home: Path
     sandbox: Path
     settings: SandboxSettings
+    cloud: FakeCloud
 
     async def see(self, probe: Callable[[], Awaitable[T | None]], what: str, timeout: float = 15) -> T:
         """Wait until the probe finds something."""
@@ -143,16 +144,17 @@ def description(counts: dict[str, int]) -> Obj:
         for role, count in counts.items()
         for number in range(count)
     ]
-    return {"name": "dev", "version": "v1.33.4", "nodes": servers}
+    return {"name": "dev", "version": "v1.33.4", "nodes": servers, "network": NETWORK}
 
 
 @pytest.fixture
 async def plane(server: Path) -> AsyncIterator[Plane]:
     sandbox, home = server, server / "clusters/dev"
     settings = SandboxSettings(home=sandbox, port_base=18100, loadbalancer_network=IPv4Network("127.80.0.0/16"))
-    options = Options(home, sandbox, settings)
+    cloud = FakeCloud(settings.loadbalancer_network)
+    options = Options(home, sandbox, settings, cloud)
     async with Client.from_kubeconfig(home / "admin.kubeconfig") as client:
-        ready = Plane(client, home, sandbox, settings)
+        ready = Plane(client, home, sandbox, settings, cloud)
 
         async def answers() -> bool:
             try:
@@ -261,91 +263,16 @@ async def test_a_deployment_rolls_out_and_back(plane: Plane) -> None:
     assert said["reason"] == "NewReplicaSetAvailable"
 
 
-async def install_cert_manager(plane: Plane) -> None:
-    await plane.crds("cert-manager/files/crds/*.yaml")
-    if await plane.client.get(kinds.DEPLOYMENTS, "cert-manager", "cert-manager") is None:
-        await plane.workload("cert-manager", "cert-manager", container="cert-manager-controller")
-        await plane.workload("cert-manager", "cert-manager-cainjector", container="cert-manager-cainjector")
-        issuer = {"metadata": {"name": "sandbox"}, "spec": {"ca": {"secretName": "sandbox-ca"}}}
-        await plane.client.create(kinds.CLUSTERISSUERS, issuer)
-    await plane.when(kinds.CLUSTERISSUERS, "", "sandbox", lambda each: is_true(each, "Ready"))
-
-
-async def certificate(plane: Plane, namespace: str, name: str, issuer: str, *names: str) -> None:
-    spec = {"secretName": name, "dnsNames": list(names), "issuerRef": {"kind": "ClusterIssuer", "name": issuer}}
-    spec |= {"privateKey": {"algorithm": "ECDSA"}}
-    await plane.client.create(kinds.CERTIFICATES, {"metadata": {"name": name, "namespace": namespace}, "spec": spec})
-
-
-def leaf_of(secret: Obj) -> cx509.Certificate:
-    return cx509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"]))
-
-
-async def test_certificates_are_real_and_follow_their_spec(plane: Plane) -> None:
-    await install_cert_manager(plane)
-    await plane.namespace("certs")
-    await certificate(plane, "certs", "web-tls", "sandbox", "a.example")
-    ready = await plane.when(kinds.CERTIFICATES, "certs", "web-tls", lambda each: is_true(each, "Ready"))
-    assert ready["status"]["revision"] == 1
-    said = condition(ready, "Ready")
-    assert said is not None
-    assert said["observedGeneration"] == ready["metadata"]["generation"]
-    secret = await plane.client.get(kinds.SECRETS, "certs", "web-tls")
-    assert secret is not None
-    authority = cx509.load_pem_x509_certificate((plane.sandbox / "ca/ca.crt").read_bytes())
-    leaf_of(secret).verify_directly_issued_by(authority)
-    change = {"spec": {"dnsNames": ["a.example", "b.example"]}}
-    await plane.client.patch(kinds.CERTIFICATES, "certs", "web-tls", change)
-    await plane.when(
-        kinds.CERTIFICATES, "certs", "web-tls", lambda each: each["status"]["revision"] == 2 and is_true(each, "Ready")
-    )
-    secret = await plane.client.get(kinds.SECRETS, "certs", "web-tls")
-    assert secret is not None
-    names = leaf_of(secret).extensions.get_extension_for_class(cx509.SubjectAlternativeName).value
-    assert set(names.get_values_for_type(cx509.DNSName)) == {"a.example", "b.example"}
-    await plane.client.delete(kinds.SECRETS, "certs", "web-tls")
-    await plane.when(kinds.SECRETS, "certs", "web-tls", lambda each: leaf_of(each) is not None)
-
-
-async def test_the_webhook_refuses_once_its_ca_is_trusted(plane: Plane) -> None:
-    await install_cert_manager(plane)
-    namespace, name = "cert-manager", "cert-manager-webhook"
-    if await plane.client.get(kinds.SERVICES, namespace, name) is None:
-        await plane.service(namespace, name, name)
-        arguments = ["--dynamic-serving-ca-secret-name=cert-manager-webhook-ca"]
-        await plane.workload(namespace, name, container="cert-manager-webhook", args=arguments)
-    hook = {
-        "name": "webhook.cert-manager.io",
-        "rules": [
-            {
-                "apiGroups": ["cert-manager.io"],
-                "apiVersions": ["v1"],
-                "operations": ["CREATE"],
-                "resources": ["certificates"],
-            }
-        ],
-        "clientConfig": {"service": {"name": name, "namespace": namespace, "path": "/validate", "port": 10443}},
-        "admissionReviewVersions": ["v1"],
-        "sideEffects": "None",
-        "failurePolicy": "Fail",
-    }
-    notes = {"cert-manager.io/inject-ca-from-secret": "cert-manager/cert-manager-webhook-ca"}
-    await plane.client.create(kinds.VALIDATING, {"metadata": {"name": name, "annotations": notes}, "webhooks": [hook]})
-    try:
-        await plane.when(kinds.VALIDATING, "", name, lambda each: each["webhooks"][0]["clientConfig"].get("caBundle"))
-        await plane.namespace("hooked")
-
-        async def refused() -> str | None:
-            try:
-                await certificate(plane, "hooked", "empty", "sandbox")
-            except ApiError as error:
-                return error.message if "denied the request" in error.message else None
-            return None
-
-        assert "at least one of commonName" in await plane.see(refused, "refusal")
-        await certificate(plane, "hooked", "right", "sandbox", "right.example")
-    finally:
-        await plane.client.delete(kinds.VALIDATING, "", name)
+async def certificate(plane: Plane, namespace: str, name: str, *names: str) -> None:
+    """A TLS Secret that the sandbox's CA has signed."""
+    folder = plane.sandbox / "ca"
+    authority = x509.Authority.load((folder / "ca.crt").read_bytes(), (folder / "ca.key").read_bytes())
+    key = x509.generate_key()
+    subject = x509.Subject(names[0], dns_names=list(names), usages=("digital signature", "server auth"))
+    chain = x509.pem(x509.sign(authority, key.public_key(), subject, timedelta(days=1)))
+    data = {"tls.crt": base64.b64encode(chain).decode(), "tls.key": base64.b64encode(x509.key_pem(key)).decode()}
+    body = {"metadata": {"name": name, "namespace": namespace}, "type": "kubernetes.io/tls", "data": data}
+    await plane.client.create(kinds.SECRETS, body)
 
 
 async def install_ingress(plane: Plane) -> str:
@@ -376,21 +303,19 @@ async def fetch(address: str, port: int, name: str, authority: Path | None) -> t
 
 
 async def test_an_ingress_serves_its_certificate_by_name(plane: Plane) -> None:
-    await install_cert_manager(plane)
     address = await install_ingress(plane)
     await plane.workload("shop", "web")
+    await certificate(plane, "shop", "shop-tls", "shop.example")
     await plane.service("shop", "web", "web")
     backend = {"service": {"name": "web", "port": {"number": 10443}}}
     rule = {"host": "shop.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
-    notes = {"cert-manager.io/cluster-issuer": "sandbox"}
     spec = {
         "ingressClassName": "nginx",
         "tls": [{"hosts": ["shop.example"], "secretName": "shop-tls"}],
         "rules": [rule],
     }
-    body = {"metadata": {"name": "web", "namespace": "shop", "annotations": notes}, "spec": spec}
+    body = {"metadata": {"name": "web", "namespace": "shop"}, "spec": spec}
     await plane.client.create(kinds.INGRESSES, body)
-    await plane.when(kinds.CERTIFICATES, "shop", "shop-tls", lambda each: is_true(each, "Ready"))
     await plane.when(kinds.INGRESSES, "shop", "web", lambda each: each["status"]["loadBalancer"].get("ingress"))
     https, authority = plane.settings.ingress_https_port, plane.sandbox / "ca/ca.crt"
     assert await fetch(address, https, "shop.example", authority) == (200, "shop/web\n")
@@ -416,67 +341,6 @@ async def test_an_ingress_serves_its_certificate_by_name(plane: Plane) -> None:
 
     await plane.see(closed, "closed port")
     await plane.client.delete(kinds.DEPLOYMENTS, "nginx-ingress", "nginx")
-
-
-class Names(asyncio.DatagramProtocol):
-    """An authoritative server that knows one address for every name in its set."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, source: Any) -> None:
-        query = dns.message.from_wire(data)
-        answer = dns.message.make_response(query)
-        name = query.question[0].name.to_text(omit_final_dot=True)
-        if name in self.known:
-            answer.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", self.known[name]))
-        self.transport.sendto(answer.to_wire(), source)
-
-
-async def test_an_acme_name_is_really_checked(plane: Plane) -> None:
-    await install_cert_manager(plane)
-    address = await install_ingress(plane)
-    loop = asyncio.get_running_loop()
-    servers = [
-        (await loop.create_datagram_endpoint(Names, (host, plane.settings.port("dns"))))
-        for host in ("127.0.53.1", "127.0.53.2")
-    ]
-    acme = {
-        "server": "https://acme.example/directory",
-        "privateKeySecretRef": {"name": "account"},
-        "solvers": [{"http01": {"ingress": {"ingressClassName": "nginx"}}}],
-    }
-    await plane.client.create(kinds.CLUSTERISSUERS, {"metadata": {"name": "letsencrypt"}, "spec": {"acme": acme}})
-    try:
-        await plane.when(kinds.CLUSTERISSUERS, "", "letsencrypt", lambda each: is_true(each, "Ready"))
-        await plane.namespace("acme")
-        await certificate(plane, "acme", "site", "letsencrypt", "site.example")
-
-        async def reason() -> str | None:
-            found = (await plane.client.list_all(kinds.CHALLENGES))["items"]
-            return found[0].get("status", {}).get("reason") if found else None
-
-        assert "no A record of site.example" in await plane.see(reason, "challenge")
-        servers[0][1].known["site.example"] = address
-        # One name server is not enough: the other one lags.
-        held = await plane.client.get(kinds.CERTIFICATES, "acme", "site")
-        assert held is not None
-        assert not is_true(held, "Ready")
-        servers[1][1].known["site.example"] = address
-        await plane.when(kinds.CERTIFICATES, "acme", "site", lambda each: is_true(each, "Ready"))
-
-        async def cleaned() -> bool:
-            return not (await plane.client.list_all(kinds.CHALLENGES))["items"]
-
-        await plane.see(cleaned, "end of the challenge")
-        solvers = [each["metadata"]["name"] for each in (await plane.client.list_all(kinds.INGRESSES))["items"]]
-        assert not [name for name in solvers if name.startswith("cm-acme")]
-    finally:
-        for transport, _ in servers:
-            transport.close()
 
 
 def commit(repository: Path, files: dict[str, str], message: str) -> str:
@@ -593,9 +457,17 @@ async def test_load_balancer_addresses_are_stable_unique_and_given_back(plane: P
     addresses = [each["status"]["loadBalancer"]["ingress"][0]["ip"] for each in given]
     assert len(set(addresses)) == 2
     assert all("service.kubernetes.io/load-balancer-cleanup" in each["metadata"]["finalizers"] for each in given)
-    held = json.loads((plane.sandbox / "loadbalancers.json").read_text())
-    assert held[addresses[0]] == "dev/balanced/one"
+
+    def there(kind: str, field: str) -> set[str]:
+        return {row[field] for row in plane.cloud.rows[kind].values() if "balanced" in row[field]}
+
+    assert there("loadbalancers", "name") == {f"kube_service_dev_balanced_{name}" for name in ("one", "two")}
     await plane.client.delete(kinds.SERVICES, "balanced", "one")
     await plane.gone(kinds.SERVICES, "balanced", "one")
-    assert addresses[0] not in json.loads((plane.sandbox / "loadbalancers.json").read_text())
-    assert (plane.sandbox / "loadbalancers.json").stat().st_mode & 0o077 == 0
+    assert there("loadbalancers", "name") == {"kube_service_dev_balanced_two"}
+    assert there("floatingips", "description") == {
+        "Floating IP for Kubernetes external service balanced/two from cluster dev"
+    }
+    assert there("security-groups", "description") == {
+        "Security Group for balanced/two Service LoadBalancer in cluster dev"
+    }

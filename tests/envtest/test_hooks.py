@@ -49,9 +49,8 @@ async def helm(plane: ControlPlane, *arguments: str) -> None:
 async def test_argo_cds_hook_makes_the_password_of_redis_once(
     plane: ControlPlane, kubernetes: KubernetesClient, tmp_path: Path
 ) -> None:
-    build(tmp_path, tmp_path.as_uri())
-    (chart,) = tmp_path.glob("argo-cd-*.tgz")
-    release = ("argocd", str(chart), "--namespace", "argocd", "--timeout", "120s")
+    name = next(name for name in build(tmp_path, tmp_path.as_uri()) if name.startswith("argo-cd-"))
+    release = ("argocd", str(tmp_path / name), "--namespace", "argocd", "--timeout", "120s")
     await helm(plane, "install", *release, "--create-namespace")
 
     async def password() -> str:

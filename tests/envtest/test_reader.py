@@ -206,7 +206,7 @@ async def test_releases_are_read_and_objects_compared(
     async with HelmClient(reader.kubeconfig, settings, kubernetes=reader) as helm:
         live = LiveObjects(reader, helm)
         release = await live.release("demo", "default")
-        assert release is not None and release.objects() == [OBJECTS[0]]
+        assert release is not None and [item["data"] for item in release.objects()] == [OBJECTS[0]["data"]]
         declared = [*OBJECTS, *access.desired()]
         assert await live.look(PlaneName.ADDONS, OBJECTS) == Looked()
         seen = {finding.address for finding in (await live.look(PlaneName.CLUSTER, declared)).findings}

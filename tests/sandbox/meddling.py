@@ -9,6 +9,7 @@ import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from deployments.sandbox.acme import remember
 from deployments.sandbox.controllers import x509
 from deployments.sandbox.settings import NAME_SERVERS
 from infra.clients.tls import TlsClient
@@ -17,6 +18,7 @@ from tests.platform import Platform
 from tests.sandbox.cloud import ask
 from tests.waiting import until
 
+AUTHORITY = "Pebble Intermediate CA of yesterday"
 SECRET = ("-n", "plumbline-system", "secret", "canary-tls")
 
 
@@ -56,8 +58,10 @@ class Served:
     def __init__(self, platform: Platform, name: str) -> None:
         self.host = f"plumbline.{name}.sandbox.example"
         self._kubeconfig = platform.sandbox("kubeconfig", name)
-        authority = platform.home / "ca"
-        self._authority = x509.Authority.load((authority / "ca.crt").read_bytes(), (authority / "ca.key").read_bytes())
+        key = x509.generate_key()
+        root = x509.self_sign(key, x509.Subject(AUTHORITY, is_ca=True), timedelta(days=365))
+        self._authority = x509.Authority(root, key)
+        remember(Path(platform.variables()["PLUMBLINE_TLS_CA_FILE"]), x509.pem(root).decode())
         self._port = int(platform.variables()["PLUMBLINE_INGRESS_HTTPS_PORT"])
         self._address = ask(NAME_SERVERS["ns1"], platform.port("dns"), f"{self.host}.")[1][0]
 
@@ -73,7 +77,7 @@ class Served:
         until(lambda: self._kubectl(*left) in ("", "0"), "the end of cert-manager")
 
     def replace(self, ends: datetime) -> None:
-        """Put one of the sandbox's authority, 90 days old when it ends, in the served one's place."""
+        """Put one of a trusted authority, 90 days old when it ends, in the served one's place."""
         key = x509.generate_key("RSA")
         days = timedelta(days=90)
         leaf = x509.sign(self._authority, key.public_key(), x509.Subject(dns_names=[self.host]), days, now=ends - days)

@@ -18,7 +18,7 @@ from openstack.connection import Connection
 from infra.settings import Settings
 from infra.spec.repository import load
 from tests.platform import Finished, Platform
-from tests.sandbox.meddling import History, Served
+from tests.sandbox.meddling import AUTHORITY, History, Served
 from tests.sandbox.runs import NAMED, away
 from tests.waiting import until
 
@@ -143,7 +143,7 @@ def test_a_certificate_that_expires_unrenewed(platform: Platform) -> None:
     expired = found(checked.result)[f"tls/{HOST}.validity"]
     assert (expired["severity"], expired["plane"]) == ("security", "certificates")
     assert expired["sentence"] == f"The certificate of {HOST} expired on {ended:%Y-%m-%d %H:%M} UTC."
-    seen = f"CN=Plumbline sandbox CA, for {HOST}, valid until {ended:%Y-%m-%d %H:%M} UTC"
+    seen = f"CN={AUTHORITY}, for {HOST}, valid until {ended:%Y-%m-%d %H:%M} UTC"
     assert expired["observed"] == seen
     assert found(checked.result)["Deployment/cert-manager/cert-manager.spec.replicas"]["observed"] == 0
 

@@ -38,7 +38,6 @@ PUBLIC = (
     ".plumbline-sandbox",  # says whose folder this is
     "state/charts/*.tgz",
     "*/.terraform.lock.hcl",
-    "terraform-mirror/*",  # the provider's wrapper
     "git/*",  # what is declared names no secrets; pushed by whoever pushes, with his own umask
     "clusters/*/argocd/*",  # clones of public repositories; git makes its objects read-only for all
 )
@@ -108,7 +107,8 @@ def _of_the_machine(found: Evidence) -> None:
     found.add(
         "control API token", json.loads((home / "control.json").read_text())["token"], "control.json", "openstack/*"
     )
-    found.add("sandbox CA key", (home / "ca/ca.key").read_text(), "ca/*", IN_THE_CLUSTER)
+    found.add("sandbox CA key", (home / "ca/ca.key").read_text(), "ca/*")
+    found.add("ACME server's key", (home / "acme/server.key").read_text(), "acme/*")
     for path in (home / "secrets").rglob("*"):
         if path.is_file():
             found.add(f"secret {path.parent.name}/{path.name}", path.read_text(), "secrets/*", IN_THE_CLUSTER)
@@ -116,6 +116,7 @@ def _of_the_machine(found: Evidence) -> None:
     found.recognisers.append((fernet_tokens(keys, "a Keystone token"), ("openstack/*",)))
     at_home = (
         "secrets/*",
+        "acme/*",
         "ca/*",
         "openstack/*",
         "clusters/*.key",
@@ -213,7 +214,8 @@ def _values(document: Any, key: str) -> Iterator[str]:
 def test_every_kind_of_secret_is_among_those_that_are_looked_for(evidence: Evidence) -> None:
     names = evidence.scanner().names
     for prefix in ("OpenStack password of demo", "Prefect's password", "secret github-app/github_app_private_key",
-                   "secret passphrase", "sandbox CA key", "cluster's server.key", "cluster's admin.key", "Magnum's key",
+                   "secret passphrase", "sandbox CA key", "ACME server's key", "cluster's server.key",
+                   "cluster's admin.key", "Magnum's key",
                    "client key in Terraform's state", "minted client key", "Secret plumbline-system/canary-tls tls.key",
                    f"Secret arc-runners/{APP} github_app_private_key", "control API token"):  # fmt: skip
         assert any(name.startswith(prefix) for name in names), f"{prefix}: not among {sorted(names)}"

@@ -1,7 +1,8 @@
-"""The sandbox's own small charts, and packing them into a repository that Helm can read.
+"""The sandbox's charts, and packing them into a repository that Helm can read.
 
-They carry the names, versions and value keys of the upstream charts in the catalogue and make the objects a person
-would look for; what runs in their pods is played by the sandbox's controllers.
+cert-manager's is upstream's own. The others are small ones of ours: they carry the names, versions and value keys of
+the upstream charts in the catalogue and make the objects a person would look for; what runs in their pods is played by
+the sandbox's controllers.
 
 Packages are the same bytes on every machine and at every time, so that the catalogue's lock can name their digests:
 a plain ustar archive with fixed owner, mode and time, in a gzip stream of stored blocks, since what a compressor
@@ -20,6 +21,8 @@ from typing import Any
 
 import yaml
 
+from deployments.sandbox.charts.upstream import cert_manager
+
 HERE = Path(__file__).resolve().parent
 EPOCH = "1970-01-01T00:00:00Z"
 _STORED_BLOCK = 0xFFFF
@@ -27,8 +30,10 @@ _STORED_BLOCK = 0xFFFF
 
 
 def charts() -> tuple[Path, ...]:
-    """The chart folders, sorted."""
-    return tuple(sorted(path.parent for path in HERE.glob("*/Chart.yaml")))
+    """The chart folders, by name."""
+    return tuple(
+        sorted([*(path.parent for path in HERE.glob("*/Chart.yaml")), cert_manager()], key=lambda each: each.name)
+    )
 
 
 def pack(chart: Path) -> bytes:

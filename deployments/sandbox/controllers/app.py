@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.sandbox.controllers.arc import controller as arc
 from deployments.sandbox.controllers.argocd.controller import ArgoCD
 from deployments.sandbox.controllers.ceph import Ceph
-from deployments.sandbox.controllers.cert_manager.assembly import CertManager
-from deployments.sandbox.controllers.cert_manager.solver import Checker
+from deployments.sandbox.controllers.cert_manager.designate import Records
+from deployments.sandbox.controllers.cert_manager.names import Names
+from deployments.sandbox.controllers.cert_manager.programs import CertManager, Surroundings
+from deployments.sandbox.controllers.cert_manager.solver import Solver
+from deployments.sandbox.controllers.cloud import Cloud, Project
+from deployments.sandbox.controllers.egress import Egress
 from deployments.sandbox.controllers.features import Feature
 from deployments.sandbox.controllers.hooks import Hooks
 from deployments.sandbox.controllers.ingress.controller import Ingress, Ports, is_ingress_controller
 from deployments.sandbox.controllers.kube.client import Client
 from deployments.sandbox.controllers.kube.cluster import Cluster
-from deployments.sandbox.controllers.kube.resources import DAEMONSETS, DEPLOYMENTS
-from deployments.sandbox.controllers.loadbalancers import AddressPool, LoadBalancers
+from deployments.sandbox.controllers.kube.resources import DAEMONSETS, DEPLOYMENTS, SERVICES
+from deployments.sandbox.controllers.loadbalancers import LoadBalancers
 from deployments.sandbox.controllers.nodes import Inventory, Nodes
 from deployments.sandbox.controllers.storage import Storage
+from deployments.sandbox.layout import Layout
 from deployments.sandbox.settings import NAME_SERVERS, SandboxSettings
 
 log = logging.getLogger(__name__)
@@ -35,24 +41,28 @@ class Options:
         cluster_home: the cluster's folder, with cluster.json and admin.kubeconfig.
         sandbox_home: the sandbox's folder.
         settings: the sandbox's ports and networks.
+        cloud: where volumes and load balancers come from; by default the cluster's project in the sandbox's.
     """
 
     cluster_home: Path
     sandbox_home: Path
     settings: SandboxSettings
+    cloud: Cloud | None = None
 
 
 async def run(options: Options) -> None:
     """Run every controller until cancelled."""
     inventory = Inventory(options.cluster_home / "cluster.json")
-    identity = options.cluster_home.name
-    async with Client.from_kubeconfig(options.cluster_home / "admin.kubeconfig") as client:
-        name = str(inventory.document.get("name", identity))
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(Client.from_kubeconfig(options.cluster_home / "admin.kubeconfig"))
+        name = str(inventory.document.get("name", options.cluster_home.name))
         cluster = Cluster(client, name=name)
-        besides = _core(cluster, inventory, identity, options)
+        besides = _core(cluster, inventory, options)
         settings = options.settings
-        checker = Checker(list(NAME_SERVERS.values()), settings.port("dns"), settings.ingress_http_port)
-        cert_manager = CertManager(cluster, options.sandbox_home / "ca", checker)
+        egress = Egress(cluster.informer(SERVICES))
+        proxy = await stack.enter_async_context(_names(settings).serving())
+        programs = _cert_manager(cluster, egress, proxy, options)
+        solver = _solver(cluster, egress, programs, options)
         ingress = Ingress(
             cluster,
             Feature(cluster, is_ingress_controller, (DEPLOYMENTS, DAEMONSETS)),
@@ -62,29 +72,37 @@ async def run(options: Options) -> None:
         arc.add_all(cluster, settings.url("github"))
         Ceph(cluster)
         Hooks(cluster)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(cluster.run())
-                for each in besides:
-                    group.create_task(_insist(each))
-        finally:
-            await cert_manager.stop()
-            await ingress.stop()
+        stack.push_async_callback(ingress.stop)
+        await stack.enter_async_context(solver.serving())
+        await stack.enter_async_context(egress.serving(options.cluster_home))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(cluster.run())
+            for each in (*besides, *(child.run for child in programs.children)):
+                group.create_task(_insist(each))
 
 
-def _core(
-    cluster: Cluster, inventory: Inventory, identity: str, options: Options
-) -> list[Callable[[], Awaitable[None]]]:
+def _names(settings: SandboxSettings) -> Names:
+    return Names(list(NAME_SERVERS.values()), settings.port("dns"), settings.ingress_http_port)
+
+
+def _cert_manager(cluster: Cluster, egress: Egress, proxy: str, options: Options) -> CertManager:
+    folder = options.cluster_home / "cert-manager"
+    return CertManager(cluster, egress, Surroundings(folder, options.settings.port("dns"), proxy))
+
+
+def _solver(cluster: Cluster, egress: Egress, programs: CertManager, options: Options) -> Solver:
+    records = Records(Layout(options.sandbox_home).clouds)
+    front_proxy = options.cluster_home / "front-proxy-ca.crt"
+    return Solver(cluster, egress, programs.features["controller"], records, front_proxy)
+
+
+def _core(cluster: Cluster, inventory: Inventory, options: Options) -> list[Callable[[], Awaitable[None]]]:
     """What every cluster needs; returns what runs beside the controllers."""
+    cloud = options.cloud or Project.of(options.cluster_home, options.sandbox_home)
     nodes = Nodes(cluster, inventory)
-    storage = Storage(cluster)
-    pool = AddressPool(
-        options.sandbox_home / "loadbalancers.json",
-        options.settings.loadbalancer_network,
-        options.sandbox_home / "clusters",
-    )
-    balancers = LoadBalancers(cluster, pool, identity)
-    return [nodes.run, storage.start, balancers.start]
+    storage = Storage(cluster, cloud)
+    LoadBalancers(cluster, cloud, lambda: inventory.document["network"])
+    return [nodes.run, storage.start]
 
 
 async def _insist(work: Callable[[], Awaitable[None]]) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from deployments.sandbox.controllers import x509
+from deployments.sandbox.controllers.egress import SOCKET
 
-SERVICE_RANGE = "127.96.0.0/16"
-"""Loopback, so that webhooks can be served on a Service's clusterIP; of another range it dials off the machine."""
+SERVICE_RANGE = "10.254.0.0/16"
+"""Magnum's default. Nothing listens there: what the API server sends to a Service goes by way of `EGRESS`."""
 
 DECADE = dt.timedelta(days=3650)
 SERVER_USAGES = ("digital signature", "key encipherment", "server auth")
@@ -42,6 +43,20 @@ AUDIT_POLICY: dict[str, Any] = {
 }
 
 
+EGRESS: dict[str, Any] = {
+    "apiVersion": "apiserver.k8s.io/v1beta1",
+    "kind": "EgressSelectorConfiguration",
+    "egressSelections": [
+        {
+            "name": "cluster",
+            # Relative: the API server is started in its folder, and the path of a socket has 107 characters at most.
+            "connection": {"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": SOCKET}}},
+        }
+    ],
+}
+"""Webhooks and aggregated APIs are reached through the controllers (deployments.sandbox.controllers.egress)."""
+
+
 def prepare(home: Path, url: str) -> None:
     """Make what the control plane needs and does not find in `home`: certificates, keys, tokens, kubeconfigs."""
     if not (home / "ca.crt").exists():
@@ -56,7 +71,10 @@ def prepare(home: Path, url: str) -> None:
         users = (*OWN_USERS, "admin")
         rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"system:masters"\n' for user in users)
         _write(home / "tokens.csv", rows.encode())
+    if not (home / "front-proxy-ca.crt").exists():
+        _make_front_proxy(home)
     _write(home / "audit-policy.json", json.dumps(AUDIT_POLICY).encode())
+    _write(home / "egress.json", json.dumps(EGRESS).encode())
     for name in OWN_USERS:
         _write(home / kubeconfig_name(name), _kubeconfig(home, url, token=token(home, name)))
     _write(home / "kwok.yaml", json.dumps(KWOK).encode() + b"\n---\n" + STAGES.read_bytes())
@@ -109,6 +127,16 @@ def kubeconfig_name(user: str) -> str:
     return f"{user.removeprefix('system:')}.kubeconfig"
 
 
+def _make_front_proxy(home: Path) -> None:
+    """What the API server shows an aggregated API, and who signed that."""
+    key, leaf_key = x509.generate_key(), x509.generate_key()
+    authority = x509.Authority(x509.self_sign(key, x509.Subject("front-proxy-ca", is_ca=True), DECADE), key)
+    leaf = x509.sign(authority, leaf_key.public_key(), x509.Subject("front-proxy", usages=CLIENT_USAGES), DECADE)
+    _write(home / "front-proxy.crt", x509.pem(leaf))
+    _write(home / "front-proxy.key", x509.key_pem(leaf_key))
+    _write(home / "front-proxy-ca.crt", x509.pem(authority.certificate))
+
+
 def etcd_flags(home: Path, url: str) -> list[str]:
     """etcd's flags: loopback only, the API server alone, no fsync."""
     return [
@@ -147,6 +175,14 @@ def apiserver_flags(home: Path, host: str, port: int, etcd: str, *, audit: bool)
         "--authorization-mode=RBAC",
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
+        f"--egress-selector-config-file={home / 'egress.json'}",
+        f"--requestheader-client-ca-file={home / 'front-proxy-ca.crt'}",
+        "--requestheader-allowed-names=front-proxy",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={home / 'front-proxy.crt'}",
+        f"--proxy-client-key-file={home / 'front-proxy.key'}",
     ]
     if audit:
         flags += [f"--audit-policy-file={home / 'audit-policy.json'}", "--audit-log-path=-"]

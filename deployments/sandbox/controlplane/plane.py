@@ -190,6 +190,7 @@ class ControlPlane:
                 stdout=subprocess.PIPE if piped else log,
                 stderr=log,
                 start_new_session=True,
+                cwd=self.home,
                 env={**os.environ, **limit},
                 umask=0o077,
             )

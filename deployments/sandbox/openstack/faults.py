@@ -5,7 +5,11 @@ The file (`faults.json` in the sandbox's home) is read again when it changes:
     {"seed": 1,
      "rules": [{"service": "magnum", "rate": 0.1, "kinds": ["500", "503", "429", "reset", "stall", "lost"],
                 "stall_seconds": 10, "retry_after": 1, "methods": null, "path": null, "count": null}],
-     "clusters": {"dev": {"create": "fail", "delete": "hang", "reason": "No valid host was found."}},
+     "clusters": {"dev": {"create": "fail", "delete": "hang", "reason": "No valid host was found.", "delay": 5}},
+     "magnum": {"delay": 1},
+     "load_balancers": {"kube_service_dev_*": {"create": "fail", "delete": "hang", "reason": "No amphora."}},
+     "volumes": {"pvc-*": {"delete": "fail", "detach": "fail"}},
+     "floating_ips": "none",
      "dns": {"lag": {"ns2": 5.0}}}
 
 The same seed and the same order of requests give the same faults.
@@ -22,10 +26,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deployments.sandbox.openstack import mishaps
+from deployments.sandbox.openstack.mishaps import Mishap
+
 KINDS = ("500", "503", "429", "reset", "stall", "lost")
 """An answer without work; no answer, without (`reset`) or after the work (`lost`); work after a while (`stall`)."""
 READS = frozenset({"GET", "HEAD"})
 SCENARIOS = ("fail", "hang")
+LONGEST_DELAY = 50.0
+"""Seconds: Magnum's API gives its conductor a minute to take up an upgrade."""
 EXEMPT = "plumbline-sandbox/"
 """User agents that begin like this are the sandbox looking after itself."""
 
@@ -81,21 +90,39 @@ class Scenario:
     """How the creation and the deletion of one cluster are to go wrong; None where they are not.
 
     What hangs does nothing. A creation that fails makes no control plane; a deletion that fails has taken it away.
+
+    Args:
+        delay: seconds by which Magnum writes late, if not those of all clusters.
     """
 
     create: str | None
     delete: str | None
     reason: str
+    delay: float | None = None
 
 
 @dataclass(frozen=True)
 class Faults:
-    """The whole file."""
+    """The whole file.
+
+    Args:
+        delay: seconds after Magnum's answer until its conductor takes up what was asked.
+    """
 
     seed: int = 1
     rules: tuple[Rule, ...] = ()
     clusters: Mapping[str, Scenario] = field(default_factory=dict)
     lag: Mapping[str, float] = field(default_factory=dict)
+    delay: float = 0
+    load_balancers: Mapping[str, Mishap] = field(default_factory=dict)
+    volumes: Mapping[str, Mishap] = field(default_factory=dict)
+    no_floating_ips: bool = False
+    """The pool of floating IPs is exhausted."""
+
+    def delay_of(self, cluster: str) -> float:
+        """By how many seconds Magnum writes late about a cluster."""
+        own = self.clusters[cluster].delay if cluster in self.clusters else None
+        return self.delay if own is None else own
 
 
 def parse(document: Any) -> Faults:
@@ -112,8 +139,16 @@ def parse(document: Any) -> Faults:
             rules=tuple(_rule(number, rule) for number, rule in enumerate(document.get("rules") or [])),
             clusters={name: _scenario(name, value) for name, value in (document.get("clusters") or {}).items()},
             lag={name: float(value) for name, value in ((document.get("dns") or {}).get("lag") or {}).items()},
+            delay=_seconds("magnum.delay", (document.get("magnum") or {}).get("delay", 0)),
+            load_balancers=mishaps.parse("load_balancers", document.get("load_balancers"), mishaps.BALANCERS),
+            volumes=mishaps.parse("volumes", document.get("volumes"), mishaps.VOLUMES),
+            no_floating_ips=document.get("floating_ips") == "none",
         )
-    except (TypeError, AttributeError) as error:
+    except InvalidFaults:
+        raise
+    except mishaps.InvalidMishap as error:
+        raise InvalidFaults(str(error)) from error
+    except (TypeError, AttributeError, ValueError) as error:
         raise InvalidFaults(f"The faults file is malformed: {error}") from error
 
 
@@ -146,7 +181,15 @@ def _scenario(name: str, raw: dict[str, Any]) -> Scenario:
     for doing, how in ends.items():
         if how not in (None, *SCENARIOS):
             raise InvalidFaults(f"clusters.{name}.{doing} is {how!r}, not one of {', '.join(SCENARIOS)}.")
-    return Scenario(**ends, reason=str(raw.get("reason") or "Injected by faults.json"))
+    delay = None if raw.get("delay") is None else _seconds(f"clusters.{name}.delay", raw["delay"])
+    return Scenario(**ends, reason=str(raw.get("reason") or "Injected by faults.json"), delay=delay)
+
+
+def _seconds(where: str, value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds <= LONGEST_DELAY:
+        raise InvalidFaults(f"{where} is {seconds:g}, not between 0 and {LONGEST_DELAY:g} seconds.")
+    return seconds
 
 
 class FaultFile:

@@ -20,7 +20,7 @@ def run(home: Path, port: int) -> None:
     folder = home / "openstack/keystone"
     for repository in ("fernet", "credential"):
         _keys(folder / repository)
-    database.tune(immediate=lambda: True)
+    database.tune(lambda _: True)
     migrations.prepare("keystone", home)
     os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(folder / "keystone.conf")
     from keystone.wsgi.api import application

@@ -16,13 +16,14 @@ from typing import Any
 import aiohttp
 import yaml
 
+from deployments.sandbox.controlplane.plane import emulated
 from deployments.sandbox.layout import write, write_json
 from deployments.sandbox.openstack.middleware import HEALTH
 from deployments.sandbox.supervisor.managed import Managed, Program
 from infra.clients.errors import InvalidInput
 
 HOST = "127.0.0.1"
-PUBLIC = ("name", "version", "ca_pem", "server_cert_pem", "nodes")
+PUBLIC = ("name", "version", "ca_pem", "server_cert_pem", "nodes", "network")
 FILES = {
     "ca_pem": "ca.crt",
     "server_cert_pem": "server.crt",
@@ -76,7 +77,7 @@ class Clusters:
             body: name, version, nodes and PEMs. The PEMs may be left out where they are known.
 
         Raises:
-            InvalidInput: something is missing.
+            InvalidInput: something is missing, or the version cannot be had here.
         """
         if not UUID.match(uuid):
             raise InvalidInput(f"{uuid!r} is not a cluster's UUID.")
@@ -127,6 +128,7 @@ class Clusters:
         missing += [key for key, file in FILES.items() if not body.get(key) and not (folder / file).exists()]
         if missing:
             raise InvalidInput(f"The cluster's description lacks {', '.join(sorted(set(missing)))}.")
+        emulated(body["version"])
 
     def _free_port(self) -> int:
         taken = {document["port"] for document in self.documents.values()}

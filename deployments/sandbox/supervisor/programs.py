@@ -15,10 +15,10 @@ import dns.exception
 import dns.message
 
 from deployments.sandbox import venv
+from deployments.sandbox.acme import ENVIRONMENT, Acme
 from deployments.sandbox.layout import Layout
 from deployments.sandbox.openstack.config import SERVICES
 from deployments.sandbox.openstack.middleware import HEALTH
-from deployments.sandbox.provider import zygote
 from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.supervisor.clusters import HOST, api_ready
 from deployments.sandbox.supervisor.managed import Program
@@ -44,7 +44,7 @@ def services(settings: SandboxSettings, layout: Layout) -> list[Program]:
         )
         for name in SERVICES
     ]
-    programs += [_dns(settings, layout), _provider(python, layout)]
+    programs += [_dns(settings, layout), _acme(settings, layout)]
     if importlib.util.find_spec("deployments.sandbox.controllers.github") is not None:
         programs.append(_github(settings, layout))
     return programs
@@ -63,20 +63,16 @@ def _dns(settings: SandboxSettings, layout: Layout) -> Program:
     )
 
 
-def _provider(python: str, layout: Layout) -> Program:
-    """Terraform's provider, loaded once: without it terraform's commands work, and take longer."""
-    socket = layout.run / zygote.NAME
-
-    async def open_door() -> bool:
-        return socket.is_socket()
-
+def _acme(settings: SandboxSettings, layout: Layout) -> Program:
+    acme = Acme.of(settings, layout)
     return Program(
-        name="terraform-provider",
-        argv=(python, "-W", "ignore", "-m", "deployments.sandbox.provider.zygote", str(layout.run)),
-        env=venv.environment(layout.home),
-        log=layout.log / "terraform-provider.log",
-        probe=open_door,
+        name="acme",
+        argv=acme.argv(settings.port("dns")),
+        env=own_environment(settings) | ENVIRONMENT,
+        log=layout.log / "acme.log",
+        probe=acme.ready,
         cwd=layout.home,
+        port=settings.port("acme"),
     )
 
 

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m deployments.sandbox.upstream", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("build", help="build what is missing, and print the folder")
+    commands.add_parser("build", help="build what is missing, and print the folders")
     pinning = commands.add_parser("pin", help="pin other versions in go.mod and go.sum, to be committed")
     pinning.add_argument("module", nargs="+", help="MODULE@VERSION, such as k8s.io/kubernetes@v1.36.4")
     options = parser.parse_args(argv)
@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.command == "pin":
             pin(build.UPSTREAM, options.module)
         else:
-            print(build.ensure(say=build.tell))
+            for module in build.MODULES:
+                print(build.ensure(module, say=build.tell))
     except (PlumblineError, subprocess.CalledProcessError) as error:
         build.tell(str(error))
         return 1

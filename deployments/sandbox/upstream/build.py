@@ -1,5 +1,7 @@
 """Builds a Go module's programs into the user's cache, once for each version of the module.
 
+Needs the standard library alone: make starts it before anything is installed.
+
 `ensure` makes them, `program` says where one is. A module's version is everything that decides what comes out: its
 go.mod, go.sum and sources, the flags, and the machine's kind.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -17,13 +20,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.clients.errors import Misconfigured
 
 Say = Callable[[str], None]
+
+_NAMED = {f"helm.sh/helm/v{major}": f"helm.sh/helm/v{major}/internal/version.version" for major in (3, 4)}
+"""Modules whose programs say their version by this variable, and without it a shortened one."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,18 @@ UPSTREAM = Module(
 )
 
 
+WEBHOOK = Module(
+    Path(__file__).parent / "webhook",
+    "cert-manager's webhook",
+    minutes=2,
+    main="cert-manager-webhook",
+    names=("cert-manager-webhook",),
+)
+"""A module by itself: its name lets it import what is internal to cert-manager, and Kubernetes' would not do."""
+
+MODULES = (UPSTREAM, WEBHOOK)
+
+
 def cache() -> Path:
     """The user's cache folder for what is built here (XDG Base Directory Specification)."""
     named = os.environ.get("XDG_CACHE_HOME", "")
@@ -131,11 +150,12 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
         return target
     go = find_go(module)
     target.parent.mkdir(parents=True, exist_ok=True)
+    say(f"Building {module.label} (once for each version; about {module.minutes:g} minutes on two cores) …")
+    begun = time.monotonic()
     with _alone(target.with_suffix(".lock")):
         if target.exists():
+            say("Built by another process meanwhile.")
             return target
-        say(f"Building {module.label} (once for each version; about {module.minutes:g} minutes on two cores) …")
-        begun = time.monotonic()
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             _build(go, module, partial, log=target.with_suffix(".log"))
@@ -145,6 +165,27 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
             raise
         say(f"Built {module.label} in {time.monotonic() - begun:.0f} s; kept in {target}.")
     return target
+
+
+def source(path: str, module: Module = UPSTREAM) -> Path:
+    """The folder with the sources of a module that `module` requires, fetched when it is not there.
+
+    Raises:
+        Misconfigured: there is no Go, or it cannot be fetched.
+    """
+    argv = [find_go(module), "mod", "download", "-json", path]
+    environment = os.environ | {"GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+    done = subprocess.run(
+        argv, cwd=module.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    found = json.loads(done.stdout) if done.stdout else {}
+    if done.returncode or "Dir" not in found:
+        raise Misconfigured(
+            f"The module {path} cannot be had.",
+            detail=found.get("Error") or done.stderr,
+            hint="Can go reach its module proxy (`go env GOPROXY`)?",
+        )
+    return Path(found["Dir"])
 
 
 def find_go(module: Module = UPSTREAM) -> str:
@@ -182,7 +223,7 @@ def _build(go: str, module: Module, target: Path, *, log: Path) -> None:
         for path in _sources(module):
             shutil.copy(path, sources)
         for argv in steps:
-            streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
             if subprocess.run(argv, cwd=sources, env=environment, check=False, **streams).returncode:
                 raise Misconfigured(
                     f"{module.label} could not be built.",
@@ -195,15 +236,18 @@ def _build(go: str, module: Module, target: Path, *, log: Path) -> None:
 
 
 def _flags(module: Module) -> list[str]:
-    """The linker's flags: no symbol table, and Kubernetes' own version, which its release scripts would set."""
+    """The linker's flags: no symbol table, and the versions that the projects' own release scripts would set."""
     flags = ["-s", "-w"]
-    try:
+    values: dict[str, object] = {}
+    for path, variable in _NAMED.items():
+        with suppress(KeyError):
+            values[variable] = module.version(path)
+    with suppress(KeyError):
         version = module.version("k8s.io/kubernetes")
-    except KeyError:
-        return flags
-    major, minor, _ = _numbers(version)[:3]
-    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-    return flags + [f"-X=k8s.io/component-base/version.{name}={value}" for name, value in values.items()]
+        major, minor, _ = _numbers(version)[:3]
+        parts = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+        values |= {f"k8s.io/component-base/version.{name}": value for name, value in parts.items()}
+    return flags + [f"-X={variable}={value}" for variable, value in values.items()]
 
 
 def _command(package: str) -> str:

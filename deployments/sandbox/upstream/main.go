@@ -36,7 +36,7 @@ func main() {
 	case name == "etcd":
 		etcdmain.Main(os.Args)
 	case name == "cert-manager":
-		if err := certManager(); err != nil {
+		if err := certManager(os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -20,6 +20,11 @@ def test_truncate_says_how_much_is_missing() -> None:
         ("Authorization: Bearer abc.def", "abc.def"),
         ('{"password": "hunter22"}', "hunter22"),
         ("X-Auth-Token: gAAAA123", "gAAAA123"),
+        ("Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+        ('{"authorization": "acme:secret"}', "acme:secret"),
+        ("refused authorization: acme: token: ghs_abc", "ghs_abc"),
+        ("authorization: acme:\nAuthorization: Bearer abc.def", "abc.def"),
+        ("password: hunter: 2", "hunter"),
         ("token=ghs_abc&x=1", "ghs_abc"),
         ("cannot reach https://git:s3cr3t@git.example.org/apps.git", "s3cr3t"),
         ("postgresql+psycopg://ledger:pa:ss@db/plumbline", "pa:ss"),
@@ -30,6 +35,17 @@ def test_truncate_says_how_much_is_missing() -> None:
 def test_mask_takes_secrets_out(text: str, secret: str) -> None:
     assert secret not in mask(text)
     assert "***" in mask(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Error accepting authorization: acme: authorization error for a.example.org: 403 urn:ietf:params:acme",
+        "cannot parse token: asn1: structure error",
+    ],
+)
+def test_a_sentence_about_an_authorization_or_a_token_is_no_header(text: str) -> None:
+    assert mask(text) == text
 
 
 def test_mask_takes_known_values_out() -> None:

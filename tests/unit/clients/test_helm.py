@@ -30,6 +30,7 @@ from infra.clients.helm import HelmClient
 from infra.clients.helm_chart import read_chart, same
 from infra.clients.helm_command import failure
 from infra.clients.helm_lease import ENDED, ENDS_BY, WRITER, Lost, ReleaseLease, identity, stamp, while_holding
+from infra.clients.helm_program import parse_version, will_do
 from infra.clients.helm_prune import forgotten
 from infra.clients.helm_records import HelmRelease, decode, encode, release_of
 from infra.clients.kubernetes import KubernetesClient, UnknownKind, WebhookUnavailable
@@ -50,9 +51,16 @@ def chart(tmp_path: Path) -> Path:
 
 
 def record(
-    revision: int, status: str, *, values: Any = None, manifest: str = MANIFEST, note: str = ""
+    revision: int,
+    status: str,
+    *,
+    values: Any = None,
+    manifest: str = MANIFEST,
+    note: str = "",
+    method: str | None = None,
 ) -> dict[str, Any]:
     document = {
+        **({"apply_method": method} if method else {}),
         "name": "demo",
         "namespace": "apps",
         "version": revision,
@@ -76,11 +84,14 @@ def record(
 
 @pytest.fixture
 def program(tmp_path: Path, settings: Any) -> Any:
-    """A helm that writes down how it was called, and answers as it is told."""
+    """A helm that writes down how it was called, and answers as it is told; Helm 4 where nothing else is said."""
     script, log = tmp_path / "helm", tmp_path / "helm.log"
     script.write_text(
         "#!/usr/bin/env python3\n"
         "import json, os, sys\n"
+        f"version = {str(tmp_path / 'version')!r}\n"
+        "if sys.argv[1] == 'version':\n"
+        "    sys.exit(print(open(version).read() if os.path.exists(version) else 'v4.3.2'))\n"
         "values = sys.argv[sys.argv.index('--values') + 1] if '--values' in sys.argv else None\n"
         "mode = oct(os.stat(values).st_mode & 0o777) if values else ''\n"
         "entry = {'argv': sys.argv[1:], 'env': dict(os.environ), 'mode': mode}\n"
@@ -116,7 +127,13 @@ async def test_records_are_read_without_running_helm(helm: Any, api: Any, progra
         "1.0.0",
         {"a": 1},
     )
-    assert release.objects()[0]["data"] == {"sign": "="}
+    (item,) = release.objects()
+    assert item["data"] == {"sign": "="}
+    assert item["metadata"] == {
+        "name": "a",
+        "labels": {"app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"meta.helm.sh/release-name": "demo", "meta.helm.sh/release-namespace": "apps"},
+    }
     assert release.updated == datetime(2026, 1, 1, 11, 59, 0, 123456, tzinfo=UTC)
     assert [item.revision for item in await helm.history("demo", "apps")] == [9, 10]
     assert [item.revision for item in await helm.releases()] == [10]
@@ -224,15 +241,71 @@ async def test_uninstall_is_idempotent(helm: Any, api: Any, program: Any) -> Non
     assert calls(program[1])[0]["argv"][:2] == ["uninstall", "demo"]
 
 
-async def test_rollback_and_template_and_version(helm: Any, api: Any, chart: Path, program: Any) -> None:
+async def test_rollback_and_version(helm: Any, api: Any, chart: Path, program: Any) -> None:
     with pytest.raises(NotFound):
         await helm.rollback("demo", "apps", 1)
     api.put("secrets", record(1, "deployed"))
     assert (await helm.rollback("demo", "apps", 1)).revision == 1
-    say(chart, "answer", MANIFEST)
-    assert [item["kind"] for item in await helm.template("demo", "apps", chart, {})] == ["ConfigMap"]
-    say(chart, "answer", "v3.10.1")
-    assert (await helm.version()).strip() == "v3.10.1"
+    assert await helm.version() == "4.3.2"
+
+
+SERVER_SIDE = ["--server-side=true", "--force-conflicts"]
+
+
+@pytest.mark.parametrize(
+    ("version", "method", "flags"),
+    [
+        ("v3.16.4", None, []),
+        ("v3.22.0", "csa", []),
+        # Somebody's Helm 4 made it: Helm 3 goes on by patches.
+        ("v3.22.0", "ssa", []),
+        ("v4.3.2", None, ["--server-side=false"]),
+        ("v4.3.2", "csa", ["--server-side=false"]),
+        ("v4.3", "ssa", SERVER_SIDE),
+    ],
+)
+async def test_a_release_is_written_as_it_was_made(
+    helm: Any, api: Any, chart: Path, program: Any, version: str, method: str | None, flags: list[str]
+) -> None:
+    say(chart, "version", version)
+    api.put("secrets", record(1, "deployed", method=method))
+    await helm.ensure("demo", "apps", chart, {"a": 1})
+    await helm.rollback("demo", "apps", 1)
+    await helm.uninstall("demo", "apps")
+    upgrade, rollback, uninstall = (call["argv"] for call in calls(program[1]))
+    for argv in (upgrade, rollback):
+        assert [one for one in argv if one.startswith(("--server-side", "--force"))] == flags
+    assert not {"--atomic", "--force", "--recreate-pods"} & {*upgrade, *rollback, *uninstall}
+    assert not [one for one in uninstall if one.startswith(("--server-side", "--force"))]
+
+
+@pytest.mark.parametrize(("version", "flags"), [("v3.22.0", []), ("v4.3.2", SERVER_SIDE)])
+async def test_a_new_release_is_written_as_helm_does_by_default(
+    helm: Any, chart: Path, program: Any, version: str, flags: list[str]
+) -> None:
+    say(chart, "version", version)
+    with pytest.raises(NotFound, match="vanished"):  # this helm keeps no records
+        await helm.ensure("demo", "apps", chart, {})
+    (call,) = calls(program[1])
+    assert [one for one in call["argv"] if one.startswith(("--server-side", "--force"))] == flags
+
+
+@pytest.mark.parametrize(
+    ("said", "version", "good"),
+    [
+        ("v3.16.0", "3.16.0", True),
+        ("v4.3", "4.3", True),
+        ("v4.3.2+g1234567", "4.3.2", True),
+        ("v4.4.0-rc.1", "4.4.0rc1", True),
+        ("v3.15.4", "3.15.4", False),
+        ("v5.0.0-alpha.1", "5.0.0a1", False),
+        ("version.BuildInfo", None, False),
+    ],
+)
+def test_versions_that_will_do(said: str, version: str | None, good: bool) -> None:
+    found = parse_version(said)
+    assert (str(found) if found else None) == version
+    assert (found is not None and will_do(found)) is good
 
 
 async def test_names_that_helm_would_misread(helm: Any, chart: Path) -> None:
@@ -271,6 +344,19 @@ async def test_a_missing_helm_is_a_sentence(settings: Any, kubeconfig: Path) -> 
         ("Error: rendered manifests contain a resource that already exists. Unable to continue", Refused),
         ('Error: secrets is forbidden: User "x" cannot list', Denied),
         ("Error: something nobody has seen before", Failed),
+        (
+            'level=WARN msg="upgrade failed" name=demo error="connection refused"\n'
+            "Error: UPGRADE FAILED: resource Deployment/apps/demo not ready. status: InProgress, message: "
+            "Available: 0/1, connection refused\ncontext deadline exceeded",
+            DeadlineExceeded,
+        ),
+        ("Error: resource Job/apps/demo not ready. status: Failed, message: Job has failed", Failed),
+        ("Error: uninstallation completed with 1 error(s): resource Pod/a/b still exists. status: x", DeadlineExceeded),
+        (
+            "Error: failed to create typed patch object (a/b; v1, Kind=Service): .spec.x: field not declared",
+            InvalidInput,
+        ),
+        ('level=WARN msg="too many requests"\nError: something nobody has seen before', Failed),
     ],
 )
 def test_what_helm_says_is_typed(said: str, kind: type[Exception]) -> None:

@@ -242,6 +242,15 @@ async def test_version_nodes_raw_and_all_resources(httpserver: HTTPServer, clien
     assert [item.kind for item in await client.resources()] == ["ConfigMap", "Node"]
 
 
+@pytest.mark.parametrize(("emulated", "said"), [("33", "v1.36.3 (as 1.33)"), ("36", "v1.36.3")])
+async def test_a_server_that_behaves_as_an_older_one_says_so(
+    httpserver: HTTPServer, client: Any, emulated: str, said: str
+) -> None:
+    answer = {"major": "1", "minor": "36", "emulationMajor": "1", "emulationMinor": emulated, "gitVersion": "v1.36.3"}
+    httpserver.expect_request("/version").respond_with_json(answer)
+    assert await client.version() == said
+
+
 async def test_an_answer_that_broke_off_and_a_server_that_is_away(
     httpserver: HTTPServer, client: Any, kubeconfig: Path, settings: Any, clock: Any
 ) -> None:

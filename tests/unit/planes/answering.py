@@ -41,7 +41,9 @@ KINDS: dict[str, tuple[str, str, bool]] = {
     "AutoscalingRunnerSet": ("actions.github.com/v1alpha1", "autoscalingrunnersets", True),
     "CephCluster": ("ceph.rook.io/v1", "cephclusters", True),
     "Certificate": ("cert-manager.io/v1", "certificates", True),
+    "CertificateRequest": ("cert-manager.io/v1", "certificaterequests", True),
     "Challenge": ("acme.cert-manager.io/v1", "challenges", True),
+    "Order": ("acme.cert-manager.io/v1", "orders", True),
     "ClusterIssuer": ("cert-manager.io/v1", "clusterissuers", False),
     "ClusterRole": ("rbac.authorization.k8s.io/v1", "clusterroles", False),
     "ClusterRoleBinding": ("rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
@@ -100,17 +102,18 @@ class Answering:
         settings = Settings(state_dir=folder / "state", request_timeout=5)
         self.client = KubernetesClient(kubeconfig, settings, clock=NoWaiting())
 
-    def put(self, item: Object) -> None:
-        """Have an object there, as the API server shows one that Helm made."""
+    def put(self, item: Object) -> Object:
+        """Have an object there, as the API server shows one that Helm made, and return it."""
         books = [{"manager": "helm", "operation": "Update", "fieldsV1": {}}]
         shown = {"uid": f"uid-{len(self._objects)}", "generation": 1, "resourceVersion": "1", "managedFields": books}
         version, _, _ = KINDS[item["kind"]]
         live = {"apiVersion": version, **item, "metadata": {**shown, **item["metadata"]}}
         self._objects[self.path(live["kind"], live["metadata"].get("namespace"), live["metadata"]["name"])] = live
+        return live
 
-    def clear(self) -> None:
-        """Have no object there any more."""
-        self._objects.clear()
+    def clear(self, kind: str | None = None) -> None:
+        """Have no object there any more, or none of a kind."""
+        self._objects = {path: item for path, item in self._objects.items() if kind not in (None, item["kind"])}
 
     def answer(self, request: str, *answers: Object | Refusal) -> None:
         """Answer a request, such as `GET /version`, with these, one after the other; with the last for ever."""

@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from infra.catalog import Catalog
-from infra.clients.errors import Failed
-from infra.clients.helm import HelmClient, HelmRelease
+from infra.clients.helm import Ensured, HelmClient, HelmRelease
 from infra.clients.helm_chart import description, read_chart
 from infra.clients.kubernetes import KubernetesClient
 from infra.clients.openstack_models import Cluster, Recordset, Zone
@@ -21,6 +20,8 @@ from infra.ledger.journal import JournalEntry
 from infra.planes.clients import Clients
 from infra.settings import ROOT, Settings
 from infra.spec.models import Environment
+
+ACME_SERVER = "https://127.0.0.1:15012/dir"
 
 
 class FakeJournal:
@@ -53,6 +54,7 @@ class FakeHelm:
         self.records: dict[tuple[str, str], HelmRelease] = {}
         self.writes: list[str] = []
         self.values: list[Mapping[str, Any]] = []
+        self.unchecked: tuple[str, ...] = ()
 
     async def release(self, name: str, namespace: str) -> HelmRelease | None:
         return self.records.get((namespace, name))
@@ -62,7 +64,7 @@ class FakeHelm:
 
     async def ensure(
         self, name: str, namespace: str, chart: Path, values: Mapping[str, Any], *, wait: bool = True
-    ) -> None:
+    ) -> Ensured:
         assert wait
         file = read_chart(chart)
         before = self.records.get((namespace, name))
@@ -78,6 +80,8 @@ class FakeHelm:
             values=dict(values),
             description=description(file),
         )
+        action: Literal["installed", "upgraded"] = "upgraded" if before else "installed"
+        return Ensured(action=action, release=self.records[namespace, name], unchecked=self.unchecked)
 
     async def uninstall(self, name: str, namespace: str) -> bool:
         self.writes.append(f"uninstall {namespace}/{name}")
@@ -133,7 +137,7 @@ class FakeDesignate:
 
 
 class FakeMagnum:
-    """At most one cluster."""
+    """At most one cluster; one that is in progress is seen so once, then as `settled` says."""
 
     def __init__(self, cluster: Cluster | None = None) -> None:
         self.found = cluster
@@ -143,22 +147,11 @@ class FakeMagnum:
         self.waited = 0
 
     async def cluster(self, name: str) -> Cluster | None:
-        return self.found if self.found and name in (self.found.name, self.found.uuid) else None
-
-    async def wait_settled(self, _name: str, *, timeout: float, progress: Callable[[str], None]) -> Cluster | None:
-        del timeout, progress
-        self.waited += 1
-        self.found = self.settled()
-        return self.found
-
-    async def wait_deleted(self, uuid: str, *, timeout: float, progress: Callable[[str], None]) -> None:
-        del timeout
-        assert self.found is not None
-        assert self.found.uuid == uuid
-        progress(f"Cluster {self.found.name} is {self.found.status}.")
-        self.found = self.settled()
-        if self.found is not None:
-            raise Failed(f"Magnum could not delete cluster {self.found.name}.")
+        shown = self.found if self.found and name in (self.found.name, self.found.uuid) else None
+        if shown is not None and shown.in_progress:
+            self.waited += 1
+            self.found = self.settled()
+        return shown
 
     async def template(self, name: str) -> Any:
         return self.templates_.get(name)
@@ -214,7 +207,7 @@ def make_clients(
         helm: the cluster's releases; in memory where None.
         settings: of Plumbline.
     """
-    patience = {"probe_interval": 0.001, "probe_timeout": 0.1, **settings}
+    patience = {"probe_interval": 0.001, "probe_timeout": 0.1, "acme_server": ACME_SERVER, **settings}
     made = Clients(
         environment or declared(),
         settings=Settings(state_dir=folder / "state", secrets_dir=folder / "secrets", **patience),

@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
 
 from infra.clients.errors import DeadlineExceeded
-from infra.drift.findings import PlaneName
 from infra.planes import certificates
-from infra.planes.bring import bring_into_step
 from infra.planes.clients import Clients
+from infra.settings import Settings
 from infra.spec.models import Environment
-from tests.unit.planes.fakes import FakeJournal, FakeKubernetes, declared
+from tests.unit.planes.answering import Answering
+from tests.unit.planes.fakes import declared
+from tests.unit.planes.test_handshakes import issued
 
 GOLDEN = Path(__file__).parent / "golden"
 HTTP01 = {"email": "ops@example.org", "issuer": "letsencrypt-staging", "challenge": "http01"}
 DNS01 = {"email": "ops@example.org", "issuer": "letsencrypt", "challenge": "dns01"}
-SANDBOX = {"email": "ops@example.org", "issuer": "sandbox", "challenge": "http01"}
+SANDBOX = {"email": "ops@example.org", "issuer": "sandbox", "challenge": "dns01"}
+AUTHORITY = issued("Company CA", "")
+PEM = AUTHORITY[0].public_bytes(serialization.Encoding.PEM).decode()
+BINDING = {"keyId": "kid-1", "secret": "acme-account"}
+ACME: dict[str, Any] = {
+    "email": "ops@example.org",
+    "issuer": "acme",
+    "acme": {"server": "https://acme.example.org/directory", "caBundle": PEM, "externalAccountBinding": BINDING},
+}
+CA: dict[str, Any] = {"issuer": "ca", "ca": {"secret": "company-ca"}}
 
 
-def shaped(spec: dict[str, str], *hostnames: str) -> Environment:
+@pytest.fixture
+def settings(clients: Clients) -> Settings:
+    return clients.settings
+
+
+def shaped(spec: dict[str, Any], *hostnames: str) -> Environment:
     dns = {"zone": "sandbox.example.", "domain": "dev.sandbox.example.", "ttl": 300, "hostnames": list(hostnames)}
     return declared(certificates=spec, dns=dns)
 
 
-@pytest.mark.parametrize("name", ["http01", "dns01", "sandbox"])
-def test_the_manifests_of_each_shape(name: str) -> None:
+@pytest.mark.parametrize("name", ["http01", "dns01", "sandbox", "acme", "ca"])
+def test_the_manifests_of_each_shape(name: str, settings: Settings) -> None:
     """Golden: to accept a change, read the difference and write the file anew."""
-    spec = {"http01": HTTP01, "dns01": DNS01, "sandbox": SANDBOX}[name]
+    spec: dict[str, Any] = {"http01": HTTP01, "dns01": DNS01, "sandbox": SANDBOX, "acme": ACME, "ca": CA}[name]
     environment = shaped(spec, "shop.dev.sandbox.example.", "a.b.dev.sandbox.example.")
-    issuing, serving = certificates.issuing(environment), certificates.serving(environment)
+    issuing, serving = certificates.issuing(environment, settings), certificates.serving(environment)
     assert issuing is not None
     assert serving is not None
-    found = {"issuing": list(issuing.objects), "serving": list(serving.objects), "host": serving.host}
+    secrets = {one.address: one.source for one in issuing.credentials}
+    found: dict[str, Any] = {"issuing": list(issuing.objects), "serving": list(serving.objects), "host": serving.host}
+    found |= {"secrets": secrets} if secrets else {}
+    # Made anew for each run of the tests.
+    bundle = found["issuing"][1]["spec"].get("acme", {}).pop("caBundle", None)
+    assert bundle is None if name != "acme" else base64.b64decode(bundle).decode() == PEM
     assert found == yaml.safe_load((GOLDEN / f"certificates-{name}.yaml").read_text())
 
 
@@ -45,31 +67,9 @@ def test_a_wildcard_comes_before_the_ingress_and_is_served_without_a_secret_of_t
     assert not certificates.before_ingress(declared(certificates=None))
 
 
-def test_nothing_is_declared_without_certificates() -> None:
-    assert certificates.issuing(declared(certificates=None)) is None
+def test_nothing_is_declared_without_certificates(settings: Settings) -> None:
+    assert certificates.issuing(declared(certificates=None), settings) is None
     assert certificates.serving(declared(certificates=None)) is None
-
-
-@pytest.mark.parametrize("shape", [certificates.issuing, certificates.serving])
-async def test_objects_are_applied_and_the_second_run_changes_nothing(
-    clients: Clients, kubernetes: FakeKubernetes, journal: FakeJournal, shape: Any
-) -> None:
-    wanted = shape(shaped(HTTP01))
-    first = await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    assert kubernetes.writes == [f"apply {where}" for where in first.made] == journal.actions
-    assert len(first.made) == 3
-    second = await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    assert second.made == ()
-    assert len(kubernetes.writes) == 3
-
-
-async def test_only_what_differs_is_applied(clients: Clients, kubernetes: FakeKubernetes) -> None:
-    wanted = certificates.issuing(shaped(SANDBOX))
-    assert wanted is not None
-    await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    kubernetes.live("ClusterIssuer", "sandbox")["spec"]["ca"]["secretName"] = "other"
-    outcome = await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    assert outcome.made == ("ClusterIssuer/sandbox",)
 
 
 # -- issued ---------------------------------------------------------------------------------------------------------
@@ -83,14 +83,19 @@ def ready(status: str = "True", *, seen: int | None = 1, message: str = "ok") ->
 
 
 @pytest.fixture
-def issuing(kubernetes: FakeKubernetes) -> certificates.Wanted:
+def issuing(kubernetes: Answering, settings: Settings) -> certificates.Wanted:
     """What is wanted, and applied: the issuer is ready for it."""
-    wanted = certificates.issuing(shaped(SANDBOX))
+    wanted = certificates.issuing(shaped({**SANDBOX, "challenge": "http01"}), settings)
     assert wanted is not None
     for manifest in wanted.objects:
-        kubernetes.put(manifest)
-    kubernetes.live("ClusterIssuer", "sandbox")["status"] = ready()
+        kubernetes.put({**manifest, "status": ready()} if manifest["kind"] == "ClusterIssuer" else manifest)
     return wanted
+
+
+def put_certificate(kubernetes: Answering, wanted: certificates.Wanted, status: Any, generation: int = 1) -> None:
+    """Have the certificate there with a status."""
+    (manifest,) = [one for one in wanted.objects if one["kind"] == "Certificate"]
+    kubernetes.put({**manifest, "metadata": {**manifest["metadata"], "generation": generation}, "status": status})
 
 
 @pytest.mark.parametrize(
@@ -103,38 +108,18 @@ def issuing(kubernetes: FakeKubernetes) -> certificates.Wanted:
     ],
 )
 async def test_ready_counts_only_for_the_generation_that_was_declared(
-    clients: Clients, kubernetes: FakeKubernetes, issuing: certificates.Wanted, status: Any, why: str
+    clients: Clients, kubernetes: Answering, issuing: certificates.Wanted, status: Any, why: str
 ) -> None:
-    live = kubernetes.live("Certificate", "canary-tls", "plumbline-system")
-    live["metadata"]["generation"], live["status"] = 2, status
+    put_certificate(kubernetes, issuing, status, generation=2)
     with pytest.raises(DeadlineExceeded, match=f"Certificate/plumbline-system/canary-tls {why}"):
         await certificates.probe_issued(issuing, clients)
 
 
-async def test_a_hanging_challenge_says_what_it_waits_for(
-    clients: Clients, kubernetes: FakeKubernetes, issuing: certificates.Wanted
-) -> None:
-    live = kubernetes.live("Certificate", "canary-tls", "plumbline-system")
-    live["status"] = ready("False", message="Issuing certificate as Secret does not exist")
-    for name, state, reason in (("a", "valid", "done"), ("b", "pending", "wrong status code '404', expected '200'")):
-        kubernetes.put(
-            {
-                "apiVersion": "acme.cert-manager.io/v1",
-                "kind": "Challenge",
-                "metadata": {"name": name, "namespace": "plumbline-system"},
-                "spec": {"dnsName": f"{name}.example.org"},
-                "status": {"state": state, "reason": reason},
-            }
-        )
-    with pytest.raises(DeadlineExceeded, match=r"\(b\.example\.org: wrong status code '404', expected '200'\)"):
-        await certificates.probe_issued(issuing, clients)
-
-
 async def test_issuer_and_certificate_have_to_be_ready(
-    clients: Clients, kubernetes: FakeKubernetes, issuing: certificates.Wanted
+    clients: Clients, kubernetes: Answering, issuing: certificates.Wanted
 ) -> None:
-    kubernetes.live("Certificate", "canary-tls", "plumbline-system")["status"] = ready(seen=None)
+    put_certificate(kubernetes, issuing, ready(seen=None))
     assert await certificates.probe_issued(issuing, clients) == f"issued for {', '.join(issuing.names)}"
-    del kubernetes.objects["ClusterIssuer", None, "sandbox"]
+    kubernetes.clear("ClusterIssuer")
     with pytest.raises(DeadlineExceeded, match="ClusterIssuer/sandbox is not there"):
         await certificates.probe_issued(issuing, clients)

@@ -41,7 +41,7 @@ def issued(
     return builder.sign(signer, hashes.SHA256()), key
 
 
-ROOT = issued("Plumbline Sandbox CA", "")
+ROOT = issued("Pebble Intermediate CA 1a2b3c", "")
 HOST = "plumbline.dev.sandbox.example"
 
 
@@ -87,10 +87,10 @@ async def test_the_right_certificate_is_waited_for_over_what_the_ingress_serves_
     clients: Clients, serve: Callable[..., FakeHandshakes]
 ) -> None:
     fake = issued("NGINXIngressController", HOST)[0]
-    right = issued("leaf", HOST, by=ROOT)[0]
+    right = issued("leaf", HOST, by=ROOT, days=0.5)[0]  # lasts 1.5 days: a third of it is left
     served = serve(plumbline=[Unavailable("refused"), fake, right])
     said = await handshakes.probe(declared(), [HOST], clients)
-    assert said.startswith(f"{HOST} serves a certificate of CN=Plumbline Sandbox CA, valid until 20")
+    assert said.startswith(f"{HOST} serves a certificate of CN=Pebble Intermediate CA 1a2b3c, valid until 20")
     assert served.asked == [(HOST, 8443, "203.0.113.7")] * 3
 
 
@@ -100,8 +100,8 @@ async def test_the_right_certificate_is_waited_for_over_what_the_ingress_serves_
         (issued("NGINXIngressController", HOST)[0], "self-signed"),
         (issued("leaf", HOST, by=issued("Other CA", ""))[0], "is issued by CN=Other CA"),
         (issued("leaf", "other.example.org", by=ROOT)[0], "is not for"),
-        (issued("leaf", HOST, by=ROOT, days=0.5)[0], "renewal is due"),
-        (issued("leaf", HOST, by=issued("Plumbline Sandbox CA", ""))[0], "does not lead to"),
+        (issued("leaf", HOST, by=ROOT, days=0.1)[0], "renewal is due"),
+        (issued("leaf", HOST, by=issued("Pebble Intermediate CA 1a2b3c", ""))[0], "does not lead to"),
     ],
     ids=["the ingress' own", "another issuer", "another name", "about to expire", "another authority of that name"],
 )
@@ -180,7 +180,7 @@ async def test_a_page_that_is_served_with_another_certificate_is_drift(
     clients: Clients, kubernetes: Answering, serve: Callable[..., FakeHandshakes]
 ) -> None:
     kubernetes.put(page())
-    right = issued("leaf", HOST, by=ROOT)[0]
+    right = issued("leaf", HOST, by=ROOT, days=0.5)[0]  # lasts 1.5 days: a third of it is left
     serve(plumbline=right, argocd=issued("leaf", PAGE, by=ROOT)[0])
     assert await handshakes.look(declared(), clients) == Looked()
     serve(plumbline=right, argocd=issued("NGINXIngressController", PAGE)[0])

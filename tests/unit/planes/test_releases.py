@@ -61,6 +61,14 @@ async def test_an_addon_is_installed_and_the_second_run_changes_nothing(
     assert (len(helm.writes), kubernetes.writes) == (1, [])
 
 
+async def test_what_a_charts_schema_points_to_and_nobody_asked_is_in_the_report(
+    clients: Clients, helm: FakeHelm
+) -> None:
+    helm.unchecked = ("https://example.org/a.json",)
+    (made,) = (await install("cert-manager", clients)).made
+    assert made.endswith(" (values not checked against https://example.org/a.json, where the chart's schema points)")
+
+
 async def findings_after(change: Callable[[Any], Any], clients: Clients, helm: FakeHelm) -> list[str]:
     """What is found on cert-manager after its release record was changed."""
     await install("cert-manager", clients)

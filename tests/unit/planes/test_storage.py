@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.planes import storage
+from tests.unit.planes.fakes import declared
 
 WANTED = storage.Wanted(
     {
@@ -57,3 +58,16 @@ def test_who_marked_it_is_said() -> None:
 def test_the_wrong_zone_is_found() -> None:
     other = live("default", default=True, parameters={"availability": "az2"})
     assert addresses(other) == [("StorageClass/default", ".parameters.availability")]
+
+
+def test_a_declared_volume_type_is_the_class_s() -> None:
+    environment = declared()
+    typed = environment.spec.storage.model_copy(update={"volume_type": "ssd"})
+    spec = environment.spec.model_copy(update={"storage": typed})
+    wanted = storage.desired(environment.model_copy(update={"spec": spec}))
+    assert wanted.manifest["parameters"] == {"availability": "nova", "type": "ssd"}
+    plain = storage.desired(environment)
+    found = storage.compare(wanted, storage.Observed({"default": plain.manifest}))
+    assert [(finding.path, finding.declared, finding.observed) for finding in found] == [
+        (".parameters.type", "ssd", None)
+    ]

@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from deployments.sandbox import charts
 from deployments.sandbox.charts import build, pack
 from deployments.sandbox.charts.__main__ import main
+from deployments.sandbox.controllers.cert_manager.programs import CONTAINERS
+from deployments.sandbox.upstream.build import UPSTREAM
 from infra.catalog import Catalog, Lock
 from infra.catalog.lock import SANDBOX
 from infra.catalog.models import CrdEstablishedProbe, LoadBalancerProbe
@@ -202,19 +204,21 @@ def test_every_chart_renders_with_our_values(kind: str, chart: str, values: dict
         (one["apiVersion"], one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in objects
     ]
     assert len(set(seen)) == len(seen)
-    # The control plane the sandbox can run for real is older than these.
-    assert not {"policy/v1", "autoscaling/v2", "batch/v1"} & {one["apiVersion"] for one in objects}
     for one in objects:
         if one["kind"] in ("Deployment", "StatefulSet"):
             labels = one["spec"]["template"]["metadata"]["labels"]
             assert one["spec"]["selector"]["matchLabels"].items() <= labels.items()
 
 
-def test_the_charts_bring_every_crd_the_probes_ask_for() -> None:
+def test_the_charts_bring_every_crd_the_probes_ask_for(tmp_path: Path) -> None:
     brought = {
         yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)["metadata"]["name"]
         for folder in FOLDERS.values()
         for path in [*folder.glob("crds/*.yaml"), *folder.glob("files/crds/*.yaml")]
+    } | {
+        one["metadata"]["name"]
+        for one in template("cert-manager", {"crds": {"enabled": True}}, tmp_path)
+        if one["kind"] == "CustomResourceDefinition"
     }
     asked = {
         name
@@ -234,23 +238,21 @@ def test_crds_are_carried_as_the_catalogue_says() -> None:
                 (True, False): "folder",
                 (False, True): "templates",
                 (False, False): "none",
-            }[(folder / "crds").is_dir(), (folder / "files/crds").is_dir()]
+            }[(folder / "crds").is_dir(), (folder / "files/crds").is_dir() or any(folder.glob("templates/crd-*.yaml"))]
             assert release.crds.carried == carried
 
 
-def test_cert_managers_webhook_is_as_the_sandbox_serves_it(tmp_path: Path) -> None:
+def test_cert_managers_chart_is_upstreams_in_the_version_of_its_programs(tmp_path: Path) -> None:
+    chart = metadata(FOLDERS["cert-manager"])
+    assert chart["version"] == chart["appVersion"] == UPSTREAM.version("github.com/cert-manager/cert-manager")
     objects = template("cert-manager", {"crds": {"enabled": True}}, tmp_path)
-    hooks = {one["kind"]: one for one in objects if one["kind"].endswith("WebhookConfiguration")}
-    for kind, path in (("ValidatingWebhookConfiguration", "/validate"), ("MutatingWebhookConfiguration", "/mutate")):
-        annotations = hooks[kind]["metadata"]["annotations"]
-        assert annotations["cert-manager.io/inject-ca-from-secret"] == "cert-manager/cert-manager-webhook-ca"
-        (webhook,) = hooks[kind]["webhooks"]
-        assert (webhook["failurePolicy"], webhook["sideEffects"]) == ("Fail", "None")
-        assert webhook["clientConfig"]["service"]["path"] == path
-    (service,) = [
-        one for one in objects if one["kind"] == "Service" and one["metadata"]["name"] == "cert-manager-webhook"
-    ]
-    assert webhook["clientConfig"]["service"]["port"] == service["spec"]["ports"][0]["port"] == 10443
+    containers = {
+        container["name"]
+        for one in objects
+        if one["kind"] == "Deployment"
+        for container in one["spec"]["template"]["spec"]["containers"]
+    }
+    assert containers == set(CONTAINERS.values())
     crds = [one for one in objects if one["kind"] == "CustomResourceDefinition"]
     assert len(crds) == 6
     assert all(one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for one in crds)

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from deployments.sandbox import faults as command
+from deployments.sandbox.openstack import mishaps
 from deployments.sandbox.openstack.faults import FaultFile, InvalidFaults, Scenario, parse
 from deployments.sandbox.openstack.middleware import HEALTH, RESET, Middleware, RequestLog
+from deployments.sandbox.openstack.mishaps import Mishap
 from infra.clients.errors import InvalidInput
 
 
@@ -105,7 +107,13 @@ def test_a_broken_file_keeps_the_last_good_one(tmp_path: Path) -> None:
         ({"rules": [{"service": "*", "path": "("}]}, "no regular expression"),
         ({"clusters": {"dev": {"create": "explode"}}}, "clusters.dev.create"),
         ({"clusters": {"dev": {"delete": "explode"}}}, "clusters.dev.delete"),
+        ({"load_balancers": {"a": {"delete": "explode"}}}, "load_balancers.a.delete"),
+        ({"load_balancers": {"a": {"detach": "fail"}}}, "unknown fields: detach"),
+        ({"volumes": {"a": {"burn": "fail"}}}, "volumes.a has unknown fields: burn"),
         ({"rules": [7]}, "malformed"),
+        ({"magnum": {"delay": 60}}, "magnum.delay is 60, not between 0 and 50"),
+        ({"clusters": {"dev": {"delay": -1}}}, "clusters.dev.delay is -1"),
+        ({"magnum": {"delay": "late"}}, "malformed"),
     ],
 )
 def test_nonsense_is_named(document: Any, message: str) -> None:
@@ -196,13 +204,34 @@ def test_the_command_adds_shows_and_clears(tmp_path: Path) -> None:
     run(path, "set", "--cluster", "dev", "--delete", "hang")
     known = parse(json.loads(run(path, "show"))).clusters["dev"]
     assert known == Scenario(create=None, delete="hang", reason="Injected by faults.json")
+    run(path, "set", "--magnum-delay", "1.5")
+    run(path, "set", "--cluster", "slow", "--magnum-delay", "10")
+    delays = parse(json.loads(run(path, "show")))
+    assert [delays.delay_of(name) for name in ("dev", "slow", "other")] == [1.5, 10, 1.5]
+    run(path, "set", "--load-balancer", "kube_service_dev_*", "--create", "fail", "--floating-ips", "none")
+    run(path, "set", "--volume", "pvc-?", "--detach", "hang", "--reason", "Busy.")
+    now = parse(json.loads(run(path, "show")))
+    assert mishaps.of(now.load_balancers, "kube_service_dev_web_one") == Mishap(create="fail")
+    assert mishaps.of(now.load_balancers, "kube_service_prod_web_one") == mishaps.UNHARMED
+    assert (mishaps.of(now.volumes, "pvc-1"), now.no_floating_ips) == (Mishap(detach="hang", reason="Busy."), True)
     run(path, "clear")
     assert not path.exists()
     assert parse(json.loads(run(path, "show"))) == parse({})
 
 
 @pytest.mark.parametrize(
-    "argv", [["set"], ["set", "--cluster", "dev"], ["set", "--lag", "ns2"], ["set", "--service", "*", "--rate", "7"]]
+    "argv",
+    [
+        *(["set"], ["set", "--cluster", "dev"], ["set", "--lag", "ns2"], ["set", "--service", "*", "--rate", "7"]),
+        *(["set", "--create", "fail"], ["set", "--magnum-delay", "100"]),
+        ["set"],
+        ["set", "--cluster", "dev"],
+        ["set", "--lag", "ns2"],
+        ["set", "--service", "*", "--rate", "7"],
+        ["set", "--cluster", "dev", "--volume", "one", "--delete", "fail"],
+        ["set", "--cluster", "dev", "--detach", "fail"],
+        ["set", "--delete", "fail", "--seed", "1"],
+    ],
 )
 def test_the_command_refuses_nonsense_and_leaves_the_file(tmp_path: Path, argv: list[str]) -> None:
     path = tmp_path / "faults.json"

@@ -35,6 +35,14 @@ def waived(**change: Any) -> dict[str, Any]:
     return {"spec.policy.drift.waivers": [WAIVER | change]}
 
 
+BINDING_ID = "spec.certificates.acme.externalAccountBinding.keyId"
+
+
+def acme(**change: Any) -> dict[str, Any]:
+    server = {"server": "https://acme.example.org/directory", **change}
+    return {"spec.certificates": {"email": "ops@example.org", "issuer": "acme", "acme": server}}
+
+
 # change: path in the document -> value (GONE removes it); then the problem's path, a part of its reason, of its right
 CASES: list[tuple[dict[str, Any], str, str, str]] = [
     # the frame
@@ -166,6 +174,16 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"spec.certificates.email": "a@b@c.org"}, "spec.certificates.email", "not an e-mail", "ops@example.org"),
     ({"spec.certificates.email": "a@local"}, "spec.certificates.email", "its domain", "ops@example.org"),
     ({"spec.certificates.issuer": "zerossl"}, "spec.certificates.issuer", "not one of", "letsencrypt-staging"),
+    ({"spec.certificates.issuer": "acme"}, "spec.certificates.acme", "is missing", "in acme"),
+    ({"spec.certificates.issuer": "ca"}, "spec.certificates.ca", "is missing", "in ca"),
+    ({"spec.certificates.email": GONE}, "spec.certificates.email", "ACME account", "ops@example.org"),
+    ({"spec.certificates.ca": {"secret": "s"}}, "spec.certificates.ca", "beside the issuer letsencrypt-", "issuer: ca"),
+    (acme(server="http://acme.example.org/dir"), "spec.certificates.acme.server", "not an https:// URL", "https://"),
+    (acme(server="https://u@acme.example.org/dir"), "spec.certificates.acme.server", "user name", "plain URL"),
+    (acme(server="https://acme.example.org"), "spec.certificates.acme.server", "no directory", "/directory"),
+    (acme(roots="none"), "spec.certificates.acme.roots", "not a bundle of certificates", "BEGIN CERTIFICATE"),
+    (acme(caBundle="-----BEGIN PRIVATE KEY-----"), "spec.certificates.acme.caBundle", "private key", "replace"),
+    (acme(externalAccountBinding={"keyId": "a b", "secret": "s"}), BINDING_ID, "not a key identifier", "not the key"),
     ({"spec.certificates.challenge": "dns-01"}, "spec.certificates.challenge", "not one of", "http01 or dns01"),
     ({"spec.dns": GONE}, "spec.certificates", "needs spec.dns", "declare spec.dns"),
     # add-ons

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import tasks.report
-from infra.clients.errors import InvalidInput
+from infra.clients.errors import InvalidInput, Misconfigured
 from infra.drift.findings import PlaneName
 from infra.planes import addons as addons_plane
-from infra.planes import cluster, dns, handshakes, leftovers, preflight
+from infra.planes import cluster, dns, leftovers, preflight
 from infra.planes.bring import Outcome
 from infra.planes.clients import Clients
 from infra.planes.report import RunReport, StepReport, StepState
@@ -37,6 +37,36 @@ LOAD_BALANCER = {
 
 def said(outcome: Outcome) -> tuple[str, str, str, bool]:
     return str(outcome.plane), outcome.name, outcome.sentence, outcome.taken_away
+
+
+@pytest.mark.parametrize(
+    ("helm", "terraform", "environment", "said_"),
+    [
+        ("v4.3.2", "Terraform v1.11.4", declared(), "terraform 1.11.4, helm 4.3.2"),
+        ("v3.16.4+g7877b45", "Terraform v1.11.4", declared(), "terraform 1.11.4, helm 3.16.4"),
+        (None, "Terraform v1.11.4", BARE, "terraform 1.11.4"),
+        (None, "Terraform v1.11.4", declared(), "The program helm is not there: nothing was changed."),
+        ("v3.15.4", "Terraform v1.11.4", declared(), "Helm is 3.15.4: nothing was changed."),
+        (None, None, declared(), "The program helm is not there; the program terraform is not there: nothing was"),
+        ("nothing", "Terraform v1.4.0", BARE, "Terraform is 1.4.0: nothing was changed."),
+    ],
+)
+async def test_programs_are_asked_for_before_anything_is_taken_away(
+    clients: Clients, tmp_path: Path, helm: str | None, terraform: str | None, environment: Environment, said_: str
+) -> None:
+    for name, version in (("helm", helm), ("terraform", terraform)):
+        if version is not None:
+            (tmp_path / name).write_text(f"#!/bin/sh\necho '{version}'\n")
+            (tmp_path / name).chmod(0o700)
+    programs = {"helm_binary": str(tmp_path / "helm"), "terraform_binary": str(tmp_path / "terraform")}
+    clients.settings = clients.settings.model_copy(update=programs)
+    if "nothing was" not in said_:
+        assert (await cluster_tasks.check_programs.fn(environment, clients)).sentence == said_
+        return
+    with pytest.raises(Misconfigured) as refused:
+        await cluster_tasks.check_programs.fn(environment, clients)
+    assert refused.value.summary.startswith(said_)
+    assert (refused.value.hint or "").startswith("Install ")
 
 
 @pytest.mark.parametrize(
@@ -82,31 +112,6 @@ async def test_names_lead_to_the_ingress(clients: Clients, kubernetes: Answering
     assert questions == [f"{dns.PROBED_LABEL}.dev.sandbox.example."]
     outcome = await dns_tasks.remove_dns.fn(declared(), clients)
     assert said(outcome) == ("dns", "names", "1 removed", True)
-
-
-async def test_certificates_are_brought_into_step_and_asked_for(
-    clients: Clients, kubernetes: Answering, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kubernetes.put(LOAD_BALANCER)
-    assert len((await certificate_tasks.converge_certificate.fn(declared(), clients)).made) == 3
-    assert len((await certificate_tasks.converge_canary.fn(declared(), clients)).made) == 2, "the namespace is there"
-    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-    for kind, name, namespace in (
-        ("ClusterIssuer", "sandbox", None),
-        ("Certificate", "canary-tls", "plumbline-system"),
-    ):
-        kubernetes.live(kind, name, namespace)["status"] = ready
-    outcome = await certificate_tasks.probe_certificate_issued.fn(declared(), clients)
-    assert outcome.sentence == "issued for plumbline.dev.sandbox.example"
-
-    async def served(_environment: Environment, hosts: Sequence[str], _clients: Clients) -> str:
-        return " and ".join(hosts)
-
-    monkeypatch.setattr(handshakes, "probe", served)
-    outcome = await certificate_tasks.probe_certificate_served.fn(declared(), clients)
-    assert said(outcome)[1:3] == ("canary host", "plumbline.dev.sandbox.example")
-    outcome = await certificate_tasks.probe_pages.fn(declared(), clients)
-    assert said(outcome)[1:3] == ("pages", "no add-on has a page")
 
 
 async def test_steps_of_the_cluster_answer_with_their_planes_words(

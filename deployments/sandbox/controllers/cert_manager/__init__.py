@@ -1,1 +1,1 @@
-"""cert-manager's part: issuers, certificates, the webhook, the CA injector and the ingress shim."""
+"""cert-manager's own programs beside a cluster, and what stands in for its pods: solvers, and a way to the names."""

@@ -1,184 +1,177 @@
-"""HTTP-01 solvers, and the checks an ACME server makes."""
+"""A stand-in for the Designate solver of cert-manager, which runs from a container image: an aggregated API.
+
+cert-manager asks it as https://cert-manager.io/docs/configuration/acme/dns01/webhook/ says. The objects it needs in the
+cluster bear a label that says what they are; upstream's are made by its chart (github.com/syseleven/
+designate-certmanager-webhook).
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+import contextlib
+import datetime as dt
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
-import aiohttp
-import dns.asyncquery
-import dns.exception
-import dns.message
-import dns.name
-import dns.rcode
-import dns.rdatatype
+from aiohttp import web
 
+from deployments.sandbox.controllers import x509
+from deployments.sandbox.controllers.cert_manager.designate import Records
+from deployments.sandbox.controllers.egress import Egress
+from deployments.sandbox.controllers.features import Feature
 from deployments.sandbox.controllers.kube.cluster import Cluster
-from deployments.sandbox.controllers.kube.objects import key_of, owner_reference
-from deployments.sandbox.controllers.kube.resources import CHALLENGES, INGRESSES, PODS, SERVICES, Obj
+from deployments.sandbox.controllers.kube.controller import Controller
+from deployments.sandbox.controllers.kube.resources import DEPLOYMENTS, Key, Obj
+from deployments.sandbox.controllers.serving import stop_serving
+from infra.clients.errors import PlumblineError
 
-BODY = "plumbline.dev/sandbox-body"
-"""Annotation on a Service: what it answers. The solver's pod would; here nobody runs one."""
+GROUP, VERSION, SOLVER = "acme.syseleven.de", "v1alpha1", "designatedns"
+NAME = "designate-solver-stand-in"
+LABELS = {"plumbline.dev/stand-in": "designate-certmanager-webhook"}
+MANAGER = "plumbline-sandbox"
+ADDRESS = "192.0.2.1"
+"""Of the Service's only endpoint: an APIService counts as unavailable without one. Nobody dials it (RFC 5737)."""
+LIFETIME = dt.timedelta(days=365)
 
-PATH = "/.well-known/acme-challenge/"
-PORT = 8089
-TIMEOUT = 3.0
+log = logging.getLogger(__name__)
 
 
-class Checker:
-    """Asks what the world would see.
+class Solver:
+    """The API, and what leads the API server to it, while cert-manager runs.
 
     Args:
-        servers: addresses of the authoritative name servers.
-        dns_port: of theirs.
-        http_port: where ingresses serve plain HTTP.
+        cluster: in which cert-manager asks.
+        egress: leads the API server here.
+        feature: cert-manager's controller.
+        records: where challenges are answered.
+        front_proxy: PEM of who signs the API server's certificate as a proxy; nobody else is let in.
     """
 
-    def __init__(self, servers: Sequence[str], dns_port: int, http_port: int) -> None:
-        self._servers, self._dns_port, self._http_port = servers, dns_port, http_port
+    def __init__(self, cluster: Cluster, egress: Egress, feature: Feature, records: Records, front_proxy: Path) -> None:
+        self._cluster, self._egress, self._feature = cluster, egress, feature
+        self._records, self._front_proxy = records, front_proxy
+        controller = Controller("designate-solver", cluster.informer(DEPLOYMENTS), feature.gate(self._reconcile))
+        feature.subscribe(lambda: controller.queue.add(_key(feature)))
+        cluster.add(controller)
 
-    async def http(self, name: str, token: str, key: str) -> str | None:
-        """Why the token of `name` is not to be had, or None where it is."""
-        addresses: set[str] = set()
-        for server in self._servers:
-            found, why = await self._ask(server, name, "A")
-            if why is not None:
-                return why
-            addresses |= set(found)
-        for address in sorted(addresses):
-            why = await self._fetch(address, name, token, key)
-            if why is not None:
-                return why
-        return None
-
-    async def txt(self, name: str, value: str) -> str | None:
-        """Why the TXT record of `name` is not there at every server, or None where it is."""
-        for server in self._servers:
-            found, why = await self._ask(server, f"_acme-challenge.{name}", "TXT")
-            if why is not None:
-                return why
-            if value not in [each.strip('"') for each in found]:
-                return f"TXT record for {name} at {server} has other values"
-        return None
-
-    async def _ask(self, server: str, name: str, kind: str) -> tuple[list[str], str | None]:
-        query = dns.message.make_query(dns.name.from_text(name), kind)
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve the API on a port of the loopback interface."""
+        app = web.Application()
+        app.router.add_get(f"/apis/{GROUP}", self._group)
+        app.router.add_get(f"/apis/{GROUP}/{VERSION}", self._resources)
+        app.router.add_post(f"/apis/{GROUP}/{VERSION}/{SOLVER}", self._challenge)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        listener = socket.create_server(("127.0.0.1", 0))
+        await web.SockSite(runner, listener, ssl_context=self._context()).start()
+        self._port = int(listener.getsockname()[1])
         try:
-            answer, _ = await dns.asyncquery.udp_with_fallback(query, server, TIMEOUT, self._dns_port)
-        except (dns.exception.DNSException, OSError) as error:
-            return [], f"name server {server} does not answer: {error!r}"
-        kinds = dns.rdatatype.from_text(kind)
-        found = [str(record) for rrset in answer.answer if rrset.rdtype == kinds for record in rrset]
-        if not found:
-            return [], f"{dns.rcode.to_text(answer.rcode())}: no {kind} record of {name} at {server}"
-        return found, None
+            yield
+        finally:
+            await stop_serving(runner)
 
-    async def _fetch(self, address: str, name: str, token: str, key: str) -> str | None:
-        url = f"http://{address}:{self._http_port}{PATH}{token}"
-        headers = {"Host": name, "User-Agent": "plumbline-sandbox/acme"}
+    def _context(self) -> ssl.SSLContext:
+        key = x509.generate_key()
+        subject = x509.Subject(NAME, dns_names=[NAME], usages=("digital signature", "server auth"))
+        context = x509.server_context(x509.pem(x509.self_sign(key, subject, LIFETIME)), x509.key_pem(key))
+        context.load_verify_locations(cafile=str(self._front_proxy))
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    async def _reconcile(self, key: Key) -> None:
+        if key != _key(self._feature):
+            return
+        namespace, workload = self._feature.namespace, self._feature.workload
+        if workload is None:
+            return
+        account = workload["spec"]["template"]["spec"].get("serviceAccountName", "default")
+        self._egress.route((namespace, NAME), self._port)
+        for path, manifest in objects(namespace, account):
+            await self._cluster.client.apply(path, manifest, manager=MANAGER)
+
+    async def _group(self, _: web.Request) -> web.Response:
+        version = {"groupVersion": f"{GROUP}/{VERSION}", "version": VERSION}
+        return web.json_response(
+            {"kind": "APIGroup", "apiVersion": "v1", "name": GROUP, "versions": [version], "preferredVersion": version}
+        )
+
+    async def _resources(self, _: web.Request) -> web.Response:
+        solver = {"name": SOLVER, "singularName": "", "namespaced": False, "kind": "ChallengePayload"}
+        group = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{GROUP}/{VERSION}"}
+        return web.json_response({**group, "resources": [{**solver, "verbs": ["create"]}]})
+
+    async def _challenge(self, request: web.Request) -> web.Response:
+        payload: dict[str, Any] = await request.json()
+        asked = payload["request"]
+        answer: dict[str, Any] = {"uid": asked["uid"], "success": True}
+        act = self._records.present if asked["action"] == "Present" else self._records.clean_up
         try:
-            timeout = aiohttp.ClientTimeout(total=TIMEOUT)
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, headers=headers) as answer:
-                body = await answer.text()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return f"failed to perform self check GET request {url}: {error!r}"
-        if answer.status != 200:
-            return f"wrong status code {answer.status!r}, expected 200, from {url}"
-        return None if body.strip() == key else f"did not get expected response from {url}"
+            await act(asked["resolvedZone"], asked["resolvedFQDN"], asked["key"])
+        except PlumblineError as error:
+            log.warning("%s %s: %s", asked["action"], asked["resolvedFQDN"], error)
+            answer |= {"success": False, "status": {"status": "Failure", "message": str(error), "code": 500}}
+        return web.json_response({**{name: payload[name] for name in ("kind", "apiVersion")}, "response": answer})
 
 
-class HttpSolver:
-    """Makes a token reachable through the ingress, and takes it away again."""
+def objects(namespace: str, account: str) -> list[tuple[str, Obj]]:
+    """Path and manifest of what the API server and cert-manager need to find the solver, and to be let in (pure)."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._ingresses = cluster.informer(INGRESSES)
-        self._busy = asyncio.Lock()
+    def made(path: str, api_version: str, kind: str, name: str, **parts: Any) -> tuple[str, Obj]:
+        metadata: Obj = {"name": name, "labels": LABELS}
+        if "/namespaces/" in path:
+            metadata["namespace"] = namespace
+        manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **parts}
+        if kind == "EndpointSlice":
+            metadata["labels"] = LABELS | {"kubernetes.io/service-name": NAME}
+        return f"{path}/{name}", manifest
 
-    async def present(self, challenge: Obj) -> None:
-        """Make the pod, the Service and the Ingress, or add the path to the Ingress named."""
-        namespace, _ = key_of(challenge)
-        metadata = solver_metadata(challenge)
-        if await self._cluster.client.get(PODS, namespace, metadata["name"]) is None:
-            container: Obj = {"name": "acmesolver", "image": "quay.io/jetstack/cert-manager-acmesolver"}
-            container |= {"ports": [{"containerPort": PORT, "name": "http"}]}
-            await self._cluster.create(PODS, {"metadata": metadata, "spec": {"containers": [container]}})
-        if await self._cluster.client.get(SERVICES, namespace, metadata["name"]) is None:
-            notes = {BODY: challenge["spec"]["key"]}
-            spec = {"selector": metadata["labels"], "ports": [{"name": "http", "port": PORT, "targetPort": PORT}]}
-            await self._cluster.create(SERVICES, {"metadata": {**metadata, "annotations": notes}, "spec": spec})
-        own = (challenge["spec"]["solver"].get("http01") or {}).get("ingress") or {}
-        if own.get("name"):
-            await self._edit(challenge, own["name"], add=True)
-        elif self._ingresses.get(namespace, metadata["name"]) is None:
-            await self._cluster.create(INGRESSES, solver_ingress(challenge, own))
-
-    async def withdraw(self, challenge: Obj) -> None:
-        """Take everything away again."""
-        namespace, _ = key_of(challenge)
-        name = solver_metadata(challenge)["name"]
-        own = (challenge["spec"]["solver"].get("http01") or {}).get("ingress") or {}
-        if own.get("name"):
-            await self._edit(challenge, own["name"], add=False)
-        else:
-            await self._cluster.client.delete(INGRESSES, namespace, name)
-        for resource in (SERVICES, PODS):
-            await self._cluster.client.delete(resource, namespace, name)
-
-    async def _edit(self, challenge: Obj, name: str, *, add: bool) -> None:
-        async with self._busy:  # two challenges may edit one Ingress
-            ingress = await self._cluster.client.get(INGRESSES, key_of(challenge)[0], name)
-            if ingress is None:
-                return
-            rules = edited(ingress["spec"].get("rules") or [], challenge, add=add)
-            if rules != (ingress["spec"].get("rules") or []):
-                change = {
-                    "metadata": {"resourceVersion": ingress["metadata"]["resourceVersion"]},
-                    "spec": {"rules": rules},
-                }
-                await self._cluster.patch(INGRESSES, ingress, change)
-
-
-def solver_metadata(challenge: Obj) -> Obj:
-    """Name, labels and owner of what solves a Challenge."""
-    namespace, name = key_of(challenge)
-    found = {
-        "acme.cert-manager.io/http01-solver": "true",
-        "acme.cert-manager.io/http-token": challenge["spec"]["token"],
+    rbac = "rbac.authorization.k8s.io"
+    rule = {"apiGroups": [GROUP], "resources": ["*"], "verbs": ["create"]}
+    subject = {"kind": "ServiceAccount", "name": account, "namespace": namespace}
+    port = {"name": "https", "port": 443, "protocol": "TCP"}
+    api = {
+        "group": GROUP,
+        "version": VERSION,
+        "service": {"name": NAME, "namespace": namespace, "port": 443},
+        "groupPriorityMinimum": 1000,
+        "versionPriority": 15,
+        "insecureSkipTLSVerify": True,
     }
-    return {
-        "name": f"cm-acme-http-solver-{name.rsplit('-', 1)[-1]}",
-        "namespace": namespace,
-        "labels": found,
-        "ownerReferences": [owner_reference(challenge, CHALLENGES)],
-    }
+    within = f"namespaces/{namespace}"
+    endpoint = {"addresses": [ADDRESS], "conditions": {"ready": True}}
+    return [
+        made(f"/api/v1/{within}/services", "v1", "Service", NAME, spec={"ports": [port]}),
+        made(
+            f"/apis/discovery.k8s.io/v1/{within}/endpointslices",
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            NAME,
+            addressType="IPv4",
+            endpoints=[endpoint],
+            ports=[port],
+        ),
+        made(f"/apis/{rbac}/v1/clusterroles", f"{rbac}/v1", "ClusterRole", NAME, rules=[rule]),
+        made(
+            f"/apis/{rbac}/v1/clusterrolebindings",
+            f"{rbac}/v1",
+            "ClusterRoleBinding",
+            NAME,
+            roleRef={"apiGroup": rbac, "kind": "ClusterRole", "name": NAME},
+            subjects=[subject],
+        ),
+        made(
+            "/apis/apiregistration.k8s.io/v1/apiservices",
+            "apiregistration.k8s.io/v1",
+            "APIService",
+            f"{VERSION}.{GROUP}",
+            spec=api,
+        ),
+    ]
 
 
-def solver_ingress(challenge: Obj, own: Obj) -> Obj:
-    """The Ingress that leads to the solver."""
-    spec: Obj = {"rules": edited([], challenge, add=True)}
-    metadata = solver_metadata(challenge)
-    if own.get("ingressClassName"):
-        spec["ingressClassName"] = own["ingressClassName"]
-    elif own.get("class"):
-        metadata["annotations"] = {"kubernetes.io/ingress.class": own["class"]}
-    return {"metadata": metadata, "spec": spec}
-
-
-def edited(rules: list[Obj], challenge: Obj, *, add: bool) -> list[Obj]:
-    """Ingress rules with the challenge's path in them, or without it."""
-    host, path = challenge["spec"]["dnsName"], f"{PATH}{challenge['spec']['token']}"
-    kept = []
-    for rule in rules:
-        paths = [each for each in (rule.get("http") or {}).get("paths") or [] if each.get("path") != path]
-        if paths or not rule.get("http"):
-            kept.append({**rule, "http": {"paths": paths}} if paths else rule)
-    if not add:
-        return kept
-    backend = {"service": {"name": solver_metadata(challenge)["name"], "port": {"number": PORT}}}
-    entry = {"path": path, "pathType": "Exact", "backend": backend}
-    for rule in kept:
-        if rule.get("host") == host:
-            rule["http"] = {"paths": [entry, *(rule.get("http") or {}).get("paths", [])]}
-            return kept
-    return [*kept, {"host": host, "http": {"paths": [entry]}}]
+def _key(feature: Feature) -> Key:
+    return (feature.namespace, NAME)

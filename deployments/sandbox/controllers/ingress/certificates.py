@@ -7,7 +7,6 @@ import datetime as dt
 import ssl
 
 from deployments.sandbox.controllers import x509
-from deployments.sandbox.controllers.cert_manager.spec import read_pair
 from deployments.sandbox.controllers.kube.informer import Informer
 from deployments.sandbox.controllers.kube.resources import Key
 
@@ -32,11 +31,12 @@ class Certificates:
         known = self._loaded.get(secret)
         if known is not None and known[0] == version:
             return known[1]
+        chain, key = (base64.b64decode((obj.get("data") or {}).get(name) or "") for name in ("tls.crt", "tls.key"))
         try:
-            pair = read_pair(obj)
+            pair = x509.Authority.load(chain, key)
         except ValueError:
             return None
-        context = x509.server_context(base64.b64decode(obj["data"]["tls.crt"]), x509.key_pem(pair.key))
+        context = x509.server_context(chain, x509.key_pem(pair.key))
         self._loaded[secret] = (version, context)
         return context
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from deployments.sandbox.controllers.cert_manager.solver import BODY
 from deployments.sandbox.controllers.features import Feature, flag
+from deployments.sandbox.controllers.ingress import solvers
 from deployments.sandbox.controllers.ingress.certificates import Certificates
 from deployments.sandbox.controllers.ingress.routing import ACME_PATH, DEFAULT_CLASS, Host, Table, build, served
 from deployments.sandbox.controllers.kube.cluster import Cluster
@@ -19,6 +19,7 @@ from deployments.sandbox.controllers.kube.resources import (
     ENDPOINTS,
     INGRESSCLASSES,
     INGRESSES,
+    PODS,
     SECRETS,
     SERVICES,
     Key,
@@ -56,6 +57,7 @@ class Ingress:
         self._classes = cluster.informer(INGRESSCLASSES)
         self._services = cluster.informer(SERVICES)
         self._endpoints = cluster.informer(ENDPOINTS)
+        self._pods = cluster.informer(PODS)
         self._secrets = cluster.informer(SECRETS)
         self._certificates = Certificates(self._secrets)
         self._table = Table()
@@ -70,7 +72,7 @@ class Ingress:
         for informer in (self._ingresses, self._classes, self._services):
             queue.on(informer, lambda _: [ALL])
         feature.subscribe(lambda: queue.queue.add(ALL))
-        queue.reading(self._endpoints, self._secrets)
+        queue.reading(self._endpoints, self._pods, self._secrets)
         cluster.add(queue)
         cluster.add(statuses)
 
@@ -174,8 +176,11 @@ class Ingress:
             return web.Response(
                 status=502, text=f"502 Bad Gateway: {namespace}/{service_name} has no ready endpoints\n"
             )
-        body = annotated(service).get(BODY) or f"{namespace}/{service_name}\n"
-        return web.Response(text=body, headers={"Server": "plumbline-sandbox-ingress"})
+        body: str | None = f"{namespace}/{service_name}\n"
+        if solvers.is_solver(service):
+            body = solvers.answer(self._pods.all(namespace), name, request.path)
+        status = 404 if body is None else 200
+        return web.Response(status=status, text=body, headers={"Server": "plumbline-sandbox-ingress"})
 
     def _has_endpoints(self, service: Key) -> bool:
         endpoints = self._endpoints.get(*service)

@@ -43,10 +43,13 @@ class Client:
         url: of the API server.
         context: TLS towards it, client certificate included.
         token: bearer token, where the credentials are one.
+        authority: PEM of who signed the server's certificate, to be told to others.
     """
 
-    def __init__(self, url: str, context: ssl.SSLContext, token: str | None = None) -> None:
-        self.url, self._context = url.rstrip("/"), context
+    def __init__(
+        self, url: str, context: ssl.SSLContext, token: str | None = None, authority: bytes | None = None
+    ) -> None:
+        self.url, self._context, self._authority = url.rstrip("/"), context, authority
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -68,7 +71,15 @@ class Client:
                 file.write(certificate + b"\n" + key)
                 file.flush()
                 context.load_cert_chain(file.name)
-        return cls(cluster["server"], context, user.get("token"))
+        return cls(cluster["server"], context, user.get("token"), authority)
+
+    @property
+    def endpoint(self) -> Obj:
+        """The server as a kubeconfig's cluster."""
+        endpoint: Obj = {"server": self.url}
+        if self._authority is not None:
+            endpoint["certificate-authority-data"] = base64.b64encode(self._authority).decode()
+        return endpoint
 
     async def __aenter__(self) -> Client:
         # No limit: each informer holds a connection of its own. A watch that is left waits for the server's end of TLS,

@@ -1,0 +1,133 @@
+"""cert-manager's controller, cainjector and webhook: upstream's own, each while its Deployment is available."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from deployments.sandbox.controllers.children import Child, Command
+from deployments.sandbox.controllers.egress import Egress
+from deployments.sandbox.controllers.features import Feature, arguments, runs_container
+from deployments.sandbox.controllers.kube.cluster import Cluster
+from deployments.sandbox.controllers.kube.objects import key_of
+from deployments.sandbox.controllers.kube.resources import SERVICEACCOUNTS, Key, Obj
+from deployments.sandbox.layout import write
+from deployments.sandbox.settings import NAME_SERVERS
+from deployments.sandbox.upstream import build
+
+CONTAINERS = {
+    "controller": "cert-manager-controller",
+    "cainjector": "cert-manager-cainjector",
+    "webhook": "cert-manager-webhook",
+}
+"""How upstream's chart calls the containers, by the part they run."""
+TOKEN_SECONDS = 365 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the programs find on this machine instead of a cluster's network.
+
+    Args:
+        folder: for their kubeconfigs and logs.
+        dns_port: of the authoritative name servers.
+        proxy: where plain HTTP requests for the cluster's names go; see `names`.
+    """
+
+    folder: Path
+    dns_port: int
+    proxy: str
+
+
+class CertManager:
+    """The three programs of one cluster.
+
+    Args:
+        cluster: theirs.
+        egress: leads the API server to the webhook.
+        surroundings: what they find here.
+    """
+
+    def __init__(self, cluster: Cluster, egress: Egress, surroundings: Surroundings) -> None:
+        self._cluster, self._egress, self._surroundings = cluster, egress, surroundings
+        self.features = {part: Feature(cluster, runs_container(name)) for part, name in CONTAINERS.items()}
+        prepare = {"controller": self._controller, "cainjector": self._injector, "webhook": self._webhook}
+        self.children = [
+            Child(CONTAINERS[part], feature, prepare[part], surroundings.folder / "log")
+            for part, feature in self.features.items()
+        ]
+
+    async def _controller(self, workload: Obj) -> Command:
+        servers = ",".join(f"{address}:{self._surroundings.dns_port}" for address in NAME_SERVERS.values())
+        return Command(
+            (
+                *(str(build.program("cert-manager")), "controller"),
+                *_flags(workload),
+                *("--kubeconfig", str(await self._kubeconfig(workload))),
+                # It asks who is in charge of a zone, and the servers that are know it at once.
+                *("--dns01-recursive-nameservers", servers, "--dns01-recursive-nameservers-only"),
+                *("--dns01-check-retry-period", "1s"),
+            ),
+            # Its own look at an HTTP-01 challenge goes to port 80 of a name that only this machine knows.
+            {"HTTP_PROXY": self._surroundings.proxy},
+        )
+
+    async def _injector(self, workload: Obj) -> Command:
+        kubeconfig = str(await self._kubeconfig(workload))
+        argv = (str(build.program("cert-manager")), "cainjector", *_flags(workload), "--kubeconfig", kubeconfig)
+        return Command(argv)
+
+    async def _webhook(self, workload: Obj) -> Command:
+        port, health = _free_port(), _free_port()
+        self._egress.route(_webhook_service(workload), port)
+        return Command(
+            (
+                str(build.program("cert-manager-webhook", build.WEBHOOK)),
+                *_flags(workload),
+                *("--kubeconfig", str(await self._kubeconfig(workload))),
+                *(f"--secure-port={port}", f"--healthz-port={health}", "--metrics-listen-address=0"),
+            )
+        )
+
+    async def _kubeconfig(self, workload: Obj) -> Path:
+        """A kubeconfig of the workload's ServiceAccount, whose rights are the chart's."""
+        namespace, name = key_of(workload)
+        account = workload["spec"]["template"]["spec"].get("serviceAccountName", "default")
+        client = self._cluster.client
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+        answer = await client.request(
+            "POST",
+            SERVICEACCOUNTS.path(namespace, account, "token"),
+            body={**asked, "spec": {"expirationSeconds": TOKEN_SECONDS}},
+        )
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": account,
+            "clusters": [{"name": account, "cluster": client.endpoint}],
+            "users": [{"name": account, "user": {"token": answer["status"]["token"]}}],
+            "contexts": [{"name": account, "context": {"cluster": account, "user": account}}],
+        }
+        path = self._surroundings.folder / f"{name}.kubeconfig"
+        self._surroundings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write(path, yaml.safe_dump(document))
+        return path
+
+
+def _flags(workload: Obj) -> list[str]:
+    """The flags the chart gives its container."""
+    return [word for word in arguments(workload) if word.startswith("--")]
+
+
+def _webhook_service(workload: Obj) -> Key:
+    """The Service in front of the webhook: upstream's chart calls both alike."""
+    return key_of(workload)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
