@@ -17,10 +17,8 @@ from tests.helms import helm_of
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """The process's control plane, in the folder of a sandbox; who makes objects asks for `plane` or `kept_plane`."""
-    home = tmp_path_factory.mktemp("sandbox") / "clusters" / "dev"
-    home.mkdir(parents=True)
-    with ControlPlane(home, port=free_port()) as plane:
+    """The process's control plane; who makes objects asks for `plane` or `kept_plane`."""
+    with ControlPlane(tmp_path_factory.mktemp("plane"), port=free_port()) as plane:
         yield plane
 
 
@@ -44,6 +42,15 @@ def kept_plane(control_plane: ControlPlane, resetting: Resetting) -> Iterator[Co
     """The control plane, reset after the module: its tests build on one another, or on what is the same for all."""
     yield control_plane
     resetting.reset()
+
+
+@pytest.fixture(scope="module")
+def sandbox(kept_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sandbox whose cluster dev the control plane is."""
+    made = tmp_path_factory.mktemp("sandbox")
+    (made / "clusters").mkdir(mode=0o700)
+    (made / "clusters" / "dev").symlink_to(kept_plane.home)
+    return made
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ from deployments.sandbox.controllers.kube import resources as kinds
 from deployments.sandbox.controllers.kube.client import ApiError, Client
 from deployments.sandbox.controllers.kube.objects import condition, is_true
 from deployments.sandbox.controllers.kube.resources import Obj, Resource
-from deployments.sandbox.controlplane.plane import ControlPlane
 from deployments.sandbox.settings import ROOT, SandboxSettings
 from infra.clients.errors import NotYet
 from infra.clients.waiting import wait_until
@@ -121,10 +120,9 @@ class Plane:
 
 
 @pytest.fixture(scope="module")
-def server(kept_plane: ControlPlane) -> Path:
-    """The control plane's folder as that of a sandbox, whose path it gives."""
-    sandbox, home = kept_plane.home.parents[1], kept_plane.home
-    (home / "cluster.json").write_text(json.dumps(description(SERVERS)))
+def server(sandbox: Path) -> Path:
+    """A sandbox's folder, with what the controllers read there."""
+    (sandbox / "clusters/dev/cluster.json").write_text(json.dumps(description(SERVERS)))
     (sandbox / "ca").mkdir()
     make_authority(sandbox / "ca")
     (sandbox / "secrets/github-app").mkdir(parents=True)

@@ -126,3 +126,45 @@ async def test_objects_are_removed_in_the_reverse_order(clients: Clients, journa
     assert await manifests.remove(*arguments, timeout=10) == ["ConfigMap/web/second", "ConfigMap/web/first"]
     assert journal.ended == ["done", "done"]
     assert await manifests.remove(*arguments, timeout=10) == []
+
+
+def challenge(name: str, namespace: str, *finalizers: str) -> Object:
+    spec = {
+        "type": "HTTP-01",
+        "url": "https://acme.example.org/chall",
+        "authorizationURL": "https://acme.example.org/authz",
+        "dnsName": f"{name}.example.org",
+        "token": "t",
+        "key": "k",
+        "solver": {},
+        "issuerRef": {"name": "le"},
+    }
+    metadata = {"finalizers": list(finalizers)}
+    return item("acme.cert-manager.io/v1", "Challenge", name, namespace, spec=spec, metadata=metadata)
+
+
+@pytest.mark.usefixtures("certificates_defined")
+async def test_namespaces_with_open_challenges_go_while_cert_manager_can_clean_up(
+    clients: Clients, kubernetes: KubernetesClient, journal: FakeJournal
+) -> None:
+    await kubernetes.create(manifests.namespace("cert-manager"))
+    for name, namespace in (("a", "web"), ("b", "web"), ("c", "cert-manager"), ("d", "default")):
+        await kubernetes.create(challenge(name, namespace))
+    assert await teardown.end_challenges(clients) == (["Namespace/web"], None)
+    assert journal.actions == ["delete Namespace/web"]
+    left = {one["metadata"]["name"] for one in await kubernetes.list("acme.cert-manager.io/v1", "Challenge")}
+    assert left == {"c", "d"}
+    assert await teardown.end_challenges(clients) == ([], None)
+
+
+@pytest.mark.usefixtures("certificates_defined")
+async def test_a_solver_that_does_not_clean_up_is_told_and_does_not_keep_the_environment_alive(
+    clients: Clients, kubernetes: KubernetesClient
+) -> None:
+    made = await kubernetes.create(challenge("shop", "web", "acme.cert-manager.io/finalizer"))
+    said = {**made, "status": {"state": "pending", "reason": "the solver says no"}}
+    await kubernetes.replace(said, subresource="status")
+    clients.settings = clients.settings.model_copy(update={"probe_timeout": 1})
+    removed, left = await teardown.end_challenges(clients)
+    assert removed == ["Namespace/web"]
+    assert left == "not cleaned up: the challenge for shop.example.org (the solver says no)"
