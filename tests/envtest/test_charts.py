@@ -202,3 +202,13 @@ def test_the_custom_resources_keep_what_matters(tools: Tools) -> None:
     }
     tools.ok("kubectl", "apply", "-f", "-", stdin=yaml.safe_dump(issuer))
     assert tools.get("clusterissuer", "letsencrypt-staging")["spec"] == issuer["spec"]
+    runners = {"githubConfigUrl": "https://github.com/example/app", "spec": {"containers": [{"name": "runner"}]}}
+    for changed, missing in (
+        ({"ephemeralRunnerSpec": runners}, "spec.patchID"),
+        ({"patchID": 0, "ephemeralRunnerSpec": {**runners, "spec": {}}}, "spec.ephemeralRunnerSpec.spec.containers"),
+        ({"patchID": 0, "ephemeralRunnerSpec": runners}, None),
+    ):
+        made = {"apiVersion": "actions.github.com/v1alpha1", "kind": "EphemeralRunnerSet", "spec": changed}
+        item = yaml.safe_dump({**made, "metadata": {"name": "build", "namespace": "default"}})
+        done = tools.run("kubectl", "create", "--validate=false", "--dry-run=server", "-f", "-", stdin=item)
+        assert (done.returncode == 0) if missing is None else (missing in done.stderr), done.stderr
