@@ -7,7 +7,7 @@ import base64
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network
@@ -28,7 +28,6 @@ from deployments.sandbox.controllers.kube import resources as kinds
 from deployments.sandbox.controllers.kube.client import ApiError, Client
 from deployments.sandbox.controllers.kube.objects import condition, is_true
 from deployments.sandbox.controllers.kube.resources import Obj, Resource
-from deployments.sandbox.controlplane.plane import ControlPlane
 from deployments.sandbox.settings import ROOT, SandboxSettings
 from infra.clients.errors import NotYet
 from infra.clients.waiting import wait_until
@@ -36,7 +35,6 @@ from tests.fakecloud import NETWORK, FakeCloud
 
 pytestmark = pytest.mark.envtest
 CHARTS = ROOT / "deployments/sandbox/charts"
-PORT = 18060
 SERVERS = {"master": 1, "worker": 2}
 T = TypeVar("T")
 
@@ -122,18 +120,14 @@ class Plane:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A control plane in the folder of a sandbox, whose path it gives."""
-    sandbox = tmp_path_factory.mktemp("sandbox")
-    home = sandbox / "clusters" / "dev"
-    home.mkdir(parents=True)
-    (home / "cluster.json").write_text(json.dumps(description(SERVERS)))
+def server(sandbox: Path) -> Path:
+    """A sandbox's folder, with what the controllers read there."""
+    (sandbox / "clusters/dev/cluster.json").write_text(json.dumps(description(SERVERS)))
     (sandbox / "ca").mkdir()
     make_authority(sandbox / "ca")
     (sandbox / "secrets/github-app").mkdir(parents=True)
     make_github_app(sandbox / "secrets/github-app")
-    with ControlPlane(home, port=PORT):
-        yield sandbox
+    return sandbox
 
 
 def description(counts: dict[str, int]) -> Obj:

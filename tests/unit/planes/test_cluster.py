@@ -20,7 +20,8 @@ from infra.terraform.looking import Look
 from infra.terraform.plans import Change, Difference, Plan
 from infra.terraform.policy import guard
 from tests.unit.planes import cloud_facts
-from tests.unit.planes.fakes import FakeJournal, FakeKubernetes, FakeMagnum, declared, make_clients
+from tests.unit.planes.answering import Answering
+from tests.unit.planes.fakes import FakeJournal, FakeMagnum, declared, make_clients
 
 KEYPAIR = Change(address="openstack_compute_keypair_v2.this", type=cluster.KEYPAIR, name="this", actions=("create",))
 TEMPLATE = Change(
@@ -391,28 +392,15 @@ def test_a_node_is_ready_only_when_it_says_so(ready: str | None, is_ready: bool)
     assert cluster.is_ready({}) is False
 
 
-async def test_every_node_that_magnum_counts_has_to_be_ready(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_every_node_that_magnum_counts_has_to_be_ready(clients: Clients, kubernetes: Answering) -> None:
     for name, count in (("default-master", 1), ("default-worker", 1), ("build", 1)):
         magnum(clients).groups[name] = SimpleNamespace(node_count=count)
-    for index, ready in enumerate(("True", "True", "False")):
-        kubernetes.put(node(f"n{index}", ready))
-    looks = 0
-
-    class Late(FakeKubernetes):
-        """The last node comes at the third look."""
-
-        async def nodes(self) -> list[dict[str, Any]]:
-            nonlocal looks
-            looks += 1
-            if looks == 3:
-                self.put(node("n2", "True"))
-            return await super().nodes()
-
-    late = Late()
-    late.objects = kubernetes.objects
-    clients._kubernetes = late  # type: ignore[assignment]
+    two = [node("n0", "True"), node("n1", "True")]
+    late, ready = {"items": [*two, node("n2", "False")]}, {"items": [*two, node("n2", "True")]}
+    kubernetes.answer(kubernetes.listing("Node"), late, late, ready)
+    kubernetes.answer("GET /version", {"gitVersion": "v1.33.4"})
     assert await cluster.probe(declared(), clients) == "3 nodes are Ready, Kubernetes v1.33.4"
-    assert looks == 3
+    assert kubernetes.listed() == ["nodes"] * 3
 
 
 async def test_nodes_that_do_not_come_are_counted_in_the_error(tmp_path: Path, clients: Clients) -> None:
