@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from infra.clients.kubernetes import KubernetesClient
-from infra.planes import manifests
+from infra.planes import leftovers, manifests
 from infra.planes.bring import Outcome
 from infra.planes.clients import Clients
 from tasks import delivery, storage
@@ -32,7 +32,7 @@ async def test_storage_is_brought_into_step(clients: Clients, kubernetes: Kubern
 
 
 async def test_cloud_resources_are_given_back_load_balancers_first(
-    clients: Clients, kubernetes: KubernetesClient
+    clients: Clients, kubernetes: KubernetesClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await kubernetes.create(manifests.namespace("web"))
     ports, size = [{"port": 443}], {"requests": {"storage": "1Gi"}}
@@ -45,8 +45,14 @@ async def test_cloud_resources_are_given_back_load_balancers_first(
     outcome = await storage.release_cloud_resources.fn(declared(), clients)
     assert outcome.made == ("Service/web/balanced", "PersistentVolumeClaim/web/c")
     clients.disconnect()
+
+    async def cleared(*_: object) -> list[str]:
+        return ["load-balancer/kube_service_dev_web_web"]
+
+    # A cluster that does not answer cannot give anything back itself.
+    monkeypatch.setattr(leftovers, "clear_the_way", cleared)
     outcome = await storage.release_cloud_resources.fn(declared(), clients)
-    assert said(outcome) == ("storage", "cloud resources", "nothing was there", True)
+    assert said(outcome) == ("storage", "cloud resources", "1 removed", True)
 
 
 async def test_delivery_and_its_removal(clients: Clients, kubernetes: KubernetesClient, define: Define) -> None:
