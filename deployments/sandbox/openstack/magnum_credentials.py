@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from typing import Any
 
+from keystoneauth1.exceptions import NotFound
 from magnum.common import context as magnum_context
 from magnum.common import keystone
 
@@ -53,7 +55,9 @@ def remove(cluster: Any) -> None:
     path = f"/users/{cluster.user_id}/application_credentials"
     found = session.get(f"{path}?name={_name(cluster)}", endpoint_filter=IDENTITY, user_agent=AGENT).json()
     for credential in found["application_credentials"]:
-        session.delete(f"{path}/{credential['id']}", endpoint_filter=IDENTITY, user_agent=AGENT)
+        # Magnum looks at a cluster twice at a time where one look takes long.
+        with suppress(NotFound):
+            session.delete(f"{path}/{credential['id']}", endpoint_filter=IDENTITY, user_agent=AGENT)
 
 
 def _name(cluster: Any) -> str:

@@ -45,7 +45,7 @@ def test_what_was_accepted_is_taken_up_late_and_rows_of_node_groups_later(
 
     utils = SimpleNamespace(_get_nodegroup_object=row)
     handler = Clusters(utils, done)
-    magnum_lateness.delay([handler], utils, FaultFile(path, "magnum-conductor"), lambda _, uuid: f"name of {uuid}")
+    magnum_lateness.delay([handler], utils, FaultFile(path), lambda _, uuid: f"name of {uuid}")
     assert handler.cluster_create(None, cluster=SimpleNamespace(name="dev"), node_count=3) == "dev with 3"
     handler.cluster_delete(None, uuid="u1")
     handler.ping(None)
