@@ -1,17 +1,15 @@
 """`make bench-drift`: what checking objects for drift costs, beside `kubectl diff --server-side` on the same manifests.
 
-On a real API server: once on loopback, once with 20 ms added to each request by a proxy, which is
-how far away an API server usually is. Both are measured as whole processes, in turns.
+On a real API server behind the sandbox's front proxy, which counts requests: once on loopback, once with 20 ms added
+to each of them, which is how far away an API server usually is. Both are measured as whole processes, in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -27,15 +25,16 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.bench_objects import NAMESPACE, objects
-from deployments.sandbox.controlplane.plane import ControlPlane
+from deployments.sandbox.controlplane.plane import ControlPlane, Front
 from deployments.sandbox.upstream import build
 from infra.clients.errors import Failed, PlumblineError
 from infra.clients.kubernetes import KubernetesClient
 from infra.settings import ROOT, Settings
 
 PORT = 31800
-DELAY = 0.020
-"""Seconds a request takes longer through the proxy."""
+DELAY = 20.0
+"""Milliseconds that a request takes longer from far away."""
+FAR = {"service": "*", "kinds": ["latency"], "latency_ms": DELAY}
 SIDE_BY_SIDE = 16
 
 
@@ -66,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench; exit status 1 when something did not work."""
     options = _options(arguments)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    build.ensure(say=build.tell)
+    for module in build.MODULES:
+        build.ensure(module, say=build.tell)
     try:
         rows = list(_measure(options, console))
     except PlumblineError as error:
@@ -79,23 +79,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(options: argparse.Namespace, console: Console) -> Iterator[Row]:
     for count in options.objects:
         with tempfile.TemporaryDirectory() as folder:
-            home, log = Path(folder) / "home", Path(folder) / "requests.jsonl"
-            with ControlPlane(home, port=PORT, request_log=log, name="bench", nodes=False) as plane:
+            log, faults = Path(folder) / "requests.jsonl", Path(folder) / "faults.json"
+            front = Front("bench", log, faults)
+            with ControlPlane(Path(folder) / "home", port=PORT, front=front, nodes=False) as plane:
                 declared = list(objects(count))
                 manifests = Path(folder) / "manifests.yaml"
                 manifests.write_text(yaml.dump_all(declared, Dumper=yaml.CSafeDumper))
                 console.print(f"{count} objects: creating …")
                 asyncio.run(_create(plane.kubeconfig, declared))
-                for where, kubeconfig in (("loopback", plane.kubeconfig), ("20 ms away", _far(plane.kubeconfig))):
-                    with _proxy() if where != "loopback" else contextlib.nullcontext():
-                        ours, theirs = [], []
-                        for _ in range(options.n):
-                            ours.append(_ours(manifests, kubeconfig, log))
-                            theirs.append(_theirs(manifests, kubeconfig, log))
-                        # The comparison alone is measured apart: it would count as part of the process.
-                        rate = _look(manifests, kubeconfig, "--rate")["rate"]
-                        console.print(f"  {where}: ours {ours[-1].wall:.2f} s, kubectl diff {theirs[-1].wall:.2f} s")
-                        yield Row(count, where, ours, theirs, rate)
+                for where, rules in (("loopback", []), (f"{DELAY:g} ms away", [FAR])):
+                    faults.write_text(json.dumps({"rules": rules}))
+                    ours, theirs = [], []
+                    for _ in range(options.n):
+                        ours.append(_ours(manifests, plane.kubeconfig, log))
+                        theirs.append(_theirs(manifests, plane.kubeconfig, log))
+                    # The comparison alone is measured apart: it would count as part of the process.
+                    rate = _look(manifests, plane.kubeconfig, "--rate")["rate"]
+                    console.print(f"  {where}: ours {ours[-1].wall:.2f} s, kubectl diff {theirs[-1].wall:.2f} s")
+                    yield Row(count, where, ours, theirs, rate)
 
 
 def _ours(manifests: Path, kubeconfig: Path, log: Path) -> Run:
@@ -130,8 +131,6 @@ def _theirs(manifests: Path, kubeconfig: Path, log: Path) -> Run:
 
 
 def _requests(log: Path, agent: str) -> int:
-    # The audit log is written a moment later.
-    time.sleep(0.3)
     lines = log.read_text().splitlines() if log.exists() else []
     return sum(json.loads(line)["ua"].startswith(agent) for line in lines)
 
@@ -147,27 +146,6 @@ async def _create(kubeconfig: Path, declared: Sequence[dict[str, Any]]) -> None:
                     await kubernetes.apply(item, field_manager="kubectl")
 
             await asyncio.gather(*map(one, declared))
-
-
-def _far(kubeconfig: Path) -> Path:
-    """The same kubeconfig, through the proxy."""
-    far = kubeconfig.with_name("far.kubeconfig")
-    far.touch(mode=0o600)
-    far.write_text(re.sub(rf":{PORT}\b", f":{PORT + 1}", kubeconfig.read_text()))
-    return far
-
-
-@contextlib.contextmanager
-def _proxy() -> Iterator[None]:
-    """A proxy in a process of its own that keeps whatever a client sends for DELAY before it goes on."""
-    argv = [sys.executable, "-m", "deployments.delay", "--listen", str(PORT + 1), "--to", str(PORT)]
-    with subprocess.Popen([*argv, "--seconds", str(DELAY)], cwd=ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None  # noqa: S101 - it was asked for
-        process.stdout.readline()
-        try:
-            yield
-        finally:
-            process.terminate()
 
 
 def table(rows: Sequence[Row]) -> Table:

@@ -29,6 +29,14 @@ _READ_KUBECONFIG = (
 )
 _KUBECONFIG = f"terraform state pull | python3 -c {shlex.quote(_READ_KUBECONFIG)} > ../kubeconfig"
 
+_PERSISTENTLY = """attempts=0
+until {command}; do
+  [ $((attempts += 1)) -lt 100 ]
+  sleep 2
+  for doubted in $(terraform state list | grep containerinfra); do terraform untaint "$doubted" || true; done
+done"""
+"""The provider gives up on what Magnum goes on with: whoever runs it by hand trusts that again, and runs it again."""
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -72,7 +80,8 @@ def prepare(folder: Path, environment: Environment, catalog: Catalog, mirror: st
     plain = Plain(folder)
     plain.create.write_text(script(environment, releases, runners, mirror, secrets))
     uninstall = [f"helm uninstall {one.name} -n {one.namespace} --wait" for one in runners]
-    plain.destroy.write_text(_text([*uninstall, "cd terraform", "terraform destroy -auto-approve -input=false"]))
+    destroy = _PERSISTENTLY.format(command="terraform destroy -auto-approve -input=false")
+    plain.destroy.write_text(_text([*uninstall, "cd terraform", destroy]))
     return plain
 
 
@@ -98,7 +107,7 @@ def script(
     lines = [
         "cd terraform",
         "terraform init -input=false",
-        "terraform apply -auto-approve -input=false",
+        _PERSISTENTLY.format(command="terraform apply -auto-approve -input=false"),
         _KUBECONFIG,
         "cd ..",
         'export KUBECONFIG="$PWD/kubeconfig"',

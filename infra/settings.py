@@ -54,6 +54,12 @@ class Settings(BaseSettings):
         "newest verdict stays.",
     )
     terraform_binary: str = Field(default="terraform", min_length=1, description="The terraform program.")
+    terraform_providers: Literal["registry", "mirror"] = Field(
+        default="registry",
+        description="Where terraform's CLI configuration has providers come from. A mirror may change its package of a "
+        "version: runs and looks then lock it anew. A registry never does: another package than the locked one is "
+        "refused.",
+    )
     terraform_backend: Literal["local", "pg", "s3", "http"] = Field(
         default="local", description="Where Terraform keeps its state, one per environment."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.drift.findings import PlaneName
-from infra.planes import storage, teardown
+from infra.planes import leftovers, storage, teardown
 from infra.planes.bring import Outcome, bring_into_step
 from infra.planes.clients import Clients
 from infra.spec.models import Environment
@@ -27,8 +27,12 @@ async def probe_storage(environment: Environment, clients: Clients, after: After
 
 @step("cloud resources", timeout=1800)
 async def release_cloud_resources(environment: Environment, clients: Clients, after: After = ()) -> Outcome:
-    """Give back what the cluster holds in the cloud: load balancers first, then volumes."""
+    """Give back what the cluster holds in the cloud: load balancers first, then volumes.
+
+    Of a cluster that does not answer, the volumes are left for the sweep at the end: they keep nothing from going.
+    """
     if not clients.connected:
-        return Outcome.removed(PlaneName.STORAGE, "cloud resources", [])
+        found = await leftovers.clear_the_way(environment, clients)
+        return Outcome.removed(PlaneName.STORAGE, "cloud resources", found)
     removed = await teardown.release_load_balancers(clients) + await teardown.release_volumes(clients)
     return Outcome.removed(PlaneName.STORAGE, "cloud resources", removed)

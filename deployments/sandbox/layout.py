@@ -54,6 +54,10 @@ class Layout:
         return self.home / "faults.json"
 
     @property
+    def front(self) -> Path:
+        return self.run / "front.json"
+
+    @property
     def clouds(self) -> Path:
         return self.home / "clouds.yaml"
 
@@ -100,6 +104,10 @@ class Layout:
     @property
     def terraformrc(self) -> Path:
         return self.home / "terraformrc"
+
+    @property
+    def terraform_origin(self) -> Path:
+        return self.home / "terraform-origin"
 
     @property
     def terraform_mirror(self) -> Path:

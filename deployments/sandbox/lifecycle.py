@@ -21,8 +21,9 @@ import psutil
 
 from deployments.sandbox import venv
 from deployments.sandbox.layout import Layout
+from deployments.sandbox.openstack.config import SERVICES
 from deployments.sandbox.preparation import prepare
-from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.settings import BEHIND, NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.supervisor.daemon import left_over, running
 from deployments.sandbox.supervisor.managed import end_left_over
 from deployments.sandbox.supervisor.programs import own_environment
@@ -80,7 +81,7 @@ def _start(settings: SandboxSettings, layout: Layout, say: Say) -> bool:
 
 
 def install(settings: SandboxSettings, layout: Layout, say: Say) -> None:
-    """Build upstream's programs and install OpenStack, side by side; both are there from then on."""
+    """Build the programs and install OpenStack, side by side; both are there from then on."""
     with ThreadPoolExecutor(2) as pool:
         building = pool.submit(build.ensure_all, say=say)
         venv.ensure(settings.venv.absolute(), log=layout.log / "install.log", say=say)
@@ -148,6 +149,8 @@ def check_ports(settings: SandboxSettings) -> None:
     """
     for name, port in settings.ports().items():
         addresses: Iterable[str] = NAME_SERVERS.values() if name == "dns" else ("127.0.0.1",)
+        if name in SERVICES:
+            addresses = ("127.0.0.1", BEHIND)
         kinds = [socket.SOCK_STREAM]
         if name in ("dns", "mdns", "resolver"):
             kinds.append(socket.SOCK_DGRAM)

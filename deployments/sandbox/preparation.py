@@ -11,12 +11,13 @@ from pathlib import Path
 
 import yaml
 
-from deployments.sandbox import authority, environment, repositories
+from deployments.sandbox import authority, environment, front, repositories, terraform
 from deployments.sandbox.acme import Acme
 from deployments.sandbox.layout import Layout, write, write_json
 from deployments.sandbox.openstack import config
-from deployments.sandbox.provider import mirror
+from deployments.sandbox.openstack.config_common import USERS, Cloud
 from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.upstream import build
 
 LOG_LIMIT = 32 * 1024 * 1024
 """Bytes after which a log is put aside at the next start."""
@@ -34,6 +35,7 @@ def prepare(settings: SandboxSettings, layout: Layout) -> None:
             link.symlink_to(target)
     for path, text in config.files(cloud).items():
         write(path, text)
+    write_json(layout.front, front.openstack(settings, layout))
     write(layout.clouds, yaml.safe_dump(config.clouds(cloud), sort_keys=False))
     authority.make_authority(layout.ca)
     acme = Acme.of(settings, layout)
@@ -41,13 +43,13 @@ def prepare(settings: SandboxSettings, layout: Layout) -> None:
     authority.make_github_app(layout.secrets / "github-app")
     _repositories(settings, layout)
     _charts(settings, layout)
-    _terraform(settings, layout)
-    environment.merge(layout.environment, variables(settings, layout), path=search_path())
+    providers = {"PLUMBLINE_TERRAFORM_PROVIDERS": _terraform(settings, layout)}
+    environment.merge(layout.environment, variables(settings, layout) | providers, path=search_path())
 
 
-def describe(settings: SandboxSettings, layout: Layout) -> config.Cloud:
+def describe(settings: SandboxSettings, layout: Layout) -> Cloud:
     """The cloud that is configured."""
-    return config.Cloud(
+    return Cloud(
         home=layout.openstack,
         log=layout.log,
         etc=settings.venv.absolute() / "etc",
@@ -61,7 +63,7 @@ def passwords(layout: Layout) -> dict[str, str]:
     """The users' passwords: random, made once for each sandbox."""
     path = layout.openstack / "passwords.json"
     known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    missing = {user: secrets.token_urlsafe(24) for user in config.USERS if user not in known}
+    missing = {user: secrets.token_urlsafe(24) for user in USERS if user not in known}
     if missing:
         write_json(path, known | missing)
     return known | missing
@@ -113,9 +115,15 @@ def _charts(settings: SandboxSettings, layout: Layout) -> None:
             module.build(layout.charts, settings.url("charts"))
 
 
-def _terraform(settings: SandboxSettings, layout: Layout) -> None:
-    text = mirror.install(layout.terraform_mirror, settings.venv.absolute() / "bin/python", ROOT)
-    write(layout.terraformrc, text)
+def _terraform(settings: SandboxSettings, layout: Layout) -> terraform.Origin:
+    """Have terraform find the provider; returns where it comes from."""
+    origin = terraform.choose(layout.terraform_origin, settings.terraform_providers)
+    if origin == "mirror":
+        terraform.fill(layout.terraform_mirror, build.program(terraform.PROGRAM))
+        write(layout.terraformrc, terraform.from_mirror(layout.terraform_mirror))
+    else:
+        write(layout.terraformrc, terraform.DIRECT)
+    return origin
 
 
 def _rotate(folder: Path) -> None:

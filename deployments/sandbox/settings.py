@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 NAME_SERVERS = {"ns1": "127.0.53.1", "ns2": "127.0.53.2"}
 """The two authoritative servers and the addresses they answer on."""
+
+BEHIND = "127.0.0.2"
+"""Where OpenStack's services listen: at the ports of 127.0.0.1 that their clients know stands the front proxy."""
 
 OFFSETS = {
     "keystone": 0,
@@ -29,6 +32,9 @@ OFFSETS = {
     "git": 9,
     "control": 10,
     "github": 11,
+    "neutron": 12,
+    "cinder": 13,
+    "octavia": 14,
     "acme": 17,
     "acme_management": 18,
 }
@@ -63,9 +69,17 @@ class SandboxSettings(BaseSettings):
     port_git: OptionalPort = Field(description="Git over HTTP; base + 9 when unset.")
     port_control: OptionalPort = Field(description="The supervisor's control API; base + 10 when unset.")
     port_github: OptionalPort = Field(description="The stand-in for GitHub; base + 11 when unset.")
+    port_neutron: OptionalPort = Field(description="Neutron; base + 12 when unset.")
+    port_cinder: OptionalPort = Field(description="Cinder; base + 13 when unset.")
+    port_octavia: OptionalPort = Field(description="Octavia; base + 14 when unset.")
     port_acme: OptionalPort = Field(description="The ACME server; base + 17 when unset.")
     port_acme_management: OptionalPort = Field(description="Where it tells its root; base + 18 when unset.")
     port_clusters: OptionalPort = Field(description="First API server; the next clusters follow. Base + 20 when unset.")
+    terraform_providers: Literal["auto", "registry", "mirror"] = Field(
+        default="auto",
+        description="Where terraform gets its provider from; auto: the registry where it can be reached when the "
+        "sandbox is first started, else a mirror with a build of upstream's.",
+    )
     loadbalancer_network: IPv4Network = Field(
         default=IPv4Network("127.77.0.0/16"), description="Loopback addresses for Services of type LoadBalancer."
     )

@@ -5,7 +5,7 @@ holding a Lease (helm_lease).
 
 A revision whose writer died stays `pending-…` for ever. Once the writer is proven dead, its record is marked
 `failed`, which is what helm does itself when it is interrupted, and the ordinary `helm upgrade --install` goes on
-from there: Helm 3.10 upgrades from the last deployed revision, or, where none was ever deployed, from the failed
+from there: helm upgrades from the last deployed revision, or, where none was ever deployed, from the failed
 first one, adopting the objects that exist. Nothing is uninstalled, and no object is rolled back and forth. What only
 revisions that never became deployed had made is forgotten by Helm; it is removed here (helm_prune).
 """

@@ -78,7 +78,7 @@ _ERRORS: tuple[tuple[str, type[PlumblineError], str], ...] = (
 )
 
 
-_ASIDE = ("WARNING:", "W1", "I1", "level=WARN", "level=INFO", "level=DEBUG")
+_ASIDE = re.compile(r"WARNING:|[IW]\d{4} |level=(DEBUG|INFO|WARN)\b")
 """How the lines begin that helm says beside what went wrong."""
 
 
@@ -161,7 +161,7 @@ def failure(verb: str, subject: str, said: str) -> PlumblineError:
     """The error a failed helm stands for, by what it said."""
     summary = f"helm {verb} {subject}".strip()
     # The cause stands at the end, after warnings about file modes and deprecations.
-    lines = [line for line in said.strip().splitlines() if line.strip() and not line.startswith(_ASIDE)]
+    lines = [line for line in said.strip().splitlines() if line.strip() and not _ASIDE.match(line)]
     detail = "\n".join(lines[-4:])
     told = "\n".join(lines).lower()
     for pattern, kind, reason in _ERRORS:

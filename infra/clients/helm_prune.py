@@ -1,7 +1,7 @@
 """Removing what Helm forgets.
 
 An upgrade removes what the last *deployed* revision had and the new one has not. Objects that a revision made which
-failed or was killed, and which the next chart or values no longer have, stay for ever: measured with Helm 3.10 on a
+failed or was killed, and which the next chart or values no longer have, stay for ever: measured with Helm 3 and 4 on a
 real API server, and the reason why its manual recommends a rollback first.
 """
 

@@ -78,6 +78,8 @@ async def check_values(helm: HelmCommand, name: str, namespace: str, copy: bytes
         try:
             await helm.template(name, chart.name, dict(values), namespace=namespace)
         except InvalidInput as error:
+            if "requires kubeVersion" in (error.detail or ""):
+                raise
             summary = f"The chart of {namespace}/{name} does not take its values."
             raise InvalidInput(summary, detail=error.detail) from error
 

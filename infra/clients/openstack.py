@@ -16,6 +16,7 @@ from infra.clients.openstack_compute import Compute
 from infra.clients.openstack_designate import Designate
 from infra.clients.openstack_leftovers import Sweep
 from infra.clients.openstack_magnum import Magnum
+from infra.clients.openstack_network import NetworkClient
 from infra.clients.openstack_session import OpenStackSession
 from infra.clients.waiting import Clock
 from infra.settings import Settings
@@ -49,6 +50,8 @@ class OpenStackClient:
         """Keypairs, flavors, images, availability zones, limits."""
         self.magnum = Magnum(self.session)
         """Cluster templates, clusters, node groups, certificates."""
+        self.network = NetworkClient(self.session)
+        """Networks and subnets."""
         self.designate = Designate(self.session)
         """Zones and recordsets."""
         self.leftovers = Sweep(self.session)
@@ -71,6 +74,10 @@ class OpenStackClient:
     async def user_id(self) -> str:
         """The user we are signed in as."""
         return await self.session.user_id()
+
+    async def restricted_credential(self) -> str | None:
+        """The name of the application credential we have signed in with, if it is a restricted one."""
+        return await self.session.restricted_credential()
 
     def close(self) -> None:
         """Close the connections."""

@@ -9,7 +9,8 @@ from typing import Any
 from infra.clients.errors import Denied
 from infra.clients.openstack_magnum import SERVICE as MAGNUM
 from infra.clients.openstack_magnum import VERSION, Magnum
-from infra.clients.openstack_models import Flavor, Image, Keypair, Limits, Usage
+from infra.clients.openstack_models import Flavor, Image, Keypair, Limits, Usage, limit_of
+from infra.clients.openstack_network import NetworkClient
 from infra.clients.openstack_session import OpenStackSession, ServiceAbsent, segment
 
 
@@ -76,10 +77,24 @@ class Compute:
         zones = (answer or {}).get("availabilityZoneInfo", ())
         return tuple(sorted(zone["zoneName"] for zone in zones if zone.get("zoneState", {}).get("available")))
 
+    async def volume_types(self) -> tuple[str, ...]:
+        """Names and ids of the volume types that the project may use.
+
+        Raises:
+            ServiceAbsent: the cloud has no Cinder.
+        """
+        answer = await self._session.get("block_storage", "/types") or {}
+        return tuple(str(item[key]) for item in answer.get("volume_types", ()) for key in ("name", "id"))
+
     async def limits(self) -> Limits:
         """What the project may still use; fields the cloud does not tell are None."""
-        nova, cinder, magnum = await asyncio.gather(
-            self._absolute("compute"), self._absolute("block_storage"), self._clusters()
+        network = NetworkClient(self._session)
+        nova, cinder, magnum, addresses, balancers = await asyncio.gather(
+            self._absolute("compute"),
+            self._absolute("block_storage"),
+            self._clusters(),
+            network.floating_ip_usage(),
+            network.load_balancer_usage(),
         )
         return Limits(
             cores=_usage(nova, "maxTotalCores", "totalCoresUsed"),
@@ -88,6 +103,8 @@ class Compute:
             volumes=_usage(cinder, "maxTotalVolumes", "totalVolumesUsed"),
             volume_gb=_usage(cinder, "maxTotalVolumeGigabytes", "totalGigabytesUsed"),
             clusters=magnum,
+            floating_ips=addresses,
+            load_balancers=balancers,
         )
 
     async def _absolute(self, service: str) -> Mapping[str, Any]:
@@ -105,15 +122,10 @@ class Compute:
             used = await Magnum(self._session).clusters()
         except (ServiceAbsent, Denied):  # some clouds keep quotas to administrators
             return None
-        return Usage(limit=_limit(quota.get("hard_limit")), used=len(used)) if quota else None
-
-
-def _limit(value: Any) -> int | None:
-    """OpenStack says -1 for no limit."""
-    return None if value is None or int(value) < 0 else int(value)
+        return Usage(limit=limit_of(quota.get("hard_limit")), used=len(used)) if quota else None
 
 
 def _usage(absolute: Mapping[str, Any], limit: str, used: str) -> Usage | None:
     if limit not in absolute:
         return None
-    return Usage(limit=_limit(absolute[limit]), used=int(absolute.get(used, 0)))
+    return Usage(limit=limit_of(absolute[limit]), used=int(absolute.get(used, 0)))

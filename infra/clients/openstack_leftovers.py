@@ -60,6 +60,7 @@ KINDS = (
     Kind("volume snapshot", "block_storage", "/snapshots/detail", "snapshots", "/snapshots/{id}"),
     Kind("volume", "block_storage", "/volumes/detail", "volumes", "/volumes/{id}"),
     Kind("floating IP", "network", "/floatingips", "floatingips", "/floatingips/{id}", paged=False),
+    Kind("port", "network", "/ports", "ports", "/ports/{id}", paged=False),
     Kind("router", "network", "/routers", "routers", "/routers/{id}", paged=False),
     Kind("network", "network", "/networks", "networks", "/networks/{id}", paged=False),
     Kind("security group", "network", "/security-groups", "security_groups", "/security-groups/{id}", paged=False),
@@ -107,8 +108,26 @@ class Sweep:
         kind = _BY_NAME.get(leftover.kind)
         if kind is None:
             raise InvalidInput(f"A sweep knows no {leftover.kind!r}.")
+        if kind.name == "volume":
+            await self._detach(leftover)
+        elif kind.name == "router":
+            await self._unplug(leftover)
         path = kind.delete.format(id=segment(leftover.id), parent=segment(leftover.parent or ""))
         return await self._session.delete(kind.service, path, headers=kind.headers)
+
+    async def _detach(self, volume: Leftover) -> None:
+        """Let go what servers of the dead cluster held; Cinder refuses while Nova knows the server."""
+        for attachment in volume.attachments:
+            path = f"/attachments/{segment(attachment.id)}"
+            await self._session.delete("block_storage", path, headers={"OpenStack-API-Version": "volume 3.27"})
+
+    async def _unplug(self, router: Leftover) -> None:
+        """Take a router out of its subnets: with interfaces Neutron deletes none."""
+        params = {"device_id": router.id, "device_owner": "network:router_interface"}
+        ports = await self._session.get("network", "/ports", params=params) or {}
+        for port in ports.get("ports", ()):
+            path = f"/routers/{segment(router.id)}/remove_router_interface"
+            await self._session.send("network", "PUT", path, json={"port_id": port["id"]})
 
     async def _look(
         self, kind: Kind, names: Collection[str], marks: Collection[str], project: str | None
@@ -131,6 +150,8 @@ class Sweep:
                         name=str(item.get("name") or ""),
                         why=why,
                         parent=item.get("zone_id"),
+                        status=str(item.get("provisioning_status") or item.get("status") or "").lower(),
+                        attachments=item.get("attachments") or () if kind.name == "volume" else (),
                     )
                 )
         return found
@@ -166,7 +187,8 @@ def belongs(item: Mapping[str, Any], names: Collection[str], marks: Collection[s
             return f"its name is {own}"
         if name.startswith(f"kube_service_{own}_"):  # cloud-provider-openstack's load balancers
             return f"it was made for a Service of cluster {own}"
-        if re.search(rf"\bfrom cluster {re.escape(own)}$", description):  # cloud-provider-openstack's floating IPs
+        # cloud-provider-openstack's floating IPs (from) and security groups (in).
+        if re.search(rf"\b(from|Service LoadBalancer in) cluster {re.escape(own)}$", description):
             return f"its description names cluster {own}"
         if (metadata or {}).get("cinder.csi.openstack.org/cluster") == own:
             return f"it was made for a volume claim of cluster {own}"

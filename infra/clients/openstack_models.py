@@ -43,6 +43,31 @@ class Image(Model):
     os_distro: str | None = None
 
 
+class Named(Model):
+    """What can be declared by its name or its id."""
+
+    id: str
+    name: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Both of them; a thing need not have a name."""
+        return (self.id, self.name) if self.name else (self.id,)
+
+
+class Network(Named):
+    """A Neutron network."""
+
+    external: bool = Field(default=False, alias="router:external")
+    """Whether floating IPs come from it."""
+
+
+class Subnet(Named):
+    """A Neutron subnet."""
+
+    network_id: str
+
+
 class Usage(Model):
     """One quota: how much there is and how much of it is used; a limit of None is no limit."""
 
@@ -55,6 +80,11 @@ class Usage(Model):
         return None if self.limit is None else max(0, self.limit - self.used)
 
 
+def limit_of(value: Any) -> int | None:
+    """A quota as the services say it: -1 is no limit."""
+    return None if value is None or int(value) < 0 else int(value)
+
+
 class Limits(Model):
     """What the project may still use; None where the cloud does not tell."""
 
@@ -64,6 +94,8 @@ class Limits(Model):
     clusters: Usage | None = None
     volumes: Usage | None = None
     volume_gb: Usage | None = None
+    floating_ips: Usage | None = None
+    load_balancers: Usage | None = None
 
 
 def _lists(value: object) -> object:
@@ -122,6 +154,8 @@ class Cluster(Model):
     node_count: int | None = None
     flavor_id: str | None = None
     master_flavor_id: str | None = None
+    fixed_network: str | None = None
+    fixed_subnet: str | None = None
     master_addresses: tuple[str, ...] = ()
     node_addresses: tuple[str, ...] = ()
     labels: dict[str, str] = Field(default_factory=dict)
@@ -231,6 +265,13 @@ class Recordset(Model):
         return tuple(sorted(str(item) for item in value)) if isinstance(value, list | tuple) else value
 
 
+class Attachment(Model):
+    """Of a volume, to a server that may be gone."""
+
+    id: str = Field(alias="attachment_id")
+    server: str | None = Field(default=None, alias="server_id")
+
+
 class Leftover(Model):
     """A thing in the project that carries an environment's name or mark."""
 
@@ -241,6 +282,15 @@ class Leftover(Model):
     """What about it says that it belongs to the environment."""
     parent: str | None = None
     """The zone of a recordset."""
+    status: str = ""
+    """As its service has it, in lower case; empty where it has none."""
+    attachments: tuple[Attachment, ...] = ()
+    """Where a volume is attached."""
+
+    @property
+    def going(self) -> bool:
+        """Its service is deleting it, or has to end something else first."""
+        return self.status == "deleting" or self.status.startswith("pending_")
 
 
 class Leftovers(Model):

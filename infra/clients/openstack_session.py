@@ -139,6 +139,14 @@ class OpenStackSession:
         """The user we are signed in as."""
         return str(await self._caller.read(self._user_id))
 
+    async def restricted_credential(self) -> str | None:
+        """The name of the application credential we have signed in with, if it is a restricted one.
+
+        Keystone makes neither trusts nor application credentials for whoever signs in with such a one.
+        """
+        name = await self._caller.read(self._restricted_credential)
+        return None if name is None else str(name)
+
     async def authorize(self) -> None:
         """Sign in now, so that a wrong credential is found before anything else is done."""
         MASKER.learn(
@@ -156,6 +164,15 @@ class OpenStackSession:
 
     def _user_id(self) -> str:
         return str(self._guarded("Keystone", "sign in", self._connect().session.get_user_id))
+
+    def _restricted_credential(self) -> str | None:
+        session = self._connect().session
+        access = self._guarded("Keystone", "sign in", lambda: session.auth.get_access(session))
+        # An older identity API knows no application credentials.
+        if not getattr(access, "application_credential_id", None):
+            return None
+        used = access.application_credential
+        return str(used.get("name") or used["id"]) if used.get("restricted") else None
 
     def _connect(self) -> openstack.connection.Connection:
         # The SDK makes its service proxies on first use, which two threads must not do at once.

@@ -1,8 +1,8 @@
 """What the API server puts where nothing is declared: data, by field name, and by place where a name says too little.
 
-From `SetDefaults_*` and the strategies of Kubernetes 1.28 to 1.34, and the defaults in the schemas of the Gateway API
-and of cert-manager 1.19; tests/corpora/modern.yaml has an example of most. A value here makes whoever writes it by hand
-invisible: nothing belongs here that is the default in one place and an edit in another.
+From `SetDefaults_*` and the strategies of Kubernetes 1.28 to 1.36, and the defaults in the schemas of the Gateway API
+and of cert-manager 1.19; tests/corpora/manifests/defaults.yaml has an example of most. A value here makes whoever
+writes it by hand invisible: nothing belongs here that is the default in one place and an edit in another.
 """
 
 from __future__ import annotations

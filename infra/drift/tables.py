@@ -1,8 +1,9 @@
 """What comparing Kubernetes objects has to know about fields: data, by field name.
 
-Taken from the OpenAPI of Kubernetes 1.33 (keys of lists, quantities, maps) and from its Go types (which optional
-scalars are pointers, whose zero value is kept); tests hold the tables against both. By name and not by type, since
-that serves the pod templates inside custom resources as well, and no name needs two meanings.
+Taken from the OpenAPI of Kubernetes 1.36 (keys of lists, quantities, maps) and from its Go types (which optional
+scalars are pointers, whose zero value is kept); tests hold the tables against what the API server serves, and the
+zeros against what it keeps. By name and not by type, since that serves the pod templates inside custom resources as
+well, and no name needs two meanings.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ LIST_KEYS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "volumeMounts": (("mountPath",),),
     "volumes": (("name",),),
     "webhooks": (("name",),),
+    "x-kubernetes-validations": (("rule",),),
 }
 """Lists whose items have a key: their order does not matter. The first fields that all items have are the key."""
 
@@ -108,6 +110,7 @@ FREE_FORM: Final = frozenset(
         "requests",
         "selector",
         "stringData",
+        "userAnnotations",
         "volumeAttributes",
     }
 )
@@ -143,6 +146,7 @@ POD_QUANTITIES: Final = frozenset({"divisor", "sizeLimit"})
 KEPT_ZEROS: Final = frozenset(
     {
         "activeDeadlineSeconds",
+        "adminAccess",
         "allocateLoadBalancerNodePorts",
         "allowPrivilegeEscalation",
         "allowVolumeExpansion",
@@ -162,7 +166,6 @@ KEPT_ZEROS: Final = frozenset(
         "expirationSeconds",
         "failedJobsHistoryLimit",
         "fsGroup",
-        "gracePeriodSeconds",
         "hostProcess",
         "hostUsers",
         "immutable",
@@ -184,6 +187,7 @@ KEPT_ZEROS: Final = frozenset(
         "minProperties",
         "minimum",
         "mode",
+        "multipleOf",
         "nominalConcurrencyShares",
         "optional",
         "parallelism",
@@ -199,12 +203,15 @@ KEPT_ZEROS: Final = frozenset(
         "runAsNonRoot",
         "runAsUser",
         "seLinuxMount",
+        "serviceAccountTokenInSecrets",
         "serving",
         "setHostnameAsFQDN",
         "shareProcessNamespace",
         "stabilizationWindowSeconds",
+        "start",
         "startingDeadlineSeconds",
         "storageCapacity",
+        "succeededCount",
         "successfulJobsHistoryLimit",
         "suspend",
         "terminating",

@@ -13,6 +13,7 @@ from infra.clients.errors import Failed, InvalidInput, NotYet, Refused
 from infra.clients.openstack_models import Cluster
 from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
+from infra.planes.applying import Applying, quiet
 from infra.planes.clients import Clients
 from infra.planes.cloud.findings import deletion
 from infra.planes.cloud.groups import autoscaled
@@ -54,17 +55,13 @@ def desired(environment: Environment) -> Wanted:
 async def observe(wanted: Wanted, clients: Clients) -> Observed:
     """Let Terraform refresh and plan: it reads every object and writes nothing.
 
-    While Magnum is deleting the cluster, Terraform sees one that is as declared: its end is waited for first.
+    While Magnum is at work, Terraform sees what was before, or half of what comes: its end is waited for first.
 
     Raises:
-        Failed: Magnum could not delete it.
-        DeadlineExceeded: it is still there after `cluster_timeout`.
+        Failed: Magnum was deleting the cluster, and could not.
+        DeadlineExceeded: Magnum is still at work after `cluster_timeout`.
     """
-    magnum = clients.openstack.magnum
-    cluster = await magnum.cluster(wanted.cluster)
-    if cluster is not None and cluster.status == "DELETE_IN_PROGRESS":
-        log.info("%s It is made anew when it is gone.", deletion(cluster))
-        await magnum.wait_deleted(cluster.uuid, timeout=clients.settings.cluster_timeout * 60, progress=log.info)
+    await quiet(wanted.cluster, clients, timeout=clients.settings.cluster_timeout * 60)
     return Observed(await clients.terraform.plan())
 
 
@@ -76,36 +73,44 @@ def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
 async def converge(wanted: Wanted, observed: Observed, findings: list[Finding], clients: Clients) -> list[str]:
     """Take back what an earlier run made, then apply exactly the plan that was judged; what is waived stays as it is.
 
+    Done is when Magnum shows it: what the provider gives up on, or takes for done too early, is planned and applied
+    again.
+
     Raises:
         Refused: the plan would destroy a cluster or a node group, and nobody agreed to lose it; or what is to be
             changed cannot be without something that is waived.
         Failed: Magnum could not make it, with every cause Magnum gives.
     """
     del findings
-    plan = observed.plan
+
+    async def fit(plan: Plan) -> Plan:
+        return await _without_waived(wanted, await taken_back(wanted, plan, clients), clients)
+
+    async def agreed(plan: Plan) -> frozenset[str]:
+        return await _never_lived(wanted, plan, clients)
+
+    applying = Applying(
+        cluster=wanted.cluster,
+        wanted=wanted.variables,
+        clients=clients,
+        action="terraform apply",
+        replan=clients.terraform.plan,
+        prepare=fit,
+        allow=agreed,
+    )
+    return await applying.carry_out(observed.plan)
+
+
+async def taken_back(wanted: Wanted, plan: Plan, clients: Clients) -> Plan:
+    """The plan, after what it would make or doubts although it is there was taken into the state."""
     found = await _made_before(wanted, plan, clients)
-    if found:
-        await clients.terraform.discard(plan)
-        adopted = [address_of(change, wanted.environment) for change in plan.changes if change.address in found]
-        async with clients.journal.write(PlaneName.CLUSTER, "adopt", ", ".join(adopted)):
-            await clients.terraform.adopt(found)
-        plan = await clients.terraform.plan()
-    plan = await _without_waived(wanted, plan, clients)
-    if plan.empty:
-        await clients.terraform.discard(plan)
-        return []
-    log.info("%s", plan.summary())
-    async with clients.journal.write(PlaneName.CLUSTER, "terraform apply", wanted.environment):
-        try:
-            await clients.terraform.apply(plan, allow=await _never_lived(wanted, plan, clients))
-        except Failed as error:
-            raise await _with_cause(error, wanted, clients) from error
-    return _names(plan) or [f"outputs/{wanted.environment}"]
-
-
-def _names(plan: Plan) -> list[str]:
-    """What a plan changes, as a check names it."""
-    return [address_of(change, plan.environment) for change in plan.changes]
+    if not found:
+        return plan
+    await clients.terraform.discard(plan)
+    adopted = [address_of(change, wanted.environment) for change in plan.changes if change.address in found]
+    async with clients.journal.write(PlaneName.CLUSTER, "adopt", ", ".join(adopted)):
+        await clients.terraform.adopt(found)
+    return await clients.terraform.plan()
 
 
 async def _without_waived(wanted: Wanted, plan: Plan, clients: Clients) -> Plan:
@@ -179,20 +184,32 @@ async def remove(environment: Environment, clients: Clients) -> list[str]:
     """Destroy cluster, node groups, template and keypair, also those that Terraform's state has lost."""
     wanted = desired(environment)
     await _take_back_all(wanted, clients)
-    plan = await clients.terraform.plan(destroy=True)
-    if plan.empty:
-        await clients.terraform.discard(plan)
-        return []
-    async with clients.journal.write(PlaneName.CLUSTER, "terraform destroy", wanted.environment):
-        await clients.terraform.apply(plan, allow=agreed_by_destroy(plan))
-    return _names(plan)
+
+    async def rest() -> Plan:
+        return await clients.terraform.plan(destroy=True)
+
+    async def as_it_is(plan: Plan) -> Plan:
+        return plan
+
+    async def agreed(plan: Plan) -> frozenset[str]:
+        return agreed_by_destroy(plan)
+
+    applying = Applying(
+        cluster=wanted.cluster,
+        wanted=wanted.variables,
+        clients=clients,
+        action="terraform destroy",
+        replan=rest,
+        prepare=as_it_is,
+        allow=agreed,
+    )
+    return await applying.carry_out(await rest())
 
 
 async def _take_back_all(wanted: Wanted, clients: Clients) -> None:
     """Adopt what a plan to create would make although it is there."""
-    cluster = await _ours(wanted, clients)
-    if cluster is not None and cluster.in_progress and cluster.status != "DELETE_IN_PROGRESS":
-        await _settle(wanted, clients)
+    await _ours(wanted, clients)
+    await quiet(wanted.cluster, clients, timeout=clients.settings.cluster_timeout * 60)
     plan = await clients.terraform.plan()
     await clients.terraform.discard(plan)
     found = await _found(wanted, plan, clients)
@@ -205,7 +222,7 @@ async def _made_before(wanted: Wanted, plan: Plan, clients: Clients) -> dict[str
     found = await _found(wanted, plan, clients)
     if any(address.startswith(CLUSTER) for address in found):
         # A cluster half made is imported when Magnum is done with it; one that failed, never.
-        cluster = await _settle(wanted, clients)
+        cluster = await quiet(wanted.cluster, clients, timeout=clients.settings.cluster_timeout * 60)
         if cluster is None or cluster.failed:
             return {address: identifier for address, identifier in found.items() if not _of_cluster(address)}
     return found
@@ -251,15 +268,6 @@ async def _ours(wanted: Wanted, clients: Clients) -> Cluster | None:
     return cluster
 
 
-async def _settle(wanted: Wanted, clients: Clients) -> Cluster | None:
-    try:
-        return await clients.openstack.magnum.wait_settled(
-            wanted.cluster, timeout=clients.settings.cluster_timeout * 60, progress=log.info
-        )
-    except Failed:
-        return await clients.openstack.magnum.cluster(wanted.cluster)
-
-
 async def _never_lived(wanted: Wanted, plan: Plan, clients: Clients) -> frozenset[str]:
     """Agree to replacing a cluster whose creation failed: it never ran anything that could be lost."""
     if not any(change.type == CLUSTER and change.destroys for change in plan.changes):
@@ -268,19 +276,6 @@ async def _never_lived(wanted: Wanted, plan: Plan, clients: Clients) -> frozense
     if cluster is not None and cluster.status != "CREATE_FAILED":
         return frozenset()
     return frozenset(change.address for change in plan.changes if _of_cluster(change.address))
-
-
-async def _with_cause(error: Failed, wanted: Wanted, clients: Clients) -> Failed:
-    """Terraform says that the cluster failed; Magnum may say why."""
-    cluster = await clients.openstack.magnum.cluster(wanted.cluster)
-    if cluster is None or not cluster.failed:
-        return error
-    return Failed(
-        f"Cluster {cluster.name} is {cluster.status}: {cluster.why or 'Magnum gives no cause'}.",
-        detail=error.detail,
-        hint="Mend the cause (quota, flavor, image, network), then start the flow again: a cluster that never came up "
-        "is made anew.",
-    )
 
 
 def _of_cluster(address: str) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
-from infra.clients.errors import Failed, NotFound, NotYet, PlumblineError
+from infra.clients.errors import Conflict, Failed, InvalidInput, NotFound, NotYet, PlumblineError, Unavailable
 from infra.clients.openstack_models import Leftover
 from infra.drift.findings import PlaneName
 from infra.planes import dns
@@ -14,6 +15,14 @@ from infra.spec.models import Environment
 from infra.spec.names import MARK, cluster_name, keypair_name
 
 log = logging.getLogger(__name__)
+
+IN_THE_WAY = frozenset({"load balancer", "floating IP"})
+"""What keeps Magnum from deleting the network of a cluster."""
+STUCK = {
+    "error": "its service could not delete it, and is asked again",
+    "error_deleting": "Cinder could not delete it, and is asked again; its backend knows why",
+}
+"""States in which an accepted deletion has failed."""
 
 
 async def reach(environment: Environment, clients: Clients) -> str:
@@ -37,24 +46,63 @@ async def sweep(environment: Environment, clients: Clients) -> Outcome:
     """Find what still carries the environment's names or marks, delete it, and show that nothing is left.
 
     Raises:
-        Failed: something could not be removed, or a service could not be looked at.
+        DeadlineExceeded: something is still there, with a sentence for each.
+        Failed: a service could not be looked at.
     """
-    removed = []
-    for item in await _left(environment, clients):
-        log.warning("Left behind: %s %s (%s).", item.kind, item.name or item.id, item.why)
-        where = _address(item)
-        async with clients.journal.write(PlaneName.CLUSTER, "sweep", where):
-            await clients.openstack.leftovers.delete(item)
-        removed.append(where)
+    removed = await _remove(environment, clients)
+    return Outcome.removed(PlaneName.CLUSTER, "leftovers", removed, nothing="nothing of it is left")
+
+
+async def clear_the_way(environment: Environment, clients: Clients) -> list[str]:
+    """Delete the load balancers and floating IPs of a cluster that cannot be asked to: its network would not go.
+
+    Raises:
+        DeadlineExceeded: some are still there, with a sentence for each.
+    """
+    return await _remove(environment, clients, kinds=IN_THE_WAY)
+
+
+async def _remove(environment: Environment, clients: Clients, kinds: Collection[str] | None = None) -> list[str]:
+    """Delete what is left, of all kinds or of some, and wait until it is gone."""
+    removed: dict[str, None] = {}
+    refused: dict[str, str] = {}
 
     async def nothing() -> None:
-        left = await _left(environment, clients)
+        left = [one for one in await _left(environment, clients) if kinds is None or one.kind in kinds]
+        for item in left:
+            where = _address(item)
+            if item.going or (where in removed and item.status not in STUCK):
+                continue
+            if where not in removed:
+                log.warning("Left behind: %s %s (%s).", item.kind, item.name or item.id, item.why)
+            try:
+                async with clients.journal.write(PlaneName.CLUSTER, "sweep", where):
+                    await clients.openstack.leftovers.delete(item)
+                removed[where] = None
+                refused.pop(where, None)
+            except (Conflict, InvalidInput, Unavailable) as error:
+                # Something else stands in it, or Cinder does not let go of it yet: what goes first may free it.
+                refused[where] = error.detail or error.summary
         if left:
-            names = ", ".join(f"{item.kind} {item.name or item.id}" for item in left)
-            raise NotYet(f"{len(left)} things are still there.", detail=names)
+            said = "; ".join(stuck(item, refused.get(_address(item))) for item in left)
+            raise NotYet(f"{len(left)} things are still there.", detail=said)
 
     await clients.until(nothing, describe=f"the last things of {environment.name} to go")
-    return Outcome.removed(PlaneName.CLUSTER, "leftovers", removed, nothing="nothing of it is left")
+    return list(removed)
+
+
+def stuck(item: Leftover, refusal: str | None) -> str:
+    """Why a thing has not gone, and what helps, in a sentence (pure)."""
+    what = f"{item.kind} {item.name or item.id}"
+    servers = ", ".join(sorted({one.server for one in item.attachments if one.server}))
+    if item.kind == "volume" and (item.attachments or item.status in ("detaching", "error_detaching")):
+        held = f" to server {servers}" if servers else ""
+        return f"{what} is still attached{held} ({item.status}): whoever runs the cloud has to detach it"
+    if item.status in STUCK:
+        return f"{what} is in {item.status.upper()}: {STUCK[item.status]}"
+    if refusal:
+        return f"{what} cannot be deleted: {refusal}"
+    return f"{what} is going" if item.going else f"{what} is there"
 
 
 def _address(item: Leftover) -> str:

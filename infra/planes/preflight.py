@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from infra.clients.errors import Denied
 from infra.clients.openstack_models import Limits, Usage, Zone
+from infra.clients.openstack_session import ServiceAbsent
 from infra.planes import tools
 from infra.planes.clients import Clients
 from infra.spec.facts import CloudFacts, ExistingCluster, Flavor, Image, NodeCount, Quota
@@ -43,6 +44,7 @@ async def gather_facts(environment: Environment, clients: Clients) -> CloudFacts
     """Ask for everything side by side; what we are not allowed to see is unknown, not absent."""
     compute, designate = clients.openstack.compute, clients.openstack.designate
     await clients.openstack.authorize()
+    restricted = await clients.openstack.restricted_credential()
     flavors, images, keypairs, zones, places, limits = await asyncio.gather(
         _or_unknown(compute.flavors()),
         _or_unknown(compute.images()),
@@ -51,10 +53,12 @@ async def gather_facts(environment: Environment, clients: Clients) -> CloudFacts
         _or_unknown(compute.availability_zones("block_storage")),
         _or_unknown(compute.limits()),
     )
+    networks, kinds = await asyncio.gather(_or_unknown(_networks(clients)), _or_unknown(_volume_types(clients)))
     cluster, secrets, programs = await asyncio.gather(
         _or_unknown(_existing(environment, clients)), _secrets(clients), tools.versions(clients.settings)
     )
     return CloudFacts(
+        restricted_credential=restricted,
         flavors=None
         if flavors is None
         else tuple(Flavor(one.name, one.vcpus, one.ram_mb, one.disk_gb, one.id) for one in flavors),
@@ -65,7 +69,11 @@ async def gather_facts(environment: Environment, clients: Clients) -> CloudFacts
         ),
         keypairs=None if keypairs is None else {one.name: one.public_key for one in keypairs},
         zones=None if zones is None else frozenset(zone.name for zone in zones),
+        networks=networks[0] if networks else None,
+        subnets=networks[1] if networks else None,
+        block_storage=kinds[0] if kinds else None,
         availability_zones=None if places is None else frozenset(places),
+        volume_types=kinds[1] if kinds else None,
         quotas=None if limits is None else _quotas(limits),
         cluster=cluster[0] if cluster else None,
         cluster_known=cluster is not None,
@@ -88,6 +96,31 @@ async def _nothing() -> tuple[Zone, ...] | None:
     return None
 
 
+async def _networks(clients: Clients) -> tuple[frozenset[str], dict[str, frozenset[str]]] | None:
+    """External networks, and the subnets of the others; None where the cloud has no Neutron."""
+    network = clients.openstack.network
+    try:
+        networks, subnets = await asyncio.gather(network.networks(), network.subnets())
+    except ServiceAbsent:
+        return None
+    outside = frozenset(name for one in networks if one.external for name in one.names)
+    inside = {
+        name: frozenset(name for subnet in subnets if subnet.network_id == one.id for name in subnet.names)
+        for one in networks
+        if not one.external
+        for name in one.names
+    }
+    return outside, inside
+
+
+async def _volume_types(clients: Clients) -> tuple[bool, frozenset[str] | None]:
+    """Whether the cloud has Cinder, and Cinder's volume types."""
+    try:
+        return True, frozenset(await clients.openstack.compute.volume_types())
+    except ServiceAbsent:
+        return False, None
+
+
 async def _existing(environment: Environment, clients: Clients) -> tuple[ExistingCluster | None]:
     """The cluster of the environment's name, in a tuple: "there is none" is an answer, too."""
     cluster = await clients.openstack.magnum.cluster(cluster_name(environment))
@@ -99,6 +132,7 @@ async def _existing(environment: Environment, clients: Clients) -> tuple[Existin
             uuid=cluster.uuid,
             ours=cluster.labels.get(MARK) == environment.name,
             kubernetes=cluster.coe_version,
+            fixed_network=cluster.fixed_network,
             nodes=tuple(NodeCount(group.flavor_id or "", group.node_count) for group in groups),
         ),
     )
@@ -111,6 +145,8 @@ def _quotas(limits: Limits) -> dict[str, Quota]:
         "ram": limits.ram_mb,
         "volumes": limits.volumes,
         "gigabytes": limits.volume_gb,
+        "floating_ips": limits.floating_ips,
+        "load_balancers": limits.load_balancers,
     }
     return {
         name: Quota(-1 if usage.limit is None else usage.limit, usage.used)

@@ -19,6 +19,12 @@ from infra.catalog.models import (
 from infra.clients.errors import InvalidInput, NotFound, NotYet
 from infra.planes.clients import Clients
 
+CLOUD_SAYS = {
+    "status: ERROR": "Octavia could not make it: whoever runs the cloud knows why. Deleting the Service makes it anew.",
+    "No more IP addresses": "The external network has no free address: release floating IPs, or have it enlarged.",
+    "uota exceeded": "The project's quota is used up: release what is not needed, or ask for more.",
+}
+"""What the cloud provider's warnings contain, and what helps."""
 WORKLOADS = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"))
 
 
@@ -69,7 +75,7 @@ async def load_balancer_address(namespace: str, service: str, clients: Clients) 
     """The address of a LoadBalancer Service.
 
     Raises:
-        NotYet: it has none (yet); Octavia takes its time, or its quota is used up.
+        NotYet: it has none (yet), with what the cloud provider says about it and what helps.
     """
     live = await clients.kubernetes.get("v1", "Service", service, namespace)
     if live is None:
@@ -77,8 +83,18 @@ async def load_balancer_address(namespace: str, service: str, clients: Clients) 
     points = live.get("status", {}).get("loadBalancer", {}).get("ingress") or []
     address = next((point["ip"] for point in points if point.get("ip")), None)
     if address is None:
-        raise NotYet(f"Service {namespace}/{service} has no load balancer address yet.")
+        said = await _warning(namespace, service, clients)
+        hint = next((right for sign, right in CLOUD_SAYS.items() if said and sign in said), None)
+        raise NotYet(f"Service {namespace}/{service} has no load balancer address yet.", detail=said, hint=hint)
     return str(address)
+
+
+async def _warning(namespace: str, service: str, clients: Clients) -> str | None:
+    """The newest warning about a Service."""
+    events = await clients.kubernetes.list("v1", "Event", namespace, field_selector=f"involvedObject.name={service}")
+    about = [one for one in events if one.get("type") == "Warning" and one["involvedObject"].get("kind") == "Service"]
+    newest = max(about, key=lambda event: str(event.get("lastTimestamp") or ""), default=None)
+    return str(newest.get("message")) if newest else None
 
 
 async def _workloads(probe: WorkloadsProbe, clients: Clients) -> str:

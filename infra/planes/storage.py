@@ -56,6 +56,7 @@ class Observed:
 
 def desired(environment: Environment) -> Wanted:
     """The declared class: Cinder volumes in the declared zone, bound at once, so that a claim alone proves it."""
+    declared = environment.spec.storage
     return Wanted(
         {
             "apiVersion": STORAGE_CLASS[0],
@@ -66,7 +67,8 @@ def desired(environment: Environment) -> Wanted:
                 "annotations": {DEFAULT_MARK: "true"},
             },
             "provisioner": PROVISIONER,
-            "parameters": {"availability": environment.spec.storage.availability_zone},
+            "parameters": {"availability": declared.availability_zone}
+            | ({"type": declared.volume_type} if declared.volume_type else {}),
             "reclaimPolicy": "Delete",
             "allowVolumeExpansion": True,
             "volumeBindingMode": "Immediate",

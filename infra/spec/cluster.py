@@ -115,6 +115,17 @@ class Cluster(Part):
     external_network: CloudText | None = Field(
         default=None, description="Neutron network for floating IPs and load balancers; the driver's when left out."
     )
+    fixed_network: CloudText | None = Field(
+        default=None,
+        description="Neutron network, by name or id, that the nodes stand in; the driver makes one when left out. "
+        "It cannot be changed later.",
+    )
+    fixed_subnet: CloudText | None = Field(
+        default=None, description="Subnet of `fixedNetwork`, by name or id; the network's first when left out."
+    )
+    volume_driver: Literal["cinder"] | None = Field(
+        default="cinder", description="Who gives pods their volumes; null leaves it to the driver."
+    )
     network_driver: Literal["calico", "cilium", "flannel"] | None = Field(
         default=None, description="Pod network (CNI); the driver's own choice when left out."
     )
@@ -138,6 +149,8 @@ class Cluster(Part):
         if self.masters.count > 1 and not self.master_load_balancer:
             right = "set it to true, or use one master"
             found.append(At(("masterLoadBalancer",), f"is false with {self.masters.count} masters", right))
+        if self.fixed_subnet is not None and self.fixed_network is None:
+            found.append(At(("fixedSubnet",), "is a subnet of no network", "declare fixedNetwork, too"))
         if found:
             raise wrongs(found)
         return self

@@ -61,6 +61,8 @@ class ExistingCluster:
     """Whether Plumbline made it (its Terraform state or the ledger knows it)."""
     kubernetes: str | None = None
     """Its version, where it is known."""
+    fixed_network: str | None = None
+    """The network it was made in, as its template named it; None for one of its own."""
     nodes: tuple[NodeCount, ...] = ()
 
 
@@ -68,16 +70,24 @@ class ExistingCluster:
 class CloudFacts:
     """Everything the preflight compares a declaration with."""
 
+    restricted_credential: str | None = None
+    """The restricted application credential that signs us in; None: it is not restricted, or not one."""
     flavors: tuple[Flavor, ...] | None = None
     images: tuple[Image, ...] | None = None
     networks: frozenset[str] | None = None
     """Names and ids of external networks."""
+    subnets: Mapping[str, frozenset[str]] | None = None
+    """Names and ids of the subnets of each network that nodes can stand in, by the network's name and by its id."""
     keypairs: Mapping[str, str] | None = None
     """Public keys by keypair name."""
     zones: frozenset[str] | None = None
     """Designate zones of the project, with the trailing dot."""
+    block_storage: bool | None = None
+    """Whether the cloud has Cinder."""
     availability_zones: frozenset[str] | None = None
     """Of Cinder."""
+    volume_types: frozenset[str] | None = None
+    """Names and ids of Cinder's volume types."""
     quotas: Mapping[str, Quota] | None = None
     """instances, cores, ram (MiB), volumes, gigabytes, floating_ips, load_balancers: those that are known."""
     cluster: ExistingCluster | None = None

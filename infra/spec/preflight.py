@@ -43,6 +43,7 @@ def preflight(environment: Environment, facts: CloudFacts) -> list[Problem]:
     """Find everything that would keep an environment from coming to stand; an empty list is not proof of what was
     not looked at: see `blind_spots`."""
     return [
+        *_credential_problems(environment, facts),
         *_cluster_problems(environment, facts),
         *_node_problems(environment, facts),
         *_place_problems(environment, facts),
@@ -59,10 +60,12 @@ def blind_spots(environment: Environment, facts: CloudFacts) -> list[str]:
     wanted = {
         "flavors": facts.flavors is None,
         "images": facts.images is None,
-        "networks": facts.networks is None and spec.cluster.external_network is not None,
+        "networks": facts.networks is None
+        and (spec.cluster.external_network or spec.cluster.fixed_network) is not None,
         "keypairs": facts.keypairs is None,
         "zones": facts.zones is None and spec.dns is not None,
         "availability zones": facts.availability_zones is None,
+        "volume types": facts.volume_types is None and spec.storage.volume_type is not None,
         "quotas": facts.quotas is None,
         "existing clusters": not facts.cluster_known,
         "secrets": facts.secrets is None and any(_credentials(environment, facts)),
@@ -73,6 +76,17 @@ def blind_spots(environment: Environment, facts: CloudFacts) -> list[str]:
     return [name for name, blind in wanted.items() if blind]
 
 
+def _credential_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
+    """Refuse who may make no credentials: Magnum's drivers make one for each cluster, in the name of who asks."""
+    if facts.restricted_credential is not None:
+        reason = (
+            f"the cloud {show(environment.spec.cloud)} is signed in to with the application credential "
+            f"{show(facts.restricted_credential)}, which is restricted: Keystone makes none for the cluster with it"
+        )
+        right = "use one that is unrestricted, or a password; check-drift and check-fleet work with this one, too"
+        yield Problem("spec.cloud", reason, right)
+
+
 def _cluster_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
     cluster, name = facts.cluster, cluster_name(environment)
     if cluster is not None and not cluster.ours:
@@ -81,6 +95,7 @@ def _cluster_problems(environment: Environment, facts: CloudFacts) -> Iterator[P
         return
     if cluster is not None:
         yield from _version_problems(environment, cluster)
+        yield from _move_problems(environment, cluster)
     elif facts.cluster_known and facts.keypairs is not None and keypair_name(environment.name) in facts.keypairs:
         keypair, declared = keypair_name(environment.name), environment.spec.cluster.ssh_public_key.split()[:2]
         if facts.keypairs[keypair].split()[:2] != declared:
@@ -100,6 +115,16 @@ def _version_problems(environment: Environment, cluster: ExistingCluster) -> Ite
     elif wanted[1] > there[1] + 1:
         reason = f"{declared} skips a minor version: the cluster has {cluster.kubernetes}"
         yield Problem(path, reason, f"go one at a time, first to v{there[0]}.{there[1] + 1}.x")
+
+
+def _move_problems(environment: Environment, cluster: ExistingCluster) -> Iterator[Problem]:
+    """Refuse what Magnum cannot do: move a cluster into another network."""
+    declared, there = environment.spec.cluster.fixed_network, cluster.fixed_network
+    if declared is not None and declared != there:
+        where = f"in the network {show(there)}" if there else "in a network of its own"
+        right = f"declare {there}" if there else "leave it out"
+        reason = f"the cluster stands {where}, and cannot be moved"
+        yield Problem("spec.cluster.fixedNetwork", reason, f"{right}, or destroy the environment and make it anew")
 
 
 def _node_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
@@ -142,11 +167,34 @@ def _place_problems(environment: Environment, facts: CloudFacts) -> Iterator[Pro
     zone = spec.storage.availability_zone
     if facts.availability_zones is not None and zone not in facts.availability_zones:
         yield _missing("spec.storage.availabilityZone", "volume availability zone", zone, facts.availability_zones)
-    network = spec.cluster.external_network
-    if network is not None and facts.networks is not None and network not in facts.networks:
-        yield _missing("spec.cluster.externalNetwork", "external network", network, facts.networks)
+    kind = spec.storage.volume_type
+    if kind is not None and facts.volume_types is not None and kind not in facts.volume_types:
+        yield _missing("spec.storage.volumeType", "volume type", kind, facts.volume_types)
+    if facts.block_storage is False and spec.cluster.volume_driver == "cinder":
+        reason = "the cloud has no block storage service (Cinder)"
+        yield Problem(
+            "spec.cluster.volumeDriver", reason, "use a cloud that has, or write null and bring volumes along"
+        )
+    yield from _network_problems(environment, facts)
     if spec.dns is not None and facts.zones is not None and spec.dns.zone not in facts.zones:
         yield _missing("spec.dns.zone", "DNS zone", spec.dns.zone, facts.zones)
+
+
+def _network_problems(environment: Environment, facts: CloudFacts) -> Iterator[Problem]:
+    spec = environment.spec.cluster
+    outside = spec.external_network
+    if outside is not None and facts.networks is not None and outside not in facts.networks:
+        yield _missing("spec.cluster.externalNetwork", "external network", outside, facts.networks)
+    network, subnet = spec.fixed_network, spec.fixed_subnet
+    if network is None or facts.subnets is None:
+        return
+    if network not in facts.subnets:
+        yield _missing("spec.cluster.fixedNetwork", "network", network, facts.subnets)
+    elif subnet is not None and subnet not in facts.subnets[network]:
+        reason = f"the network {show(network)} has no subnet {show(subnet)}"
+        yield Problem("spec.cluster.fixedSubnet", reason, suggest(subnet, facts.subnets[network], "it has"))
+    elif not facts.subnets[network]:
+        yield Problem("spec.cluster.fixedNetwork", f"the network {show(network)} has no subnet", "give it one")
 
 
 def _missing(path: str, kind: str, name: str, known: Collection[str]) -> Problem:

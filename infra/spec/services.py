@@ -25,6 +25,9 @@ class Storage(Part):
     availability_zone: CloudText = Field(
         default="nova", description="Cinder availability zone of the volumes.", examples=["nova"]
     )
+    volume_type: CloudText | None = Field(
+        default=None, description="Cinder volume type, by name or id; the cloud's default when left out."
+    )
 
 
 class Dns(Part):

@@ -18,13 +18,28 @@ from infra.clients.errors import (
     InvalidInput,
     Misconfigured,
     NotFound,
+    NotYet,
     Permanent,
     PlumblineError,
+    Temporary,
     Throttled,
     Unavailable,
 )
 from infra.clients.openstack_session import UNREACHED
 from infra.terraform.events import Diagnostic
+
+
+class GaveUp(Temporary):
+    """The provider does not watch any more what the cloud goes on with: only the cloud can say how it ends."""
+
+    category = "GaveUp"
+
+
+class Busy(Conflict):
+    """The cloud refuses a change for as long as it is at work on another."""
+
+    category = "Busy"
+
 
 _ROWS: tuple[tuple[str, type[PlumblineError], str | None], ...] = (
     (r"Error acquiring the state lock", Conflict, None),
@@ -33,6 +48,12 @@ _ROWS: tuple[tuple[str, type[PlumblineError], str | None], ...] = (
         Conflict,
         "Plan again: the state has changed since.",
     ),
+    # The provider's first look came before the conductor's first write, and showed the operation before.
+    (r"unexpected state '\w+_COMPLETE'|to become deleted: \S+ is in an error state", GaveUp, None),
+    (r"is referenced by one or multiple clusters|when (?:nodegroup )?status is \W{0,4}\w+_IN_PROGRESS|"
+     r"Cluster API address is not available yet", Busy, None),
+    # A plain read has nothing to be wrong about: Magnum trips over its own half-written record.
+    (r"Bad request with: \[GET \S+/clusters/", NotYet, None),
     (r"is in an error state|unexpected state '(?:\w+_FAILED|ERROR)'|, resource is in ERROR", Failed, None),
     (
         r"timeout while waiting for state",
@@ -42,7 +63,7 @@ _ROWS: tuple[tuple[str, type[PlumblineError], str | None], ...] = (
     ),
     (r"Unsupported Terraform Core version", Misconfigured, "Install a terraform the module accepts."),
     (
-        r"does not match any of the checksums|Inconsistent dependency lock file",
+        r"(?:does not|doesn't) match any of the checksums|Inconsistent dependency lock file",
         Misconfigured,
         "This is another provider than was locked. If that is meant, delete .terraform.lock.hcl in the working folder.",
     ),
@@ -104,8 +125,10 @@ def _translate(diagnostic: Diagnostic, doing: str, environment: str) -> Plumblin
 
 
 def _row(text: str) -> tuple[type[PlumblineError], str | None]:
+    # Commands without JSON output break their lines to fit a terminal.
+    joined = " ".join(text.split())
     for pattern, kind, hint in _ROWS:
-        if re.search(pattern, text):
+        if re.search(pattern, joined):
             return kind, hint
     return Failed, None
 

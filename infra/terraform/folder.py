@@ -2,7 +2,9 @@
 
 <state_dir>/terraform/<environment>/     0700
     *.tf, backend_override.tf.json       copied and rendered; a module change shows as another fingerprint
-    .terraform/, .terraform.lock.hcl     terraform's own (TF_DATA_DIR)
+    .terraform/                          terraform's own (TF_DATA_DIR)
+    .terraform.lock.hcl                  the module's lock on providers where it has one and they come from a registry,
+                                         else the environment's own
     .initialised                         the fingerprint of the last successful init
     .lock                                shared while terraform runs, exclusive while the files above change
     terraform.tfstate                    the state, with the local backend
@@ -26,6 +28,8 @@ from typing import Any
 
 from infra.clients.errors import Conflict
 from infra.clients.private import write_private
+from infra.terraform import providers
+from infra.terraform.providers import LOCK, Other
 
 MODULE = Path(__file__).parent / "environment"
 """The HCL module."""
@@ -52,19 +56,39 @@ class Folder:
         environment: the environment's name.
         backend: content of the backend override.
         module: folder of the HCL module.
+        mirrored: providers come from a mirror, whose packages no lock in the module knows.
     """
 
-    def __init__(self, base: Path, environment: str, backend: Mapping[str, Any], module: Path = MODULE) -> None:
+    def __init__(
+        self,
+        base: Path,
+        environment: str,
+        backend: Mapping[str, Any],
+        module: Path = MODULE,
+        *,
+        mirrored: bool = False,
+    ) -> None:
         self.base = base
         self.path = base / environment
         self.environment = environment
         self._backend = json.dumps(backend, indent=2, sort_keys=True) + "\n"
         self._module = module
+        self.mirrored = mirrored
 
     @property
     def plugin_cache(self) -> Path:
         """Providers, shared by all environments."""
         return self.base / "plugins"
+
+    @property
+    def data(self) -> Path:
+        """Terraform's data folder, with the providers."""
+        return self.path / ".terraform"
+
+    @property
+    def lock_file(self) -> Path:
+        """Terraform's lock on providers."""
+        return self.path / LOCK
 
     @property
     def local_state(self) -> Path | None:
@@ -84,7 +108,7 @@ class Folder:
             "TF_IN_AUTOMATION": "1",
             "TF_INPUT": "0",
             "CHECKPOINT_DISABLE": "1",
-            "TF_DATA_DIR": str(self.path / ".terraform"),
+            "TF_DATA_DIR": str(self.data),
             "TF_PLUGIN_CACHE_DIR": str(self.plugin_cache),
         }
 
@@ -100,7 +124,11 @@ class Folder:
     def initialised(self, fingerprint: str) -> bool:
         """Whether terraform was initialised with exactly this."""
         marker = self.path / ".initialised"
-        return marker.is_file() and marker.read_text() == fingerprint and (self.path / ".terraform").is_dir()
+        return marker.is_file() and marker.read_text() == fingerprint and self.data.is_dir()
+
+    def other_providers(self) -> tuple[Other, ...]:
+        """Providers of which the folder holds another package than its lock names."""
+        return providers.others(self.lock_file, self.data)
 
     def mark_initialised(self, fingerprint: str) -> None:
         """Remember a successful init."""
@@ -114,7 +142,7 @@ class Folder:
         """
         marker, now = self.path / ".providers-from", hashlib.sha256(source.encode()).hexdigest()
         if marker.is_file() and marker.read_text() != now:
-            (self.path / ".terraform.lock.hcl").unlink(missing_ok=True)
+            self.lock_file.unlink(missing_ok=True)
         write_private(marker, now)
 
     def make(self) -> None:
@@ -138,9 +166,10 @@ class Folder:
             write_private(self.path / name, text)
 
     def _files(self) -> dict[str, str]:
-        return {path.name: path.read_text() for path in sorted(self._module.glob("*.tf"))} | {
-            "backend_override.tf.json": self._backend
-        }
+        files = sorted(self._module.glob("*.tf"))
+        if not self.mirrored and (self._module / LOCK).is_file():
+            files.append(self._module / LOCK)
+        return {path.name: path.read_text() for path in files} | {"backend_override.tf.json": self._backend}
 
     def forget_backup(self, *, destroyed: bool) -> None:
         """After everything is gone, drop the local backend's backup: it holds the kubeconfig of a dead cluster."""

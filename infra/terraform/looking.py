@@ -31,10 +31,10 @@ from infra.terraform import backend, plans, statecopy
 from infra.terraform.command import FLAG, Command, check_version, configuration_text
 from infra.terraform.folder import MODULE, Folder
 from infra.terraform.plans import Plan
+from infra.terraform.providers import refusal
 from infra.terraform.statecopy import Holder
 from infra.terraform.variables import Variables
 
-LOCKED_PROVIDERS = ".terraform.lock.hcl"
 PARALLEL = 4
 """Objects read at a time. Making node groups one after another is for applying; reads stand side by side."""
 WAIT = 600.0
@@ -54,12 +54,14 @@ class Look:
         state_empty: the state knows no object: nothing was ever applied, all was destroyed, or it is lost.
         unwritten: the state was read from where a run kept it, because its backend did not take it.
         holder: whoever is at work on the state, with the local backend; a remote one does not tell.
+        tainted: addresses of objects that the state doubts: an operation on them did not finish.
     """
 
     plan: Plan
     state_empty: bool = False
     unwritten: bool = False
     holder: Holder | None = None
+    tainted: frozenset[str] = frozenset()
 
 
 class PlanReader:
@@ -88,7 +90,8 @@ class PlanReader:
         self._base = settings.state_dir.absolute() / "terraform"
         kept = self._base / self.environment
         self._backend = self._override(settings.terraform_backend_config, kept)
-        self._kept = Folder(self._base, self.environment, self._backend, module)
+        self._mirrored = settings.terraform_providers == "mirror"
+        self._kept = Folder(self._base, self.environment, self._backend, module, mirrored=self._mirrored)
 
     def _override(self, config: Mapping[str, str], folder: Path) -> dict[str, Any]:
         kind = self._settings.terraform_backend
@@ -100,6 +103,8 @@ class PlanReader:
         Raises:
             Conflict: the state is damaged, or is being written all the time.
             Misconfigured: terraform is missing or not of a supported version, or the provider cannot be found.
+            ProviderChanged: the environment's folder holds another package of a provider than its lock names, and it
+                does not come from a mirror.
             PlumblineError: what terraform, the provider or the cloud said.
         """
         held = await asyncio.to_thread(PrivateFolder, self._settings.state_dir / "private", "plan")
@@ -110,7 +115,13 @@ class PlanReader:
             home = await self._home()
             plan = await self._planned(held, home, text)
             after = await asyncio.to_thread(statecopy.holder, local) if local else None
-            return Look(plan, state_empty=_empty(text), unwritten=unwritten, holder=before or after)
+            return Look(
+                plan,
+                state_empty=_empty(text),
+                unwritten=unwritten,
+                holder=before or after,
+                tainted=statecopy.tainted(text),
+            )
         finally:
             await asyncio.to_thread(held.remove)
 
@@ -153,38 +164,48 @@ class PlanReader:
     # -- providers -------------------------------------------------------------------------------------------------
 
     async def _home(self) -> Folder:
-        """The folder whose providers are used: those the environment itself has locked, if it has."""
+        """The folder whose providers are used: those the environment itself has locked, if it has.
+
+        What a mirror has changed since, the next run locks anew; a look does so for itself.
+        """
         source = configuration_text(self._parent)
         locked = await asyncio.to_thread(self._locked, source)
         binary = str(shutil.which(self._settings.terraform_binary))
         digest = hashlib.sha256("\0".join((source, binary, locked, str(self._module))).encode()).hexdigest()[:12]
-        home = Folder(self._base, f".look-{digest}", {"terraform": {}}, self._module)
+        home = Folder(self._base, f".look-{digest}", {"terraform": {}}, self._module, mirrored=self._mirrored)
         command = self._command(home.path, home.variables(self._parent))
         await self._initialised(home, home.fingerprint(source, binary), command, locked=locked)
         return home
 
     def _locked(self, source: str) -> str:
-        """The environment's own lock on providers; nothing where providers have come from elsewhere since."""
+        """The environment's own lock on providers; nothing where others are there since, or come from elsewhere."""
         try:
             marked = (self._kept.path / ".providers-from").read_text()
-            same = marked == hashlib.sha256(source.encode()).hexdigest()
-            return (self._kept.path / LOCKED_PROVIDERS).read_text() if same else ""
+            locked = self._kept.lock_file.read_text()
         except FileNotFoundError:
             return ""
+        if marked != hashlib.sha256(source.encode()).hexdigest():
+            return ""
+        changed = self._kept.other_providers()
+        if changed and not self._mirrored:
+            raise refusal(changed, self.environment, self._kept.path)
+        return "" if changed else locked
 
     async def _initialised(
         self, place: Folder, fingerprint: str, command: Command, *, locked: str = "", **options: Any
     ) -> None:
         place.make()
-        if place.initialised(fingerprint):
+        if await _whole(place, fingerprint):
             return
         async with place.lock(exclusive=True, timeout=WAIT), place.plugin_lock(timeout=WAIT):
-            if place.initialised(fingerprint):
+            if await _whole(place, fingerprint):
                 return
             await check_version(self._settings.terraform_binary, place.variables(self._parent))
             place.write_module()
             if locked:
-                (place.path / LOCKED_PROVIDERS).write_text(locked)
+                place.lock_file.write_text(locked)
+            elif place.mirrored:
+                place.lock_file.unlink(missing_ok=True)
             await command.run("init", doing="initialising a look at", json=FLAG, input=False, **options)
             place.mark_initialised(fingerprint)
 
@@ -211,7 +232,7 @@ class PlanReader:
         return await asyncio.to_thread(partial(plans.parse, shown.stdout, environment=self.environment))
 
     def _furnish(self, held: PrivateFolder, home: Folder, state: str | None) -> None:
-        for path in (*home.path.glob("*.tf"), home.path / LOCKED_PROVIDERS):
+        for path in (*home.path.glob("*.tf"), home.lock_file):
             if path.is_file():  # a module without providers of its own locks none
                 held.write(path.name, path.read_bytes())
         held.write("variables.tfvars.json", json.dumps(self._variables.document()).encode())
@@ -226,6 +247,11 @@ class PlanReader:
             variables=variables,
             timeout=self._settings.terraform_timeout,
         )
+
+
+async def _whole(place: Folder, fingerprint: str) -> bool:
+    """Whether a folder of our own is initialised with exactly this, and holds the providers it locks."""
+    return place.initialised(fingerprint) and not await asyncio.to_thread(place.other_providers)
 
 
 def _empty(state: str | None) -> bool:

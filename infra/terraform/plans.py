@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,11 @@ class Plan(_Model):
     def empty(self) -> bool:
         """Whether there is nothing to do."""
         return not self.changes and not self.outputs_changed
+
+    def only(self, addresses: Collection[str]) -> Plan:
+        """The part of it that is about some objects; it cannot be applied."""
+        changes = tuple(change for change in self.changes if change.address in addresses)
+        return self.model_copy(update={"changes": changes, "file": None})
 
     def summary(self) -> str:
         """One sentence."""

@@ -70,6 +70,18 @@ def read(state: Path, *, pause: Callable[[float], None] = time.sleep) -> str | N
     )
 
 
+def tainted(text: str | None) -> frozenset[str]:
+    """The addresses of what a state doubts, as Terraform writes them (pure)."""
+    resources = json.loads(text).get("resources") or [] if text else []
+    found = set()
+    for resource in resources:
+        for instance in resource.get("instances") or []:
+            if instance.get("status") == "tainted":
+                key = f"[{json.dumps(instance['index_key'])}]" if "index_key" in instance else ""
+                found.add(f"{resource['type']}.{resource['name']}{key}")
+    return frozenset(found)
+
+
 def holder(state: Path) -> Holder | None:
     """Who holds the lock on a local state now; None when nobody does.
 

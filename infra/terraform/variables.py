@@ -41,7 +41,10 @@ class Variables(_Part):
     ssh_public_key: str
     labels: dict[str, str] = {}
     external_network: str | None = None
+    fixed_network: str | None = None
+    fixed_subnet: str | None = None
     network_driver: str | None = None
+    volume_driver: str | None = "cinder"
     docker_volume_size: int | None = None
     master_load_balancer: bool = True
     floating_ip: bool = True
@@ -70,7 +73,10 @@ class Variables(_Part):
             ssh_public_key=cluster.ssh_public_key,
             labels=dict(cluster.labels),
             external_network=cluster.external_network,
+            fixed_network=cluster.fixed_network,
+            fixed_subnet=cluster.fixed_subnet,
             network_driver=cluster.network_driver,
+            volume_driver=cluster.volume_driver,
             docker_volume_size=cluster.docker_volume_size,
             master_load_balancer=cluster.master_load_balancer,
             floating_ip=cluster.floating_ip,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from infra.terraform import backend, events
 from infra.terraform.command import FLAG, Command, check_version, configuration_text
 from infra.terraform.events import Event
 from infra.terraform.folder import MODULE, Folder
+from infra.terraform.providers import refusal
 from infra.terraform.variables import Variables
 
 
@@ -42,6 +44,8 @@ class Workspace:
     ) -> None:
         self.environment = variables.environment
         self.lock_timeout = lock_timeout
+        self.begun: set[str] = set()
+        """Addresses of the objects that an apply has begun to work on."""
         self._variables = variables
         self._report = report
         self._parent = dict(os.environ if parent is None else parent)
@@ -53,7 +57,9 @@ class Workspace:
             environment=self.environment,
             folder=base / self.environment,
         )
-        self.folder = Folder(base, self.environment, rendered, module)
+        self.folder = Folder(
+            base, self.environment, rendered, module, mirrored=settings.terraform_providers == "mirror"
+        )
         self.command = Command(
             binary=settings.terraform_binary,
             folder=self.folder.path,
@@ -70,6 +76,8 @@ class Workspace:
         Raises:
             Misconfigured: terraform is missing or not of a supported version, the provider cannot be found, or the
                 backend has changed.
+            ProviderChanged: the folder holds another package of a provider than its lock names, and it does not come
+                from a mirror.
             Conflict: another of our processes did not let go of the folder in time.
         """
         self.folder.make()
@@ -77,7 +85,7 @@ class Workspace:
         fingerprint = self.folder.fingerprint(source, str(shutil.which(self._binary)))
         while True:
             async with self.folder.lock(exclusive=False, timeout=self.lock_timeout):
-                if self.folder.initialised(fingerprint):
+                if await self._initialised(fingerprint):
                     await self._write_errored_state()
                     yield
                     return
@@ -88,14 +96,27 @@ class Workspace:
             self.folder.lock(exclusive=True, timeout=self.lock_timeout),
             self.folder.plugin_lock(timeout=self.lock_timeout),
         ):
-            if self.folder.initialised(fingerprint):
+            if await self._initialised(fingerprint):
                 return
             await check_version(self._binary, self.folder.variables(self._parent))
             self.folder.write_module()
             self.folder.forget_providers(source)
+            changed = await asyncio.to_thread(self.folder.other_providers)
+            if changed and self.folder.mirrored:
+                self.folder.lock_file.unlink()
+                self.say(f"The mirror has another package of a provider: it is locked anew for {self.environment}.")
             await self.command.run("init", doing="initialising", json=FLAG, input=False)
             self.folder.mark_initialised(fingerprint)
             self.say(f"Terraform is initialised for {self.environment}.")
+
+    async def _initialised(self, fingerprint: str) -> bool:
+        """Whether terraform can run with exactly this; what a mirror has changed is to be installed again."""
+        if not self.folder.initialised(fingerprint):
+            return False
+        changed = await asyncio.to_thread(self.folder.other_providers)
+        if changed and not self.folder.mirrored:
+            raise refusal(changed, self.environment, self.folder.path)
+        return not changed
 
     async def _write_errored_state(self) -> None:
         """Write the state that a run kept in a file, since its backend did not take it."""
@@ -120,6 +141,8 @@ class Workspace:
         return write_private(run / "variables.tfvars.json", json.dumps(self._variables.document(), indent=2))
 
     def _heard(self, event: Event) -> None:
+        if event.type == "apply_start" and event.address:
+            self.begun.add(event.address)
         said = events.sentence(event)
         if said:
             self.say(said)

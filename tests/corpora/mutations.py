@@ -1,7 +1,6 @@
 """Changes that a person could make to a recorded object, each with what a comparison has to say about it.
 
-The managed fields afterwards are what the API server's book-keeping makes of the change: reckoned with the embedded
-API server's, which the conformance tests hold against the real one; the recorded edits are held against it as well.
+What becomes of the object, and in whose name, the API server says when the corpora are recorded (editing.py).
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from deployments.sandbox.kubernetes import managed, structural
-from deployments.sandbox.kubernetes.types import Type, library
 from infra.drift.paths import ABSENT, Item, Member, Path, Step, follow, key_of, render
 from infra.drift.tables import LIST_KEYS, NOISE_KEYS, SERVER_METADATA, SETS, UNORDERED, UNORDERED_ITEMS
 from tests.corpora.corpus import Recorded
@@ -21,9 +18,7 @@ from tests.corpora.corpus import Recorded
 Object = dict[str, Any]
 Make = Callable[[], Object]
 Change = tuple[str, Path, Make]
-EDITOR = "kubectl-edit"
 _FINALIZERS, _WAIT = ("metadata", "finalizers"), "example.org/wait"
-NOW = "2031-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -33,29 +28,24 @@ class Mutation:
     Args:
         what: the kind of change.
         paths: what the findings have to say; none where there must be no finding.
-        live: the object afterwards; None where it is gone.
+        live: the object afterwards, its managed fields as before.
     """
 
     what: str
     paths: tuple[str, ...]
-    live: Object | None
+    live: Object
 
 
-def mutations(row: Recorded, schema: Type | None, *, most: int | None = None, keep: bool = False) -> Iterator[Mutation]:
-    """Changes of every sort that this object allows.
+def mutations(row: Recorded) -> Iterator[tuple[str, Callable[[], Mutation]]]:
+    """Changes of every sort that this object allows, by their kind."""
+    for what, path, make in (*_edits(row), *_additions(row)):
+        yield what, partial(_mutation, what, _paths(row, what, path), make)
+    for what, make in _noise(row):
+        yield what, partial(_mutation, what, (), make)
 
-    Args:
-        schema: its type; without one the object has no managed fields afterwards.
-        most: about so many of them, evenly from all; every one where None.
-        keep: leave the managed fields as they are: the API server will see to them.
-    """
-    known = [(what, _paths(row, what, path), make) for what, path, make in (*_edits(row), *_additions(row))]
-    known += [(what, (), make) for what, make in _noise(row)]
-    yield Mutation("object deleted", ("",), None)
-    # From the end, so that there is some of the noise whatever the stride.
-    for what, paths, make in known[:: -max(1, len(known) // most) if most else 1]:
-        live = make()
-        yield Mutation(what, paths, live if keep else edited(row.live, live, schema))
+
+def _mutation(what: str, paths: tuple[str, ...], make: Make) -> Mutation:
+    return Mutation(what, paths, make())
 
 
 def _paths(row: Recorded, what: str, path: Path) -> tuple[str, ...]:
@@ -64,39 +54,6 @@ def _paths(row: Recorded, what: str, path: Path) -> tuple[str, ...]:
         last = (*path[:-1], len(follow(row.live, path[:-1])) - 1)
         return render(path), render(last)
     return (render(path),)
-
-
-def edited(before: Object, after: Object, schema: Type | None, manager: str = EDITOR, now: str = NOW) -> Object:
-    """`after`, with the managed fields an update by `manager` leaves; without a schema, as a server without books."""
-    if schema is None or not before["metadata"].get("managedFields"):
-        # The API server does not begin to keep books on an update.
-        after["metadata"].pop("managedFields", None)
-        return after
-    managers = managed.Managers.decode(before["metadata"].get("managedFields"))
-    left, right = _bare(before), _bare(after)
-    who = managed.Manager(manager, "Update", before["apiVersion"])
-    managed.track_update(schema, left, right, managers, who, now=now)
-    return {**after, "metadata": {**after["metadata"], "managedFields": managers.encode()}}
-
-
-def schema_of(item: Object, crds: dict[tuple[str, str], Object]) -> Type | None:
-    """The type of an object, from the built-in kinds or a recorded CRD."""
-    group, _, version = item["apiVersion"].rpartition("/")
-    crd = crds.get((group, item["kind"]))
-    if crd is not None:
-        served = next(each for each in crd["spec"]["versions"] if each["name"] == version)
-        return structural.object_type(served["schema"]["openAPIV3Schema"])
-    short = group.removesuffix(".k8s.io").removesuffix(".apiserver").removesuffix(".authorization").split(".")[0]
-    for candidate in (version, "v1", "v2"):
-        name = f"{short or 'core'}.{candidate}.{item['kind']}"
-        if name in library().names():
-            return library().get(name)
-    return None
-
-
-def _bare(item: Object) -> Object:
-    metadata = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
-    return {**item, "metadata": metadata}
 
 
 def _edits(row: Recorded) -> Iterator[Change]:
@@ -188,8 +145,6 @@ def _noise(row: Recorded) -> Iterator[tuple[str, Make]]:
         "kubectl.kubernetes.io/last-applied-configuration",
     }:
         yield "books in an annotation", partial(put, row.live, ("metadata", "annotations", key), "noise")
-    yield "status changed", partial(put, row.live, ("status", "byHand"), "noise")
-    yield "new version", partial(put, row.live, ("metadata", "generation"), 999)
     for path, items in _lists(row.declared):
         live = follow(row.live, path)
         if isinstance(live, list) and len(items) > 1 and len(live) == len(items):

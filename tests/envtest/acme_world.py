@@ -27,7 +27,7 @@ from deployments.sandbox.acme import ENVIRONMENT, Acme
 from deployments.sandbox.authority import make_authority
 from deployments.sandbox.charts.upstream import cert_manager
 from deployments.sandbox.controllers import x509
-from deployments.sandbox.controlplane.plane import ControlPlane, free_port
+from deployments.sandbox.controlplane.plane import free_port
 from deployments.sandbox.dns.servers import Server
 from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.upstream import build
@@ -45,7 +45,6 @@ class World:
     def __init__(self, sandbox: Path) -> None:
         self.sandbox = sandbox
         self.home = sandbox / "clusters" / "dev"
-        self.home.mkdir(parents=True, mode=0o700)
         (sandbox / "ca").mkdir(mode=0o700)
         make_authority(sandbox / "ca")
         self.names: dict[str, str] = {}
@@ -73,7 +72,6 @@ class World:
             stack.enter_context(self._serving_names())
             stack.callback(self._stop_pebble)
             self.start_pebble()
-            stack.enter_context(ControlPlane(self.home, port=free_port()))
             stack.enter_context(self._controllers())
             self._install()
             yield self

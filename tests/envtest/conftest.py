@@ -1,4 +1,4 @@
-"""A real kube-apiserver for each module, and our clients of it."""
+"""One real control plane for each test process, reset after each test or module, and our clients of it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,46 @@ from deployments.sandbox.controlplane.plane import ControlPlane, free_port
 from infra.clients.helm import HelmClient
 from infra.clients.kubernetes import KubernetesClient
 from infra.settings import Settings
+from tests.envtest.resetting import Resetting
 from tests.helms import helm_of
 
 
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The process's control plane; who makes objects asks for `plane` or `kept_plane`."""
     with ControlPlane(tmp_path_factory.mktemp("plane"), port=free_port()) as plane:
         yield plane
+
+
+@pytest.fixture(scope="session")
+def resetting(control_plane: ControlPlane) -> Iterator[Resetting]:
+    """What takes away everything that was made in the control plane."""
+    made = Resetting(control_plane)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def plane(control_plane: ControlPlane, resetting: Resetting) -> Iterator[ControlPlane]:
+    """The control plane, reset after each test."""
+    yield control_plane
+    resetting.reset()
+
+
+@pytest.fixture(scope="module")
+def kept_plane(control_plane: ControlPlane, resetting: Resetting) -> Iterator[ControlPlane]:
+    """The control plane, reset after the module: its tests build on one another, or on what is the same for all."""
+    yield control_plane
+    resetting.reset()
+
+
+@pytest.fixture(scope="module")
+def sandbox(kept_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sandbox whose cluster dev the control plane is."""
+    made = tmp_path_factory.mktemp("sandbox")
+    (made / "clusters").mkdir(mode=0o700)
+    (made / "clusters" / "dev").symlink_to(kept_plane.home)
+    return made
 
 
 @pytest.fixture

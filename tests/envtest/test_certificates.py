@@ -34,8 +34,8 @@ HTTP01: dict[str, Any] = {"http01": {"ingress": {"ingressClassName": "nginx"}}}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(tmp_path_factory.mktemp("acme")).running() as world:
+def world(sandbox: Path) -> Iterator[World]:
+    with World(sandbox).running() as world:
         yield world
 
 

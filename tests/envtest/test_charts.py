@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 import yaml
 
 from deployments.sandbox.charts import build
-from deployments.sandbox.controlplane.plane import ControlPlane, free_port
+from deployments.sandbox.controlplane.plane import ControlPlane
 from infra.catalog import Catalog, Release, crds_of, fetch
 from infra.catalog.models import CrdEstablishedProbe, DryRunCreateProbe
 from infra.settings import Settings
@@ -50,11 +49,22 @@ class Tools:
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tools]:
-    home = tmp_path_factory.mktemp("control-plane")
-    with ControlPlane(home, port=free_port()) as plane:
-        helm = {f"HELM_{kind}_HOME": str(home / f"helm-{kind.lower()}") for kind in ("CACHE", "CONFIG", "DATA")}
-        yield Tools({"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(plane.kubeconfig), **helm})
+def tools(kept_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    """With a node, since hooks are waited for until their pods are done."""
+    home = tmp_path_factory.mktemp("tools")
+    helm = {f"HELM_{kind}_HOME": str(home / f"helm-{kind.lower()}") for kind in ("CACHE", "CONFIG", "DATA")}
+    config = str(kept_plane.kubeconfig)
+    found = Tools({"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": config, **helm})
+    room = {"cpu": "4", "memory": "8Gi", "pods": "110"}
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "n1"},
+        "status": {"capacity": room, "allocatable": room},
+    }
+    found.ok("kubectl", "create", "-f", "-", stdin=yaml.safe_dump(node))
+    found.ok("kubectl", "wait", "--for=condition=Ready", "node/n1", "--timeout=60s")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +202,13 @@ def test_the_custom_resources_keep_what_matters(tools: Tools) -> None:
     }
     tools.ok("kubectl", "apply", "-f", "-", stdin=yaml.safe_dump(issuer))
     assert tools.get("clusterissuer", "letsencrypt-staging")["spec"] == issuer["spec"]
+    runners = {"githubConfigUrl": "https://github.com/example/app", "spec": {"containers": [{"name": "runner"}]}}
+    for changed, missing in (
+        ({"ephemeralRunnerSpec": runners}, "spec.patchID"),
+        ({"patchID": 0, "ephemeralRunnerSpec": {**runners, "spec": {}}}, "spec.ephemeralRunnerSpec.spec.containers"),
+        ({"patchID": 0, "ephemeralRunnerSpec": runners}, None),
+    ):
+        made = {"apiVersion": "actions.github.com/v1alpha1", "kind": "EphemeralRunnerSet", "spec": changed}
+        item = yaml.safe_dump({**made, "metadata": {"name": "build", "namespace": "default"}})
+        done = tools.run("kubectl", "create", "--validate=false", "--dry-run=server", "-f", "-", stdin=item)
+        assert (done.returncode == 0) if missing is None else (missing in done.stderr), done.stderr

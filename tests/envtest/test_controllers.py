@@ -7,7 +7,7 @@ import base64
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network
@@ -28,14 +28,13 @@ from deployments.sandbox.controllers.kube import resources as kinds
 from deployments.sandbox.controllers.kube.client import ApiError, Client
 from deployments.sandbox.controllers.kube.objects import condition, is_true
 from deployments.sandbox.controllers.kube.resources import Obj, Resource
-from deployments.sandbox.controlplane.plane import ControlPlane
 from deployments.sandbox.settings import ROOT, SandboxSettings
 from infra.clients.errors import NotYet
 from infra.clients.waiting import wait_until
+from tests.fakecloud import NETWORK, FakeCloud
 
 pytestmark = pytest.mark.envtest
 CHARTS = ROOT / "deployments/sandbox/charts"
-PORT = 18060
 SERVERS = {"master": 1, "worker": 2}
 T = TypeVar("T")
 
@@ -48,6 +47,7 @@ class Plane:
     home: Path
     sandbox: Path
     settings: SandboxSettings
+    cloud: FakeCloud
 
     async def see(self, probe: Callable[[], Awaitable[T | None]], what: str, timeout: float = 15) -> T:
         """Wait until the probe finds something."""
@@ -120,18 +120,14 @@ class Plane:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A control plane in the folder of a sandbox, whose path it gives."""
-    sandbox = tmp_path_factory.mktemp("sandbox")
-    home = sandbox / "clusters" / "dev"
-    home.mkdir(parents=True)
-    (home / "cluster.json").write_text(json.dumps(description(SERVERS)))
+def server(sandbox: Path) -> Path:
+    """A sandbox's folder, with what the controllers read there."""
+    (sandbox / "clusters/dev/cluster.json").write_text(json.dumps(description(SERVERS)))
     (sandbox / "ca").mkdir()
     make_authority(sandbox / "ca")
     (sandbox / "secrets/github-app").mkdir(parents=True)
     make_github_app(sandbox / "secrets/github-app")
-    with ControlPlane(home, port=PORT):
-        yield sandbox
+    return sandbox
 
 
 def description(counts: dict[str, int]) -> Obj:
@@ -146,16 +142,17 @@ def description(counts: dict[str, int]) -> Obj:
         for role, count in counts.items()
         for number in range(count)
     ]
-    return {"name": "dev", "version": "v1.33.4", "nodes": servers}
+    return {"name": "dev", "version": "v1.33.4", "nodes": servers, "network": NETWORK}
 
 
 @pytest.fixture
 async def plane(server: Path) -> AsyncIterator[Plane]:
     sandbox, home = server, server / "clusters/dev"
     settings = SandboxSettings(home=sandbox, port_base=18100, loadbalancer_network=IPv4Network("127.80.0.0/16"))
-    options = Options(home, sandbox, settings)
+    cloud = FakeCloud(settings.loadbalancer_network)
+    options = Options(home, home / "admin.kubeconfig", sandbox, settings, cloud)
     async with Client.from_kubeconfig(home / "admin.kubeconfig") as client:
-        ready = Plane(client, home, sandbox, settings)
+        ready = Plane(client, home, sandbox, settings, cloud)
 
         async def answers() -> bool:
             try:
@@ -458,9 +455,17 @@ async def test_load_balancer_addresses_are_stable_unique_and_given_back(plane: P
     addresses = [each["status"]["loadBalancer"]["ingress"][0]["ip"] for each in given]
     assert len(set(addresses)) == 2
     assert all("service.kubernetes.io/load-balancer-cleanup" in each["metadata"]["finalizers"] for each in given)
-    held = json.loads((plane.sandbox / "loadbalancers.json").read_text())
-    assert held[addresses[0]] == "dev/balanced/one"
+
+    def there(kind: str, field: str) -> set[str]:
+        return {row[field] for row in plane.cloud.rows[kind].values() if "balanced" in row[field]}
+
+    assert there("loadbalancers", "name") == {f"kube_service_dev_balanced_{name}" for name in ("one", "two")}
     await plane.client.delete(kinds.SERVICES, "balanced", "one")
     await plane.gone(kinds.SERVICES, "balanced", "one")
-    assert addresses[0] not in json.loads((plane.sandbox / "loadbalancers.json").read_text())
-    assert (plane.sandbox / "loadbalancers.json").stat().st_mode & 0o077 == 0
+    assert there("loadbalancers", "name") == {"kube_service_dev_balanced_two"}
+    assert there("floatingips", "description") == {
+        "Floating IP for Kubernetes external service balanced/two from cluster dev"
+    }
+    assert there("security-groups", "description") == {
+        "Security Group for balanced/two Service LoadBalancer in cluster dev"
+    }

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import yaml
 
-from deployments.sandbox.controlplane.plane import ControlPlane
+from deployments.sandbox.controlplane.plane import ControlPlane, Front
 from infra.clients.errors import Misconfigured
 from tests.waiting import until
 
@@ -31,7 +31,7 @@ def kubectl(plane: ControlPlane, *arguments: str) -> str:
 
 async def test_it_keeps_its_state_logs_requests_and_leaves_nothing_running(tmp_path: Path) -> None:
     log = tmp_path / "requests.jsonl"
-    plane = ControlPlane(tmp_path / "home", port=PORT, request_log=log, name="dev")
+    plane = ControlPlane(tmp_path / "home", port=PORT, front=Front("dev", log, tmp_path / "faults.json"))
     async with plane:
         assert plane.kubeconfig.stat().st_mode & 0o777 == 0o600
         kubectl(plane, "create", "namespace", "kept")

@@ -61,7 +61,7 @@ def test_a_second_run_writes_nothing_anywhere(platform: Platform) -> None:
     again = platform.flow("create_environment", "dev")
     assert again.status == 0, again.log[-3000:]
     requests = platform.requests()[before:]
-    # The audit log of the real server has to be in there, or its silence proves nothing.
+    # Requests to the cluster have to be in there, or their silence proves nothing.
     asked = [item for item in requests if item["service"] == "kubernetes/dev" and item["ua"].startswith("plumbline/")]
     assert len(asked) > 30
     assert writes(requests) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +11,12 @@ import pytest_asyncio
 import yaml
 
 from deployments.sandbox.controllers.kube.client import ApiError, Client
-from deployments.sandbox.controlplane.plane import ControlPlane, free_port
+from deployments.sandbox.controlplane.plane import ControlPlane
 from infra.clients.kubernetes import KubernetesClient
 from infra.drift.findings import PlaneName, Severity
 from infra.drift.healing import as_scaled, removals
 from infra.drift.objects import compare_objects, key_of
-from tests.corpora.record import FILES, MANIFESTS, fill
+from tests.corpora.staging import GROUPS, MANIFESTS, fill
 
 pytestmark = [
     pytest.mark.envtest,
@@ -26,14 +25,12 @@ Object = dict[str, Any]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[KubernetesClient, Client]]:
+async def cluster(kept_plane: ControlPlane) -> AsyncIterator[tuple[KubernetesClient, Client]]:
     """An API server with a namespace."""
-    home: Path = tmp_path_factory.mktemp("owners")
-    async with ControlPlane(home, port=free_port()) as plane:
-        config = plane.kubeconfig
-        async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
-            await kubernetes.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "made"}})
-            yield kubernetes, client
+    config = kept_plane.kubeconfig
+    async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
+        await kubernetes.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "made"}})
+        yield kubernetes, client
 
 
 async def create(cluster: tuple[KubernetesClient, Client], item: Object, manager: str) -> Object | None:
@@ -60,7 +57,7 @@ def found(declared: Object, live: Object | None) -> list[tuple[str, str | None]]
 @pytest.mark.asyncio(loop_scope="module")
 async def test_what_is_defaulted_in_a_persons_name_is_no_drift(cluster: tuple[KubernetesClient, Client]) -> None:
     said, made = {}, set()
-    for file in FILES:
+    for file in (*GROUPS["kinds"], *GROUPS["defaults"]):
         for item in yaml.safe_load_all(fill((MANIFESTS / f"{file}.yaml").read_text(), "made", "made")):
             live = await create(cluster, item, "kubectl-create") if item else None
             if live is not None:

@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from infra.clients.errors import Denied, Failed
 from infra.clients.kubeconfig import mint
 from infra.clients.openstack import OpenStackClient
 from infra.drift.findings import Finding, PlaneName, PlaneState, PlaneVerdict, Severity
-from infra.planes.clients import open_clients
+from infra.planes import cluster
+from infra.planes.bring import bring_into_step
+from infra.planes.clients import Clients, open_clients
 from infra.planes.cloud.check import check
 from infra.planes.cloud.compare import compare_cloud
 from infra.planes.cloud.seen import see
@@ -33,11 +35,10 @@ from infra.planes.looking import Looked
 from infra.settings import ROOT, Settings
 from infra.spec.models import Environment
 from infra.terraform.looking import PlanReader
-from infra.terraform.policy import agreed_by_destroy
-from infra.terraform.runner import Terraform
 from infra.terraform.template import template_name
 from infra.terraform.variables import Variables
 from tests.platform import Platform, writes
+from tests.sandbox.clusters import agreeing
 from tests.sandbox.runs import BARE, SMALL, away
 from tests.unit.planes.fakes import FakeJournal
 from tests.waiting import until
@@ -61,7 +62,7 @@ class Cloud:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.settings = Settings(state_dir=platform.home / "state")
+        self.settings = Settings(state_dir=platform.home / "state", terraform_providers="mirror")
         text = platform._git(
             "-C", str(platform.home / "git/environments.git"), "show", f"main:environments/{NAME}.yaml"
         )
@@ -79,9 +80,21 @@ class Cloud:
             return await check(wanted, clients)
 
     async def repair(self) -> None:
-        terraform = Terraform(self.wanted, settings=self.settings)
-        plan = await terraform.plan()
-        await terraform.apply(plan, allow={change.address for change in plan.changes})
+        async with self.writing(self.environment) as clients:
+            await agreeing(self.environment, clients)
+
+    @asynccontextmanager
+    async def writing(self, environment: Environment) -> AsyncIterator[Clients]:
+        journal: Any = FakeJournal()
+        opened = open_clients(environment, settings=self.settings, catalog=Catalog.load(), journal=journal)
+        async with opened as clients:
+            yield clients
+
+    async def bring(self, environment: Environment) -> None:
+        async with self.writing(environment) as clients:
+            await bring_into_step(
+                cluster, cluster.desired(environment), clients, name=PlaneName.CLUSTER, step="cluster"
+            )
 
     @property
     def state(self) -> Path:
@@ -309,9 +322,7 @@ async def test_a_check_beside_an_apply_never_says_drift_of_what_is_being_made(cl
     document["spec"]["cluster"]["nodes"]["count"] = 3
     document["spec"]["cluster"]["nodeGroups"].append({"name": "late", "count": 1, "flavor": "m1.large"})
     more = Environment.model_validate(document)
-    terraform = Terraform(Variables.of(more), settings=cloud.settings)
-    plan = await terraform.plan()
-    applying = asyncio.create_task(terraform.apply(plan))
+    applying = asyncio.create_task(cloud.bring(more))
     seen: list[Looked] = []
     while not applying.done():
         seen.append(await cloud.check(more))
@@ -461,11 +472,10 @@ async def test_a_failed_apply_is_explained_in_magnums_words(cloud: Cloud) -> Non
     document = cloud.environment.document()
     document["metadata"]["name"] = "broken"
     broken = Environment.model_validate(document)
-    terraform = Terraform(Variables.of(broken), settings=cloud.settings)
     cloud.faults("set", "--cluster", "broken", "--create", "fail", "--reason", "No valid host was found")
     try:
-        with pytest.raises(Failed):
-            await terraform.apply(await terraform.plan())
+        with pytest.raises(Failed, match="Cluster broken is CREATE_FAILED: No valid host was found"):
+            await cloud.bring(broken)
         looked = await cloud.check(broken)
         said = {finding.place: finding.sentence for finding in looked.findings}
         assert looked.blind_spots == ()
@@ -474,8 +484,8 @@ async def test_a_failed_apply_is_explained_in_magnums_words(cloud: Cloud) -> Non
         assert said["nodegroup/broken/build", ""].endswith("it has not been made yet.")
         assert len(said) == 3
     finally:
-        gone = await terraform.plan(destroy=True)
-        await terraform.apply(gone, allow=agreed_by_destroy(gone))
+        async with cloud.writing(broken) as clients:
+            await cluster.remove(broken, clients)
 
 
 KILLED = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -17,6 +18,20 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
 
 MAKING_CLUSTER = "Creating openstack_containerinfra_cluster_v1.cluster."
 FLOW = "create_environment"
+
+
+def stall(platform: Platform, method: str, path: str) -> None:
+    """Have Magnum answer one request of the provider late, which else would end within the second."""
+    platform.sandbox(
+        *("faults", "set", "--service", "magnum", "--method", method, "--path", path),
+        *("--kind", "stall", "--stall-seconds", "10", "--count", "1"),
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_faults(platform: Platform) -> Iterator[None]:
+    yield
+    platform.sandbox("faults", "clear")
 
 
 def ready(finished: Finished) -> None:
@@ -47,6 +62,7 @@ def test_a_run_killed_during_terraform_between_planes_and_during_helm_is_finishe
     platform: Platform,
 ) -> None:
     platform.declare("killed", **NAMED)
+    stall(platform, "POST", "/clusters$")
     running = Running(platform, FLOW, "killed")
     running.until(MAKING_CLUSTER)
     running.kill()
@@ -74,6 +90,7 @@ def test_a_run_killed_during_terraform_between_planes_and_during_helm_is_finishe
 
 def test_terraform_killed_together_with_its_run_loses_nothing(platform: Platform) -> None:
     platform.declare("torn", **NAMED)
+    stall(platform, "GET", "/clusters/[0-9a-f-]{36}$")
     running = Running(platform, FLOW, "torn")
     running.until(MAKING_CLUSTER)
     # Magnum has the cluster, terraform's state does not.
@@ -103,6 +120,7 @@ def test_a_cancelled_run_lets_terraform_write_its_state_and_leaves_no_process(
 ) -> None:
     name = f"cancelled-{number.name.removeprefix('SIG').lower()}"
     platform.declare(name, **BARE)
+    stall(platform, "GET", "/clusters/[0-9a-f-]{36}$")
     # A shell has what it starts in the background ignore SIGINT, and children inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -38,7 +38,6 @@ PUBLIC = (
     ".plumbline-sandbox",  # says whose folder this is
     "state/charts/*.tgz",
     "*/.terraform.lock.hcl",
-    "terraform-mirror/*",  # the provider's wrapper
     "git/*",  # what is declared names no secrets; pushed by whoever pushes, with his own umask
     "clusters/*/argocd/*",  # clones of public repositories; git makes its objects read-only for all
 )
@@ -122,6 +121,7 @@ def _of_the_machine(found: Evidence) -> None:
         "openstack/*",
         "clusters/*.key",
         "clusters/*/admin.kubeconfig",
+        "clusters/*/direct.kubeconfig",
         IN_THE_CLUSTER,
         STATE,
     )

@@ -1,10 +1,10 @@
-"""Terraform, the module and the sandbox's provider against real Magnum, Nova and Designate, end to end."""
+"""Terraform, the module and upstream's provider against real Magnum, Nova and Designate, end to end."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -16,19 +16,17 @@ from typing import Any
 import openstack
 import psutil
 import pytest
+import yaml
 
 from infra.clients.errors import Conflict, Failed, InvalidInput, NotYet, Refused
 from infra.clients.waiting import wait_until
-from infra.settings import ROOT, Settings
-from infra.terraform import policy
-from infra.terraform.looking import PlanReader
-from infra.terraform.runner import Terraform
-from infra.terraform.variables import NodeGroup, Nodes, Variables
+from infra.settings import ROOT
 from tests.platform import Platform
+from tests.sandbox.clusters import BUILD, Site
 
 pytestmark = [
     pytest.mark.sandbox,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(400),
     # openstacksdk warns of what it does itself.
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning"),
@@ -36,8 +34,7 @@ pytestmark = [
 
 CLUSTER = "openstack_containerinfra_cluster_v1.cluster"
 KEYPAIR = "openstack_compute_keypair_v2.nodes"
-BUILD = 'openstack_containerinfra_nodegroup_v1.group["build"]'
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJYMHKFo4T2BG7K8yzkmZOcXmwDmQ1Z1qGr0oWZ5m5mO test"
+GROUP = 'openstack_containerinfra_nodegroup_v1.group["build"]'
 LATEST = {"OpenStack-API-Version": "container-infra 1.10"}
 
 
@@ -100,84 +97,65 @@ def magnum() -> Magnum:
     return Magnum()
 
 
-Make = Callable[..., Terraform]
-
-
 @pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    """Builds a Terraform for an environment of this test's own, and destroys it afterwards."""
-    name = f"t{secrets.token_hex(3)}"
-    settings = Settings(state_dir=tmp_path / "state")
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """An environment of this test's own, destroyed afterwards."""
+    made = Site(tmp_path / "state")
+    yield made
 
-    def build(*, said: list[str] | None = None, lock_timeout: int = 60, **changes: Any) -> Terraform:
-        values: dict[str, Any] = {
-            "environment": name,
-            "cloud": "sandbox",
-            "kubernetes_version": "v1.33.4",
-            "image": "fedora-coreos",
-            "masters": Nodes(count=1, flavor="m1.medium"),
-            "nodes": Nodes(count=2, flavor="m1.large"),
-            "node_groups": (NodeGroup(name="build", count=1, flavor="m1.xlarge", min=1, max=5),),
-            "ssh_public_key": KEY,
-            **changes,
-        }
-        told: list[str] = [] if said is None else said
-        return Terraform(Variables(**values), settings=settings, report=told.append, lock_timeout=lock_timeout)
+    async def attempt() -> None:
+        """As a step of a flow, which tries again what may pass."""
+        await made.remove(made.environment())
 
-    yield build
-    terraform = build()
-    plan = await terraform.plan(destroy=True)
-    await terraform.apply(plan, allow=policy.agreed_by_destroy(plan))
-    assert Magnum().clusters(name) == [], "a cluster was left outside of the state"
-    assert Magnum().templates(name) == [], "a template was left outside of the state"
+    await wait_until(attempt, describe="the end of the cluster", timeout=200, interval=1)
+    assert Magnum().clusters(made.name) == [], "a cluster was left outside of the state"
+    assert Magnum().templates(made.name) == [], "a template was left outside of the state"
 
 
-async def test_create_nothing_to_do_drift_and_repair(make: Make, magnum: Magnum) -> None:
-    said: list[str] = []
-    terraform = make(said=said)
-    outputs = await terraform.apply(await terraform.plan())
-    cluster = magnum.cluster(terraform.environment)
+async def test_create_nothing_to_do_drift_and_repair(
+    site: Site, magnum: Magnum, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="infra.terraform")
+    environment = site.environment("v1.33.4", 1, BUILD)
+    assert set(await site.bring(environment)) > {f"cluster/{site.name}", f"nodegroup/{site.name}/build"}
+    terraform = site.terraform(environment)
+    outputs, cluster = await terraform.outputs(), magnum.cluster(site.name)
     assert outputs.cluster_id == cluster["uuid"]
     assert outputs.api_address == cluster["api_address"]
-    assert cluster["labels"] == {"kube_tag": "v1.33.4", "plumbline_environment": terraform.environment}
+    assert cluster["labels"].items() >= {"kube_tag": "v1.33.4", "plumbline_environment": site.name}.items()
     assert outputs.node_group_ids == {"build": f"{cluster['uuid']}/{magnum.groups(cluster['uuid'])['build']['uuid']}"}
-    assert outputs.keypair_name == f"plumbline-{terraform.environment}"
-    assert [word for word in said if "PRIVATE KEY" in word] == []
+    assert outputs.keypair_name == f"plumbline-{site.name}"
+    assert "PRIVATE KEY" not in caplog.text
 
     assert (await terraform.plan()).empty
 
-    await asyncio.to_thread(magnum.resize, cluster["uuid"], 4)
-    await magnum.settled(terraform.environment)
+    await asyncio.to_thread(magnum.resize, cluster["uuid"], 2)
+    await magnum.settled(site.name)
     await asyncio.to_thread(magnum.delete_group, cluster["uuid"], "build")
     await wait_gone(magnum, cluster["uuid"], "build")
     await asyncio.to_thread(magnum.nova.delete_keypair, outputs.keypair_name)
 
     state = (terraform.folder / "terraform.tfstate").read_bytes()
-    found = (await reader_of(terraform).plan()).plan
+    found = (await site.reader(environment).plan()).plan
     assert (terraform.folder / "terraform.tfstate").read_bytes() == state
     assert {change.address: change.verb for change in found.changes} == {
         CLUSTER: "update",
-        BUILD: "create",
+        GROUP: "create",
         KEYPAIR: "create",
     }
     (resized,) = (change for change in found.changes if change.address == CLUSTER)
-    assert [(item.before, item.after) for item in resized.differences if item.path == "node_count"] == [(4, 2)]
+    assert [(item.before, item.after) for item in resized.differences if item.path == "node_count"] == [(2, 1)]
     assert "PRIVATE KEY" not in found.model_dump_json()
     assert {change.address: change.verb for change in found.drift} == {
         CLUSTER: "update",
-        BUILD: "delete",
+        GROUP: "delete",
         KEYPAIR: "delete",
     }
 
-    await terraform.apply(await terraform.plan())
+    await site.bring(environment)
     assert (await terraform.plan()).empty
-    assert magnum.groups(cluster["uuid"])["default-worker"]["node_count"] == 2
+    assert magnum.groups(cluster["uuid"])["default-worker"]["node_count"] == 1
     assert "build" in magnum.groups(cluster["uuid"])
-
-
-def reader_of(terraform: Terraform) -> PlanReader:
-    settings = Settings(state_dir=terraform.folder.parents[1])
-    return PlanReader(terraform._workspace._variables, settings=settings)
 
 
 async def wait_gone(magnum: Magnum, cluster: str, name: str) -> None:
@@ -188,76 +166,71 @@ async def wait_gone(magnum: Magnum, cluster: str, name: str) -> None:
     await wait_until(look, describe=f"node group {name} to go", timeout=60, interval=0.3)
 
 
-async def test_an_upgrade_is_in_place_and_makes_others_wait_for_the_state(make: Make, magnum: Magnum) -> None:
-    terraform = make()
-    first = await terraform.apply(await terraform.plan())
-    await terraform.prepare()
+async def test_an_upgrade_is_in_place_and_makes_others_wait_for_the_state(
+    site: Site, magnum: Magnum, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="infra.terraform")
+    environment = site.environment("v1.33.4", 1)
+    await site.bring(environment)
+    first = await site.terraform(environment).outputs()
 
-    said: list[str] = []
-    groups = (NodeGroup(name="build", count=2, flavor="m1.xlarge", min=2, max=4),)
-    newer = make(said=said, kubernetes_version="v1.33.5", nodes=Nodes(count=3, flavor="m1.large"), node_groups=groups)
-    plan = await newer.plan()
+    newer = site.environment("v1.33.5", 2)
+    plan = await site.terraform(newer).plan()
     assert {change.address: change.verb for change in plan.changes if "template" not in change.address} == {
         CLUSTER: "update",
-        BUILD: "update",
     }
-    upgrading = asyncio.create_task(newer.apply(plan))
-    await heard(said, f"Changing {CLUSTER}.")
+    await site.terraform(newer).discard(plan)
+    upgrading = asyncio.create_task(site.bring(newer))
+    await heard(caplog, f"Changing {CLUSTER}.")
     waiting: list[str] = []
     with pytest.raises(Conflict, match=r"is locked\. It is held by"):
-        await make(lock_timeout=0).plan()
-    other = await make(said=waiting, kubernetes_version="v1.33.5").plan()
-    outputs = await upgrading
+        await site.terraform(environment, lock_timeout=0).plan()
+    other = await site.terraform(newer, report=waiting.append).plan()
+    await upgrading
     assert "Waiting for the state lock, which another terraform holds." in waiting
-    await make().discard(other)
+    await site.terraform(environment).discard(other)
 
+    outputs = await site.terraform(newer).outputs()
     assert outputs.cluster_id == first.cluster_id
     assert outputs.template_id != first.template_id
-    assert [item["uuid"] for item in magnum.templates(terraform.environment)] == [outputs.template_id]
-    assert magnum.cluster(terraform.environment)["cluster_template_id"] == outputs.template_id
-    counts = {name: group["node_count"] for name, group in magnum.groups(first.cluster_id or "").items()}
-    assert (counts["default-worker"], counts["build"]) == (3, 2)
-    assert (await newer.plan()).empty
+    assert [item["uuid"] for item in magnum.templates(site.name)] == [outputs.template_id]
+    assert magnum.cluster(site.name)["cluster_template_id"] == outputs.template_id
+    assert magnum.groups(first.cluster_id or "")["default-worker"]["node_count"] == 2
+    assert (await site.terraform(newer).plan()).empty
+
+    larger = site.environment("v1.33.5", 2, nodes={"count": 2, "flavor": "m1.xlarge"})
+    with pytest.raises(Refused, match=r"replace the cluster .* because flavor \(from m1.large to m1.xlarge\)"):
+        await site.bring(larger)
+    assert magnum.cluster(site.name)["uuid"] == outputs.cluster_id
 
 
-async def heard(said: list[str], sentence: str) -> None:
+async def heard(caplog: pytest.LogCaptureFixture, sentence: str) -> None:
     async def look() -> None:
-        if sentence not in said:
+        if sentence not in caplog.text:
             raise NotYet("not yet")
 
     await wait_until(look, describe=sentence, timeout=60, interval=0.02)
 
 
-async def test_a_replacement_of_the_cluster_is_refused(make: Make, magnum: Magnum) -> None:
-    terraform = make(node_groups=())
-    outputs = await terraform.apply(await terraform.plan())
-    larger = make(node_groups=(), nodes=Nodes(count=2, flavor="m1.xlarge"))
-    with pytest.raises(Refused, match=r"replace the cluster .* because flavor \(from m1.large to m1.xlarge\)"):
-        await larger.apply(await larger.plan())
-    assert magnum.cluster(terraform.environment)["uuid"] == outputs.cluster_id
-
-
-async def test_cancelling_leaves_the_cluster_in_the_state(make: Make, magnum: Magnum) -> None:
-    said: list[str] = []
-    terraform = make(said=said)
-    plan = await terraform.plan()
-    running = asyncio.create_task(terraform.apply(plan))
-    await heard(said, f"Creating {CLUSTER}.")
-    await wait_cluster(magnum, terraform.environment)
+async def test_cancelling_leaves_the_cluster_in_the_state(site: Site, magnum: Magnum) -> None:
+    environment = site.environment()
+    running = asyncio.create_task(site.bring(environment))
+    await wait_cluster(magnum, site.name)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+    terraform = site.terraform(environment)
     assert processes_in(terraform.folder) == []
     (known,) = (item for item in await terraform.objects() if item.address == CLUSTER)
     assert known.tainted
-    assert known.identifier == magnum.clusters(terraform.environment)[0]["uuid"]
+    assert known.identifier == magnum.clusters(site.name)[0]["uuid"]
 
-    await magnum.settled(terraform.environment)
+    await magnum.settled(site.name)
     with pytest.raises(Refused, match="an earlier operation on it did not finish"):
         await terraform.apply(await terraform.plan())
-    adopted = await terraform.adopt({CLUSTER: known.identifier or ""})
-    assert adopted.untainted == (CLUSTER,)
-    await terraform.apply(await terraform.plan())
+    await site.bring(environment)
+    assert site.journals[-1].actions[0] == f"adopt cluster/{site.name}"
+    assert magnum.cluster(site.name)["uuid"] == known.identifier
     assert (await terraform.plan()).empty
 
 
@@ -266,7 +239,7 @@ async def wait_cluster(magnum: Magnum, name: str) -> None:
         if not magnum.clusters(name):
             raise NotYet("no cluster")
 
-    await wait_until(look, describe=f"cluster {name} to appear", timeout=30, interval=0.05)
+    await wait_until(look, describe=f"cluster {name} to appear", timeout=60, interval=0.05)
 
 
 def processes_in(folder: Path) -> list[int]:
@@ -282,58 +255,39 @@ def processes_in(folder: Path) -> list[int]:
 
 
 CHILD = """
-import asyncio, os, sys
-from infra.settings import Settings
-from infra.terraform.looking import PlanReader
-from infra.terraform.runner import Terraform
-from infra.terraform.variables import Variables
+import asyncio, sys
+import yaml
+from pathlib import Path
+from infra.spec.models import Environment
+from tests.sandbox.clusters import Site
 
-async def main():
-    variables = Variables.model_validate_json(sys.argv[1])
-    terraform = Terraform(variables, settings=Settings(state_dir=sys.argv[2]))
-    await terraform.apply(await terraform.plan())
-
-asyncio.run(main())
+asyncio.run(Site(Path(sys.argv[1])).bring(Environment.model_validate(yaml.safe_load(sys.argv[2]))))
 """
 
 
-async def test_killing_everything_mid_create_loses_nothing(make: Make, magnum: Magnum) -> None:
-    terraform = make()
-    name = terraform.environment
+async def test_killing_everything_mid_create_loses_nothing(site: Site, magnum: Magnum) -> None:
+    environment = site.environment("v1.33.4", 1, BUILD)
+    folder = site.terraform(environment).folder
     child = subprocess.Popen(  # noqa: ASYNC220  # it has to be killed like a stranger
-        [sys.executable, "-c", textwrap.dedent(CHILD), variables_of(terraform), str(terraform.folder.parents[1])],
+        [
+            *(sys.executable, "-c", textwrap.dedent(CHILD)),
+            *(str(folder.parents[1]), yaml.safe_dump(environment.document())),
+        ],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
     )
-    await wait_cluster(magnum, name)
-    working = processes_in(terraform.folder)
-    for process in [child.pid, *working]:
+    await wait_cluster(magnum, site.name)
+    for process in [child.pid, *processes_in(folder)]:
         os.kill(process, signal.SIGKILL)
     child.wait()
-    await wait_no_process(terraform.folder)
-    uuid = magnum.clusters(name)[0]["uuid"]
-    assert CLUSTER not in [item.address for item in await terraform.objects()]
+    await wait_no_process(folder)
+    uuid = magnum.clusters(site.name)[0]["uuid"]
 
-    await magnum.settled(name)
-    (template,) = magnum.templates(name)
-    found = {
-        CLUSTER: uuid,
-        KEYPAIR: f"plumbline-{name}",
-        f'openstack_containerinfra_clustertemplate_v1.cluster["{template["name"]}"]': template["uuid"],
-    }
-    adopted = await terraform.adopt(found)
-    assert CLUSTER in adopted.imported
-    assert adopted.skipped == {}
-    plan = await terraform.plan()
-    assert {change.address: change.verb for change in plan.changes} == {CLUSTER: "update", BUILD: "create"}
-    outputs = await terraform.apply(plan)
-    assert outputs.cluster_id == uuid
-    assert len(magnum.clusters(name)) == 1
-    assert (await terraform.plan()).empty
-
-
-def variables_of(terraform: Terraform) -> str:
-    return terraform._workspace._variables.model_dump_json()
+    await site.bring(environment)
+    assert magnum.cluster(site.name)["uuid"] == uuid
+    assert len(magnum.clusters(site.name)) == 1
+    assert (await site.terraform(environment).plan()).empty
 
 
 async def wait_no_process(folder: Path) -> None:
@@ -342,17 +296,19 @@ async def wait_no_process(folder: Path) -> None:
         if left:
             raise NotYet(f"{left} still run")
 
-    await wait_until(look, describe="terraform and its provider to end", timeout=10, interval=0.1)
+    await wait_until(look, describe="terraform and its provider to end", timeout=30, interval=0.1)
 
 
-async def test_what_the_cloud_refuses_is_said_in_its_words(make: Make) -> None:
-    terraform = make(image="no-such-image")
+async def test_what_the_cloud_refuses_is_said_in_its_words(site: Site) -> None:
     with pytest.raises(InvalidInput, match="no-such-image could not be found"):
-        await terraform.apply(await terraform.plan())
+        await site.bring(site.environment(image="no-such-image"))
 
 
-async def test_a_cloud_nobody_knows_is_a_setting_to_correct(make: Make) -> None:
-    terraform = make(cloud="nowhere")
+async def test_a_cloud_nobody_knows_is_a_setting_to_correct(tmp_path: Path) -> None:
+    site = Site(tmp_path / "state")
+    document = site.environment().document()
+    document["spec"]["cloud"] = "nowhere"
+    terraform = site.terraform(type(site.environment()).model_validate(document))
     with pytest.raises(Exception, match="nowhere") as caught:
         await terraform.apply(await terraform.plan())
     assert type(caught.value).__name__ == "Misconfigured"
@@ -369,28 +325,34 @@ def faults(platform: Platform) -> Iterator[Faults]:
     platform.sandbox("faults", "clear")
 
 
-async def test_a_failed_creation_is_final_and_may_be_replaced_by_agreement(
-    make: Make, magnum: Magnum, faults: Faults
-) -> None:
-    terraform = make(node_groups=())
-    faults("set", "--cluster", terraform.environment, "--create", "fail", "--reason", "No valid host was found")
-    with pytest.raises(Failed, match="No valid host was found"):
-        await terraform.apply(await terraform.plan())
-    broken = magnum.cluster(terraform.environment)["uuid"]
+async def test_a_creation_that_fails_says_why_and_is_made_anew(site: Site, magnum: Magnum, faults: Faults) -> None:
+    environment = site.environment()
+    faults("set", "--cluster", site.name, "--create", "fail", "--reason", "No valid host was found")
+    with pytest.raises(Failed, match="is CREATE_FAILED: No valid host was found"):
+        await site.bring(environment)
+    broken = magnum.cluster(site.name)["uuid"]
+    terraform = site.terraform(environment)
     again = await terraform.plan()
+    await terraform.discard(again)
     (change,) = (change for change in again.changes if change.address == CLUSTER)
     assert change.tainted and change.identifier == broken
     faults("clear")
-    outputs = await terraform.apply(again, allow={CLUSTER})
+    await site.bring(environment)
+    outputs = await terraform.outputs()
     assert outputs.cluster_id != broken
-    assert [item["uuid"] for item in magnum.clusters(terraform.environment)] == [outputs.cluster_id]
+    assert [item["uuid"] for item in magnum.clusters(site.name)] == [outputs.cluster_id]
 
 
-async def test_reads_that_fail_now_and_then_disturb_nothing(make: Make, magnum: Magnum, faults: Faults) -> None:
+async def test_reads_that_fail_now_and_then_disturb_nothing(site: Site, magnum: Magnum, faults: Faults) -> None:
     kinds = [part for kind in ("500", "503", "429", "reset") for part in ("--kind", kind)]
-    faults("set", "--service", "magnum", "--rate", "0.2", "--method", "GET", "--retry-after", "0.2", *kinds)
-    terraform = make()
-    outputs = await terraform.apply(await terraform.plan())
-    assert (await terraform.plan()).empty
+    faults("set", "--service", "magnum", "--rate", "0.1", "--method", "GET", "--retry-after", "0.2", *kinds)
+    environment = site.environment()
+
+    async def attempt() -> None:
+        """As a step of a flow, which tries again what may pass."""
+        await site.bring(environment)
+
+    await wait_until(attempt, describe="the cluster", timeout=300, interval=1)
     faults("clear")
-    assert [item["uuid"] for item in magnum.clusters(terraform.environment)] == [outputs.cluster_id]
+    assert (await site.terraform(environment).plan()).empty
+    assert len(magnum.clusters(site.name)) == 1

@@ -1,4 +1,4 @@
-"""The module itself, on the sandbox's provider: valid, formatted, and refusing what cannot be right.
+"""The module itself, on upstream's provider: valid, formatted, and refusing what cannot be right.
 
 Needs terraform, but no running sandbox: a plan for a new environment asks the cloud nothing.
 """
@@ -9,14 +9,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployments.sandbox.provider.mirror import install
-from infra.settings import ROOT
+from deployments.sandbox import terraform
+from deployments.sandbox.upstream import build
 from infra.terraform.folder import MODULE
 
 GOOD: dict[str, Any] = {
@@ -31,16 +30,28 @@ GOOD: dict[str, Any] = {
 GROUP = {"name": "build", "count": 1, "flavor": "m1.xlarge", "min": 1, "max": 5}
 
 
+CLOUDS = """
+clouds:
+  sandbox:
+    auth: {auth_url: "http://127.0.0.1:9/v3", username: nobody, password: none, project_name: none, domain_name: none}
+"""
+"""The provider reads what a cloud of this name is, and signs in when it has something to ask."""
+
+
 class Module:
     """A copy of the module, initialised."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        (folder / "clouds.yaml").write_text(CLOUDS)
         shutil.copytree(MODULE, folder, dirs_exist_ok=True)
-        (folder / "terraformrc").write_text(install(folder / "mirror", Path(sys.executable), ROOT))
+        build.ensure(say=build.tell)
+        terraform.fill(folder / "mirror", build.program(terraform.PROGRAM))
+        (folder / "terraformrc").write_text(terraform.from_mirror(folder / "mirror"))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "TF_CLI_CONFIG_FILE": str(self.folder / "terraformrc"), "CHECKPOINT_DISABLE": "1"}
+        own = {"TF_CLI_CONFIG_FILE": "terraformrc", "OS_CLIENT_CONFIG_FILE": "clouds.yaml", "CHECKPOINT_DISABLE": "1"}
+        environment = {**os.environ, **own}
         command = ["terraform", *arguments]
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
 

@@ -34,7 +34,8 @@ async def serve(options: Options, parent: int | None) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m deployments.sandbox.controllers", description=__doc__)
-    parser.add_argument("--cluster-home", type=Path, required=True, help="folder with cluster.json, admin.kubeconfig")
+    parser.add_argument("--cluster-home", type=Path, required=True, help="folder with cluster.json")
+    parser.add_argument("--kubeconfig", type=Path, required=True, help="of the cluster's administrator")
     parser.add_argument("--sandbox-home", type=Path, required=True, help="the sandbox's state folder")
     parser.add_argument("--parent", type=int, help="end when this process ends")
     parser.add_argument("--log-level", default="INFO", help="of the log on stderr")
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     chosen = Options(
         cluster_home=options.cluster_home.absolute(),
+        kubeconfig=options.kubeconfig.absolute(),
         sandbox_home=options.sandbox_home.absolute(),
         settings=SandboxSettings(home=options.sandbox_home.absolute()),
     )

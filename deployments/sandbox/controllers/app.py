@@ -16,6 +16,7 @@ from deployments.sandbox.controllers.cert_manager.designate import Records
 from deployments.sandbox.controllers.cert_manager.names import Names
 from deployments.sandbox.controllers.cert_manager.programs import CertManager, Surroundings
 from deployments.sandbox.controllers.cert_manager.solver import Solver
+from deployments.sandbox.controllers.cloud import Cloud, Project
 from deployments.sandbox.controllers.egress import Egress
 from deployments.sandbox.controllers.features import Feature
 from deployments.sandbox.controllers.hooks import Hooks
@@ -23,7 +24,7 @@ from deployments.sandbox.controllers.ingress.controller import Ingress, Ports, i
 from deployments.sandbox.controllers.kube.client import Client
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.resources import DAEMONSETS, DEPLOYMENTS, SERVICES
-from deployments.sandbox.controllers.loadbalancers import AddressPool, LoadBalancers
+from deployments.sandbox.controllers.loadbalancers import LoadBalancers
 from deployments.sandbox.controllers.nodes import Inventory, Nodes
 from deployments.sandbox.controllers.storage import Storage
 from deployments.sandbox.layout import Layout
@@ -37,25 +38,28 @@ class Options:
     """What the process is told.
 
     Args:
-        cluster_home: the cluster's folder, with cluster.json and admin.kubeconfig.
+        cluster_home: the cluster's folder, with cluster.json.
+        kubeconfig: of the cluster's administrator.
         sandbox_home: the sandbox's folder.
         settings: the sandbox's ports and networks.
+        cloud: where volumes and load balancers come from; by default the cluster's project in the sandbox's.
     """
 
     cluster_home: Path
+    kubeconfig: Path
     sandbox_home: Path
     settings: SandboxSettings
+    cloud: Cloud | None = None
 
 
 async def run(options: Options) -> None:
     """Run every controller until cancelled."""
     inventory = Inventory(options.cluster_home / "cluster.json")
-    identity = options.cluster_home.name
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(Client.from_kubeconfig(options.cluster_home / "admin.kubeconfig"))
-        name = str(inventory.document.get("name", identity))
+        client = await stack.enter_async_context(Client.from_kubeconfig(options.kubeconfig))
+        name = str(inventory.document.get("name", options.cluster_home.name))
         cluster = Cluster(client, name=name)
-        besides = _core(cluster, inventory, identity, options)
+        besides = _core(cluster, inventory, options)
         settings = options.settings
         egress = Egress(cluster.informer(SERVICES))
         proxy = await stack.enter_async_context(_names(settings).serving())
@@ -94,19 +98,13 @@ def _solver(cluster: Cluster, egress: Egress, programs: CertManager, options: Op
     return Solver(cluster, egress, programs.features["controller"], records, front_proxy)
 
 
-def _core(
-    cluster: Cluster, inventory: Inventory, identity: str, options: Options
-) -> list[Callable[[], Awaitable[None]]]:
+def _core(cluster: Cluster, inventory: Inventory, options: Options) -> list[Callable[[], Awaitable[None]]]:
     """What every cluster needs; returns what runs beside the controllers."""
+    cloud = options.cloud or Project.of(options.cluster_home, options.sandbox_home)
     nodes = Nodes(cluster, inventory)
-    storage = Storage(cluster)
-    pool = AddressPool(
-        options.sandbox_home / "loadbalancers.json",
-        options.settings.loadbalancer_network,
-        options.sandbox_home / "clusters",
-    )
-    balancers = LoadBalancers(cluster, pool, identity)
-    return [nodes.run, storage.start, balancers.start]
+    storage = Storage(cluster, cloud)
+    LoadBalancers(cluster, cloud, lambda: inventory.document["network"])
+    return [nodes.run, storage.start]
 
 
 async def _insist(work: Callable[[], Awaitable[None]]) -> None:

@@ -1,131 +1,173 @@
-"""Services of type LoadBalancer: an address each on loopback, as the cloud provider gets them from Octavia."""
+"""Services of type LoadBalancer: an Octavia load balancer and a floating IP each, as the cloud provider makes them."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import ipaddress
-import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
+from deployments.sandbox.controllers import balancers
+from deployments.sandbox.controllers.cloud import Cloud, CloudError
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
 from deployments.sandbox.controllers.kube.objects import deleting, key_of
-from deployments.sandbox.controllers.kube.resources import SERVICES, Key, Obj
+from deployments.sandbox.controllers.kube.resources import NODES, SERVICES, Key, Obj
 
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
-
-
-class AddressPool:
-    """The sandbox's load balancer addresses, shared by all clusters through a locked file.
-
-    Args:
-        path: the file; made when missing.
-        network: where addresses come from.
-        clusters: the folder of clusters; what a cluster without a folder held is free again.
-    """
-
-    def __init__(self, path: Path, network: ipaddress.IPv4Network, clusters: Path) -> None:
-        self._path, self._network, self._clusters = path, network, clusters
-
-    def take(self, cluster: str, service: str, asked: str | None = None) -> str:
-        """The address of a service of a cluster: the one it has, the one it asks for if free, else the next.
-
-        Raises:
-            OSError: none is free, or the one asked for is not.
-        """
-        holder = f"{cluster}/{service}"
-        with self._held() as held:
-            mine = next((address for address, by in held.items() if by == holder), None)
-            if mine is not None and asked in {None, "", mine}:
-                return mine
-            if asked:
-                if asked in held or ipaddress.ip_address(asked) not in self._network:
-                    raise OSError(f"address {asked} is not available in {self._network}")
-                chosen = asked
-            else:
-                free = (str(address) for address in self._network.hosts() if str(address) not in held)
-                chosen = next(free, "")
-                if not chosen:
-                    raise OSError(f"no free address in {self._network}")
-            if mine is not None:
-                del held[mine]
-            held[chosen] = holder
-            return chosen
-
-    def free(self, cluster: str, service: str) -> None:
-        """Give a service's address back."""
-        with self._held() as held:
-            for address in [each for each, by in held.items() if by == f"{cluster}/{service}"]:
-                del held[address]
-
-    def keep_only(self, cluster: str, services: set[str]) -> None:
-        """Free what a cluster's services hold that are not there any more, and what lost clusters held."""
-        with self._held() as held:
-            for address, by in list(held.items()):
-                owner, _, service = by.partition("/")
-                gone = owner == cluster and service not in services
-                if gone or (owner != cluster and not (self._clusters / owner).is_dir()):
-                    del held[address]
-
-    @contextlib.contextmanager
-    def _held(self) -> Iterator[dict[str, str]]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            text = file.read()
-            held: dict[str, str] = json.loads(text) if text else {}
-            yield held
-            after = json.dumps(held, indent=1, sort_keys=True)
-            if after != text:
-                file.seek(0)
-                file.truncate()
-                file.write(after)
+LOOK = 0.3
+"""Seconds between two looks at a load balancer that is pending."""
 
 
 class LoadBalancers:
-    """Gives each LoadBalancer Service its address, and takes it back."""
+    """Gives each LoadBalancer Service its load balancer and address, and takes them back.
 
-    def __init__(self, cluster: Cluster, pool: AddressPool, identity: str) -> None:
-        self._cluster, self._pool, self._identity = cluster, pool, identity
+    Args:
+        cluster: whose Services they are.
+        cloud: where load balancers and floating IPs come from.
+        network: the ids of the cluster's network, see cluster.json.
+    """
+
+    def __init__(self, cluster: Cluster, cloud: Cloud, network: Callable[[], dict[str, str]]) -> None:
+        self._cluster, self._cloud, self._network = cluster, cloud, network
         self._services = cluster.informer(SERVICES)
-        cluster.add(Controller("loadbalancers", self._services, self.reconcile))
+        self._nodes = cluster.informer(NODES)
+        # By Service, the load balancer whose parts are known to be as wanted.
+        self._done: dict[Key, Obj] = {}
+        self._asked_to_go: set[Key] = set()
+        cluster.add(
+            Controller("loadbalancers", self._services, self.reconcile).on(
+                self._nodes, lambda _: [key_of(each) for each in self._services.all() if wants_address(each)]
+            )
+        )
 
-    async def start(self) -> None:
-        """Free what was left held while nobody looked."""
-        await self._services.synced.wait()
-        services = {"/".join(key_of(each)) for each in self._services.all() if wants_address(each)}
-        self._pool.keep_only(self._identity, services)
-
-    async def reconcile(self, key: Key) -> None:
-        """Make one Service's address right."""
+    async def reconcile(self, key: Key) -> float | None:
+        """Make one Service's load balancer right; returns when to look again."""
         service = self._services.get(*key)
-        name = "/".join(key)
         if service is None:
-            self._pool.free(self._identity, name)
-            return
-        if deleting(service) or not wants_address(service):
-            await self._release(service, name)
-            return
-        service = await self._cluster.set_finalizer(SERVICES, service, FINALIZER, present=True)
+            self._forget(key)
+            return None
+        wanted = wants_address(service)
         try:
-            address = self._pool.take(self._identity, name, service["spec"].get("loadBalancerIP"))
-        except OSError as error:
-            await self._cluster.event(SERVICES, service, "SyncLoadBalancerFailed", str(error), warning=True)
+            return await (self._ensure(key, service) if wanted else self._release(key, service))
+        except CloudError as error:
+            doing = "ensure" if wanted else "delete"
+            message = f"Error syncing load balancer: failed to {doing} load balancer: {error}"
+            await self._cluster.event(SERVICES, service, "SyncLoadBalancerFailed", message, warning=True)
             raise
-        if not current_address(service):
+
+    async def _ensure(self, key: Key, service: Obj) -> float | None:
+        network = self._network()
+        wanted = balancers.describe(self._cluster.name, service, self._nodes.all(), network["subnet_id"])
+        if self._done.get(key) == wanted and current_address(service):
+            return None
+        service = await self._cluster.set_finalizer(SERVICES, service, FINALIZER, present=True)
+        balancer = await self._find(wanted["name"])
+        if balancer is None:
+            await self._cluster.event(SERVICES, service, "EnsuringLoadBalancer", "Ensuring load balancer")
+            await self._ensure_group(service)
+            await self._cloud.call("POST", "load-balancer", "/lbaas/loadbalancers", {"loadbalancer": wanted})
+            self._done[key] = wanted
+            return LOOK
+        if balancer["provisioning_status"].startswith("PENDING_"):
+            return LOOK
+        if balancer["provisioning_status"] != "ACTIVE":
+            raise CloudError(
+                f"load balancer {balancer['id']} is not ACTIVE, "
+                f"current provisioning status: {balancer['provisioning_status']}"
+            )
+        if self._done.get(key) != wanted:
+            change = balancers.next_change(balancer["id"], wanted, *await self._parts(balancer["id"]))
+            if change is not None:
+                await self._cloud.call(change.method, "load-balancer", change.path, change.body)
+                return LOOK
+            self._done[key] = wanted
+        address = await self._address(service, balancer["vip_port_id"], network["external_network_id"])
+        if current_address(service) != address:
             await self._cluster.event(SERVICES, service, "EnsuredLoadBalancer", "Ensured load balancer")
         await self._cluster.patch_status(SERVICES, service, {"loadBalancer": {"ingress": [{"ip": address}]}})
+        return None
 
-    async def _release(self, service: Obj, name: str) -> None:
-        self._pool.free(self._identity, name)
+    async def _release(self, key: Key, service: Obj) -> float | None:
+        """Give everything back, in the order in which it lets go."""
         if FINALIZER not in (service["metadata"].get("finalizers") or []):
-            return
+            return None
+        mine = balancers.address_description(self._cluster.name, service)
+        for row in await self._network_rows("floatingips", description=mine):
+            await self._delete("network", f"/floatingips/{row['id']}")
+        balancer = await self._find(balancers.balancer_name(self._cluster.name, service))
+        if balancer is not None:
+            status = balancer["provisioning_status"]
+            if not status.startswith("PENDING_"):
+                if key in self._asked_to_go and status == "ERROR":
+                    self._asked_to_go.discard(key)
+                    raise CloudError(f"load balancer {balancer['id']} is in ERROR")
+                await self._delete("load-balancer", f"/lbaas/loadbalancers/{balancer['id']}", cascade="true")
+                self._asked_to_go.add(key)
+            return LOOK
+        for row in await self._network_rows("security-groups", name=balancers.group_name(service)):
+            await self._delete("network", f"/security-groups/{row['id']}")
+        self._forget(key)
         if not deleting(service) and current_address(service):
             service = await self._cluster.patch_status(SERVICES, service, {"loadBalancer": {"ingress": None}})
         await self._cluster.set_finalizer(SERVICES, service, FINALIZER, present=False)
+        return None
+
+    async def _find(self, name: str) -> Obj | None:
+        answer = await self._cloud.call("GET", "load-balancer", "/lbaas/loadbalancers", name=name)
+        return next(iter(answer["loadbalancers"]), None)
+
+    async def _parts(self, balancer: str) -> tuple[list[Obj], dict[str, list[Obj]]]:
+        """The listeners, and the members of each pool."""
+
+        async def rows(kind: str, path: str, **filters: str) -> list[Obj]:
+            found: list[Obj] = (await self._cloud.call("GET", "load-balancer", path, **filters))[kind]
+            return found
+
+        listeners = await rows("listeners", "/lbaas/listeners", loadbalancer_id=balancer)
+        pools = await rows("pools", "/lbaas/pools", loadbalancer_id=balancer)
+        return listeners, {each["id"]: await rows("members", f"/lbaas/pools/{each['id']}/members") for each in pools}
+
+    async def _address(self, service: Obj, port: str, external: str) -> str:
+        """The floating IP of the load balancer's port: the one it has, the one asked for, or a new one."""
+        found = await self._network_rows("floatingips", port_id=port)
+        asked = service["spec"].get("loadBalancerIP")
+        if not found and asked:
+            for row in await self._network_rows("floatingips", floating_ip_address=asked):
+                if row["port_id"]:
+                    raise CloudError(f"floating IP {asked} is not available")
+                body = {"floatingip": {"port_id": port}}
+                found = [(await self._cloud.call("PUT", "network", f"/floatingips/{row['id']}", body))["floatingip"]]
+        if not found:
+            wanted = {
+                "floating_network_id": external,
+                "port_id": port,
+                "description": balancers.address_description(self._cluster.name, service),
+            } | ({"floating_ip_address": asked} if asked else {})
+            made = await self._cloud.call("POST", "network", "/floatingips", {"floatingip": wanted})
+            found = [made["floatingip"]]
+        return str(found[0]["floating_ip_address"])
+
+    async def _ensure_group(self, service: Obj) -> None:
+        """The security group that lets the load balancer reach the nodes."""
+        name = balancers.group_name(service)
+        if not await self._network_rows("security-groups", name=name):
+            description = balancers.group_description(self._cluster.name, service)
+            group = {"security_group": {"name": name, "description": description}}
+            await self._cloud.call("POST", "network", "/security-groups", group)
+
+    async def _network_rows(self, kind: str, **filters: str) -> list[Obj]:
+        rows: list[Obj] = (await self._cloud.call("GET", "network", f"/{kind}", **filters))[kind.replace("-", "_")]
+        return rows
+
+    async def _delete(self, service: str, path: str, **params: Any) -> None:
+        try:
+            await self._cloud.call("DELETE", service, path, **params)
+        except CloudError as error:
+            if error.status != 404:
+                raise
+
+    def _forget(self, key: Key) -> None:
+        self._done.pop(key, None)
+        self._asked_to_go.discard(key)
 
 
 def wants_address(service: Obj) -> bool:

@@ -1,9 +1,10 @@
-"""Cinder's CSI driver in small: claims of its StorageClasses get volumes in the one zone there is."""
+"""Cinder's CSI driver in small: claims of its StorageClasses get volumes of Cinder's; Kubernetes itself binds them."""
 
 from __future__ import annotations
 
-import uuid
+import math
 
+from deployments.sandbox.controllers.cloud import Cloud, CloudError
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
 from deployments.sandbox.controllers.kube.objects import annotated, deleting, key_of, quantity
@@ -21,14 +22,23 @@ PROVISIONER = "cinder.csi.openstack.org"
 ZONE_KEYS = {"topology.cinder.csi.openstack.org/zone", "topology.kubernetes.io/zone"}
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
-FAILED_PAUSE = 15.0
+FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
+"""Keeps the object until Cinder's volume is gone, in whichever order claim and volume are deleted."""
+LOOK, FAILED_PAUSE = 0.3, 15.0
+"""Seconds until the next look at a volume under way, and at one that failed."""
+GIB = 2**30
 
 
 class Storage:
-    """The provisioner and the resizer; claims and volumes are bound by Kubernetes itself."""
+    """The provisioner and the resizer.
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    Args:
+        cluster: whose claims they are.
+        cloud: where Cinder is.
+    """
+
+    def __init__(self, cluster: Cluster, cloud: Cloud) -> None:
+        self._cluster, self._cloud = cluster, cloud
         self._claims = cluster.informer(CLAIMS)
         self._volumes = cluster.informer(VOLUMES)
         self._classes = cluster.informer(STORAGECLASSES)
@@ -64,39 +74,94 @@ class Storage:
         if storage_class is None or storage_class["provisioner"] != PROVISIONER:
             return None
         if claim["spec"].get("volumeName"):
-            await self._grow(claim, storage_class)
-            return None
+            return await self._grow(claim, storage_class)
         if self._volumes.get("", volume_name(claim)) is None and is_wanted(claim, storage_class):
             return await self._provision(claim, storage_class)
         return None
 
     async def _provision(self, claim: Obj, storage_class: Obj) -> float | None:
         reason = refusal(storage_class)
-        if reason:
-            message = f'failed to provision volume with StorageClass "{storage_class["metadata"]["name"]}": {reason}'
-            await self._cluster.event(CLAIMS, claim, "ProvisioningFailed", message, warning=True)
-            return FAILED_PAUSE
-        await self._cluster.create(VOLUMES, describe(claim, storage_class))
+        if reason is None:
+            try:
+                volume = await self._volume(claim, storage_class)
+            except CloudError as error:
+                reason = f"rpc error: code = Internal desc = CreateVolume failed with error {error}"
+            else:
+                if volume["status"] == "available":
+                    await self._cluster.create(VOLUMES, describe(claim, storage_class, volume))
+                    return None
+                if volume["status"] != "error":
+                    return LOOK
+                await self._cloud.call("DELETE", "block-storage", f"/volumes/{volume['id']}")
+                reason = f"rpc error: code = Internal desc = volume {volume['id']} is in error"
+        message = f'failed to provision volume with StorageClass "{storage_class["metadata"]["name"]}": {reason}'
+        await self._cluster.event(CLAIMS, claim, "ProvisioningFailed", message, warning=True)
+        return FAILED_PAUSE
+
+    async def _volume(self, claim: Obj, storage_class: Obj) -> Obj:
+        """Cinder's volume for a claim, made when it is not there."""
+        name = volume_name(claim)
+        found: list[Obj] = (await self._cloud.call("GET", "block-storage", "/volumes/detail", name=name))["volumes"]
+        if found:
+            return found[0]
+        wanted = {"volume": request(self._cluster.name, claim, storage_class)}
+        made: Obj = (await self._cloud.call("POST", "block-storage", "/volumes", wanted))["volume"]
+        return made
+
+    async def _grow(self, claim: Obj, storage_class: Obj) -> float | None:
+        """What the CSI driver's resizer does: Cinder's volume first, then the object, then the claim's status."""
+        volume = self._volumes.get("", claim["spec"]["volumeName"])
+        if volume is None or not _grew(claim) or not storage_class.get("allowVolumeExpansion"):
+            return None
+        handle, size = volume["spec"]["csi"]["volumeHandle"], gibibytes(claim)
+        now = (await self._cloud.call("GET", "block-storage", f"/volumes/{handle}"))["volume"]
+        if now["size"] < size:
+            if now["status"] != "extending":
+                body = {"os-extend": {"new_size": size}}
+                await self._cloud.call("POST", "block-storage", f"/volumes/{handle}/action", body)
+            return LOOK
+        capacity = {"capacity": {"storage": f"{size}Gi"}}
+        await self._cluster.patch(VOLUMES, volume, {"spec": capacity})
+        await self._cluster.patch_status(CLAIMS, claim, capacity)
         return None
 
-    async def _grow(self, claim: Obj, storage_class: Obj) -> None:
-        """What the CSI driver's resizer does: the volume first, then the claim's status."""
-        if not _grew(claim) or not storage_class.get("allowVolumeExpansion"):
-            return
-        capacity = {"capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]}}
-        volume = self._volumes.get("", claim["spec"]["volumeName"])
-        if volume is not None:
-            await self._cluster.patch(VOLUMES, volume, {"spec": capacity})
-            await self._cluster.patch_status(CLAIMS, claim, capacity)
-
-    async def reconcile_volume(self, key: Key) -> None:
+    async def reconcile_volume(self, key: Key) -> float | None:
         """Delete a volume whose claim has gone, where its class says so."""
         volume = self._volumes.get(*key)
-        if volume is None or annotated(volume).get(PROVISIONED_BY) != PROVISIONER or deleting(volume):
-            return
-        released = (volume.get("status") or {}).get("phase") == "Released"
-        if released and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
-            await self._cluster.client.delete(VOLUMES, "", key[1], uid=volume["metadata"]["uid"])
+        if volume is None or annotated(volume).get(PROVISIONED_BY) != PROVISIONER:
+            return None
+        released = (volume.get("status") or {}).get("phase") in ("Released", "Failed")
+        if not released or volume["spec"].get("persistentVolumeReclaimPolicy") != "Delete":
+            return None
+        try:
+            if not await self._given_back(volume["spec"]["csi"]["volumeHandle"]):
+                return LOOK
+        except CloudError as error:
+            message = f"rpc error: code = Internal desc = DeleteVolume failed with error {error}"
+            await self._cluster.event(VOLUMES, volume, "VolumeFailedDelete", message, warning=True)
+            return FAILED_PAUSE
+        await self._cluster.set_finalizer(VOLUMES, volume, FINALIZER, present=False)
+        await self._cluster.client.delete(VOLUMES, "", key[1], uid=volume["metadata"]["uid"])
+        return None
+
+    async def _given_back(self, handle: str) -> bool:
+        """Whether Cinder's volume is gone; it is deleted when nobody has yet.
+
+        Raises:
+            CloudError: Cinder refuses, or could not.
+        """
+        try:
+            volume = (await self._cloud.call("GET", "block-storage", f"/volumes/{handle}"))["volume"]
+            if volume["status"] == "deleting":
+                return False
+            await self._cloud.call("DELETE", "block-storage", f"/volumes/{handle}")
+        except CloudError as error:
+            if error.status == 404:
+                return True
+            raise
+        if volume["status"] == "error_deleting":
+            raise CloudError(f"volume {handle} is in error_deleting")
+        return False
 
 
 def volume_name(claim: Obj) -> str:
@@ -110,10 +175,7 @@ def is_wanted(claim: Obj, storage_class: Obj) -> bool:
 
 
 def refusal(storage_class: Obj) -> str | None:
-    """Why Cinder makes no volume of this class, or None."""
-    asked = (storage_class.get("parameters") or {}).get("availability")
-    if asked and asked != ZONE:
-        return f"rpc error: code = Internal desc = Availability zone '{asked}' is invalid"
+    """Why no volume of this class can be reached from any node, or None."""
     for topology in storage_class.get("allowedTopologies") or []:
         for expression in topology.get("matchLabelExpressions") or []:
             if expression["key"] in ZONE_KEYS and ZONE not in expression["values"]:
@@ -121,30 +183,59 @@ def refusal(storage_class: Obj) -> str | None:
     return None
 
 
-def describe(claim: Obj, storage_class: Obj) -> Obj:
-    """The volume for a claim."""
+def gibibytes(claim: Obj) -> int:
+    """The size of the volume for a claim: Cinder knows whole GiB only."""
+    return max(1, math.ceil(quantity(claim["spec"]["resources"]["requests"]["storage"]) / GIB))
+
+
+def request(cluster: str, claim: Obj, storage_class: Obj) -> Obj:
+    """What Cinder is asked for, with the marks by which the volume is known as the cluster's."""
+    namespace, name = key_of(claim)
+    parameters = storage_class.get("parameters") or {}
+    wanted = {
+        "name": volume_name(claim),
+        "description": "Created by OpenStack Cinder CSI driver",
+        "size": gibibytes(claim),
+        "availability_zone": parameters.get("availability") or ZONE,
+        "metadata": {
+            f"{PROVISIONER}/cluster": cluster,
+            "csi.storage.k8s.io/pv/name": volume_name(claim),
+            "csi.storage.k8s.io/pvc/name": name,
+            "csi.storage.k8s.io/pvc/namespace": namespace,
+        },
+    }
+    return wanted | ({"volume_type": parameters["type"]} if parameters.get("type") else {})
+
+
+def describe(claim: Obj, storage_class: Obj, volume: Obj) -> Obj:
+    """The object for a claim's volume."""
     namespace, name = key_of(claim)
     uid = claim["metadata"]["uid"]
-    terms = [
-        {"matchExpressions": [{"key": "topology.cinder.csi.openstack.org/zone", "operator": "In", "values": [ZONE]}]}
-    ]
+    policy = storage_class.get("reclaimPolicy", "Delete")
+    zone = {
+        "key": "topology.cinder.csi.openstack.org/zone",
+        "operator": "In",
+        "values": [volume["availability_zone"]],
+    }
+    terms = [{"matchExpressions": [zone]}]
     reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": name, "uid": uid}
     return {
         "metadata": {
             "name": volume_name(claim),
             "annotations": {PROVISIONED_BY: PROVISIONER},
+            "finalizers": [FINALIZER] if policy == "Delete" else [],
         },
         "spec": {
             "accessModes": claim["spec"]["accessModes"],
-            "capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]},
+            "capacity": {"storage": f"{volume['size']}Gi"},
             "claimRef": reference,
             "csi": {
                 "driver": PROVISIONER,
                 "fsType": (storage_class.get("parameters") or {}).get("csi.storage.k8s.io/fstype", "ext4"),
-                "volumeHandle": str(uuid.uuid5(uuid.NAMESPACE_OID, uid)),
+                "volumeHandle": volume["id"],
             },
             "nodeAffinity": {"required": {"nodeSelectorTerms": terms}},
-            "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy", "Delete"),
+            "persistentVolumeReclaimPolicy": policy,
             "storageClassName": storage_class["metadata"]["name"],
             "volumeMode": claim["spec"].get("volumeMode", "Filesystem"),
         },

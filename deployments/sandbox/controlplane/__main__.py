@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deployments.sandbox.controllers.lifetime import until_stopped
-from deployments.sandbox.controlplane.plane import ControlPlane
+from deployments.sandbox.controlplane.plane import ControlPlane, Front
 from infra.clients.errors import PlumblineError
 
 
@@ -33,21 +33,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m deployments.sandbox.controlplane", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="its folder; state is kept there over restarts")
-    parser.add_argument("--port", type=int, required=True, help="of the API server")
+    parser.add_argument("--port", type=int, required=True, help="of the API server, or of the proxy before it")
     parser.add_argument("--host", default="127.0.0.1", help="address of the API server")
     parser.add_argument("--version", help="the Kubernetes version whose minor is emulated")
-    parser.add_argument("--request-log", type=Path, help="file for one JSON line a request")
-    parser.add_argument("--name", help="the cluster's name in the request log")
+    parser.add_argument("--request-log", type=Path, help="have a proxy before it, and one JSON line a request here")
+    parser.add_argument("--faults", type=Path, help="what the proxy makes go wrong; default: faults.json beside --home")
+    parser.add_argument("--api-port", type=int, help="of the API server behind the proxy; default: a free one")
+    parser.add_argument("--name", help="the cluster's name in the request log; default: the folder's")
     parser.add_argument("--parent", type=int, help="end when this process ends")
     options = parser.parse_args(argv)
-    plane = ControlPlane(
-        options.home,
-        port=options.port,
-        host=options.host,
-        version=options.version,
-        request_log=options.request_log,
-        name=options.name,
-    )
+    front = None
+    if options.request_log is not None:
+        faults = options.faults or options.home.with_name("faults.json")
+        front = Front(options.name or options.home.name, options.request_log, faults, options.api_port)
+    plane = ControlPlane(options.home, port=options.port, host=options.host, version=options.version, front=front)
     try:
         return asyncio.run(serve(plane, options.parent))
     except PlumblineError as error:

@@ -24,23 +24,12 @@ MANAGER = "system:kube-controller-manager"
 SCHEDULER = "system:kube-scheduler"
 KUBELETS = "kwok"
 OWN_USERS = (MANAGER, SCHEDULER, KUBELETS)
-"""The plane's own users: their requests, like the API server's own, are in no request log."""
+"""The plane's own users: they ask the API server itself, whatever stands before it."""
 
 POD_NETWORK = "10.100.0.0/16"
 """Magnum's default for flannel. Nothing listens there: nobody runs containers."""
 
 STAGES = Path(__file__).with_name("stages.yaml")
-
-AUDIT_POLICY: dict[str, Any] = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived", "ResponseStarted"],
-    # What the plane asks of itself is no traffic anybody wants to read.
-    "rules": [
-        {"level": "None", "users": ["system:apiserver", *OWN_USERS]},
-        {"level": "Metadata"},
-    ],
-}
 
 
 EGRESS: dict[str, Any] = {
@@ -57,12 +46,19 @@ EGRESS: dict[str, Any] = {
 """Webhooks and aggregated APIs are reached through the controllers (deployments.sandbox.controllers.egress)."""
 
 
-def prepare(home: Path, url: str) -> None:
-    """Make what the control plane needs and does not find in `home`: certificates, keys, tokens, kubeconfigs."""
+def prepare(home: Path, url: str, api: str) -> None:
+    """Make what the control plane needs and does not find in `home`: certificates, keys, tokens, kubeconfigs.
+
+    Args:
+        url: where its users find it.
+        api: where the API server itself is.
+    """
     if not (home / "ca.crt").exists():
         _make_certificates(home)
     if not (home / "etcd-ca.crt").exists():
         _make_etcd_certificates(home)
+    if not (home / "front-proxy-ca.crt").exists():
+        _make_front_proxy(home)
     if not (home / "service-account.key").exists():
         key = x509.generate_key("RSA")
         _write(home / "service-account.key", x509.key_pem(key))
@@ -71,12 +67,9 @@ def prepare(home: Path, url: str) -> None:
         users = (*OWN_USERS, "admin")
         rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"system:masters"\n' for user in users)
         _write(home / "tokens.csv", rows.encode())
-    if not (home / "front-proxy-ca.crt").exists():
-        _make_front_proxy(home)
-    _write(home / "audit-policy.json", json.dumps(AUDIT_POLICY).encode())
     _write(home / "egress.json", json.dumps(EGRESS).encode())
     for name in OWN_USERS:
-        _write(home / kubeconfig_name(name), _kubeconfig(home, url, token=token(home, name)))
+        _write(home / kubeconfig_name(name), _kubeconfig(home, api, token=token(home, name)))
     _write(home / "kwok.yaml", json.dumps(KWOK).encode() + b"\n---\n" + STAGES.read_bytes())
     made_here = (home / "admin.key").exists()
     if made_here:
@@ -116,6 +109,14 @@ def _make_etcd_certificates(home: Path) -> None:
     _write(home / "etcd-ca.crt", x509.pem(authority.certificate))
 
 
+def _make_front_proxy(home: Path) -> None:
+    """A CA of its own, too: whoever has a certificate of it may say who somebody is."""
+    key = x509.generate_key()
+    authority = x509.Authority(x509.self_sign(key, x509.Subject("front-proxy-ca", is_ca=True), DECADE), key)
+    _make_leaf(home, "front-proxy", x509.Subject("front-proxy", usages=CLIENT_USAGES), authority)
+    _write(home / "front-proxy-ca.crt", x509.pem(authority.certificate))
+
+
 def _make_leaf(home: Path, name: str, subject: x509.Subject, authority: x509.Authority) -> None:
     key = x509.generate_key()
     _write(home / f"{name}.crt", x509.pem(x509.sign(authority, key.public_key(), subject, DECADE)))
@@ -125,16 +126,6 @@ def _make_leaf(home: Path, name: str, subject: x509.Subject, authority: x509.Aut
 def kubeconfig_name(user: str) -> str:
     """The name of a user's kubeconfig in the plane's folder."""
     return f"{user.removeprefix('system:')}.kubeconfig"
-
-
-def _make_front_proxy(home: Path) -> None:
-    """What the API server shows an aggregated API, and who signed that."""
-    key, leaf_key = x509.generate_key(), x509.generate_key()
-    authority = x509.Authority(x509.self_sign(key, x509.Subject("front-proxy-ca", is_ca=True), DECADE), key)
-    leaf = x509.sign(authority, leaf_key.public_key(), x509.Subject("front-proxy", usages=CLIENT_USAGES), DECADE)
-    _write(home / "front-proxy.crt", x509.pem(leaf))
-    _write(home / "front-proxy.key", x509.key_pem(leaf_key))
-    _write(home / "front-proxy-ca.crt", x509.pem(authority.certificate))
 
 
 def etcd_flags(home: Path, url: str) -> list[str]:
@@ -153,9 +144,9 @@ def etcd_flags(home: Path, url: str) -> list[str]:
     ]
 
 
-def apiserver_flags(home: Path, host: str, port: int, etcd: str, *, audit: bool) -> list[str]:
-    """The API server's flags; `audit` writes the audit log to its stdout."""
-    flags = [
+def apiserver_flags(home: Path, host: str, port: int, etcd: str) -> list[str]:
+    """The API server's flags."""
+    return [
         f"--etcd-servers={etcd}",
         f"--etcd-cafile={home / 'etcd-ca.crt'}",
         f"--etcd-certfile={home / 'etcd-client.crt'}",
@@ -176,6 +167,7 @@ def apiserver_flags(home: Path, host: str, port: int, etcd: str, *, audit: bool)
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
         f"--egress-selector-config-file={home / 'egress.json'}",
+        # What a front proxy says about users, and what we say about them to aggregated APIs.
         f"--requestheader-client-ca-file={home / 'front-proxy-ca.crt'}",
         "--requestheader-allowed-names=front-proxy",
         "--requestheader-username-headers=X-Remote-User",
@@ -184,9 +176,6 @@ def apiserver_flags(home: Path, host: str, port: int, etcd: str, *, audit: bool)
         f"--proxy-client-cert-file={home / 'front-proxy.crt'}",
         f"--proxy-client-key-file={home / 'front-proxy.key'}",
     ]
-    if audit:
-        flags += [f"--audit-policy-file={home / 'audit-policy.json'}", "--audit-log-path=-"]
-    return flags
 
 
 def manager_flags(home: Path) -> list[str]:

@@ -12,19 +12,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
-import json
 import os
 import re
 import signal
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
+from deployments.sandbox import front
 from deployments.sandbox.controlplane.home import (
     MANAGER,
     apiserver_flags,
@@ -35,6 +34,8 @@ from deployments.sandbox.controlplane.home import (
     scheduler_flags,
     token,
 )
+from deployments.sandbox.layout import write_json
+from deployments.sandbox.openstack.faults import HEALTH
 from deployments.sandbox.upstream import build
 from infra.clients.errors import DeadlineExceeded, Failed, InvalidInput, Misconfigured, NotYet
 from infra.clients.waiting import wait_until
@@ -48,11 +49,25 @@ GUARD = 'exec 3<&0; (read -r _ <&3; kill -TERM $$) & exec "$@" </dev/null 3<&-'
 OLDER_MINORS = 3
 """How many minors before its own the API server can behave as (its --emulated-version says which it refuses)."""
 
-VERBS = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE", "deletecollection": "DELETE"}
-
-
 MEMORY = {"kube-apiserver": "600MiB", "etcd": "150MiB", "kwok": "150MiB"}
 """Soft limits of the programs' heaps: with a score of CRDs the API server otherwise grows beyond a gigabyte."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """A proxy before the API server, on the plane's port: it logs requests and makes them fail.
+
+    Args:
+        name: of the cluster, in the log and in faults.
+        request_log: gets one JSON line for each request.
+        faults: what is to go wrong (see deployments.sandbox.openstack.faults); need not exist.
+        api_port: where the API server itself listens; any free port where None.
+    """
+
+    name: str
+    request_log: Path
+    faults: Path
+    api_port: int | None = None
 
 
 class ControlPlane:
@@ -60,11 +75,10 @@ class ControlPlane:
 
     Args:
         home: its folder; certificates, tokens, etcd's data, logs and admin.kubeconfig; kept over restarts.
-        port: of the API server.
+        port: of the API server, or of the proxy before it.
         host: the address the API server listens on.
         version: the Kubernetes version whose minor is emulated; the programs' own where None.
-        request_log: a file that gets one JSON line for each request that does not come from the plane itself.
-        name: how the request log calls it; from cluster.json, or the folder's name, where None.
+        front: stands before the API server; the plane's own programs pass it by.
         nodes: whether the scheduler and kwok run, too; without them no pod ever starts.
     """
 
@@ -75,14 +89,12 @@ class ControlPlane:
         port: int,
         host: str = "127.0.0.1",
         version: str | None = None,
-        request_log: Path | None = None,
-        name: str | None = None,
+        front: Front | None = None,
         nodes: bool = True,
     ) -> None:
         self.home, self.port, self.host = home.absolute(), port, host
         self._emulated = emulated(version)
-        self._request_log, self._nodes = request_log, nodes
-        self._name = name
+        self._front, self._nodes = front, nodes
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -162,16 +174,21 @@ class ControlPlane:
         _refuse_taken_port(self.host, self.port)
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.home / "log").mkdir(exist_ok=True)
-        prepare(self.home, self.url)
+        api_port = self.port if self._front is None else self._front.api_port or free_port()
+        api = f"https://{self.host}:{api_port}"
+        prepare(self.home, self.url, api)
         etcd = f"https://127.0.0.1:{free_port()}"
         self._spawn("etcd", etcd_flags(self.home, etcd))
-        audit = self._request_log is not None
-        flags = [*apiserver_flags(self.home, self.host, self.port, etcd, audit=audit), *self._emulated]
-        server = self._spawn("kube-apiserver", flags, piped=audit)
-        if self._request_log is not None and server.stdout is not None:
-            name = self._name or cluster_name(self.home)
-            arguments = (server.stdout, self._request_log, f"kubernetes/{name}")
-            threading.Thread(target=_copy_audit, args=arguments, daemon=True, name=f"audit-{name}").start()
+        self._spawn("kube-apiserver", [*apiserver_flags(self.home, self.host, api_port, etcd), *self._emulated])
+        if self._front is not None:
+            self._launch_front(self._front, api)
+
+    def _launch_front(self, own: Front, api: str) -> None:
+        config, listen = self.home / "front.json", f"{self.host}:{self.port}"
+        where = {"home": self.home, "log": own.request_log.absolute(), "faults": own.faults.absolute()}
+        own.request_log.parent.mkdir(parents=True, exist_ok=True)
+        write_json(config, front.kubernetes(own.name, listen=listen, upstream=api, **where))
+        self._spawn("front-proxy", [str(config)], build.FRONT_PROXY)
 
     def _launch_rest(self) -> None:
         """What works with the API server, and would only complain before it answers."""
@@ -180,22 +197,20 @@ class ControlPlane:
             self._spawn("kube-scheduler", [*scheduler_flags(self.home), *self._emulated])
             self._spawn("kwok", kwok_flags(self.home))
 
-    def _spawn(self, name: str, flags: Sequence[str], *, piped: bool = False) -> subprocess.Popen[bytes]:
-        argv = [str(build.program(name)), *flags]
+    def _spawn(self, name: str, flags: Sequence[str], module: build.Module = build.UPSTREAM) -> None:
+        argv = [str(build.program(name, module)), *flags]
         limit = {"GOMEMLIMIT": MEMORY[name]} if name in MEMORY else {}
         with (self.home / "log" / f"{name}.log").open("ab") as log:
-            child = subprocess.Popen(
+            self._children[name] = subprocess.Popen(
                 ["/bin/sh", "-c", GUARD, name, *argv],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if piped else log,
+                stdout=log,
                 stderr=log,
                 start_new_session=True,
                 cwd=self.home,
                 env={**os.environ, **limit},
                 umask=0o077,
             )
-        self._children[name] = child
-        return child
 
     async def _probe(self) -> None:
         if not await asyncio.to_thread(self._ready):
@@ -244,37 +259,6 @@ def minor(version: str) -> int:
     return int(found[1])
 
 
-def cluster_name(home: Path) -> str:
-    """The cluster's name as the supervisor wrote it, else the folder's."""
-    described = home / "cluster.json"
-    return str(json.loads(described.read_text())["name"]) if described.exists() else home.name
-
-
-def audit_line(event: dict[str, Any], service: str) -> dict[str, Any]:
-    """An audit event in the form of the sandbox's request log."""
-    return {
-        "t": event["requestReceivedTimestamp"],
-        "service": service,
-        "method": VERBS.get(event["verb"], "GET"),
-        "path": event["requestURI"],
-        "status": event.get("responseStatus", {}).get("code", 0),
-        "ua": event.get("userAgent", ""),
-    }
-
-
-def _copy_audit(source: IO[bytes], target: Path, service: str) -> None:
-    """Turn the API server's audit log into request log lines until it ends."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with source, target.open("a", buffering=1) as log:
-        for raw in source:
-            try:
-                event = json.loads(raw)
-            except ValueError:
-                continue  # not an audit event: something the program printed
-            if isinstance(event, dict) and event.get("kind") == "Event":
-                log.write(json.dumps(audit_line(event, service)) + "\n")
-
-
 def _answers(host: str, port: int, home: Path, path: str) -> bool:
     context = ssl.create_default_context(cafile=str(home / "ca.crt"))
     # Magnum names the address it gave the cluster, which need not be the one we listen on.
@@ -282,7 +266,7 @@ def _answers(host: str, port: int, home: Path, path: str) -> bool:
     connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
     try:
         credential = f"Bearer {token(home, MANAGER)}"
-        headers = {"User-Agent": "plumbline-sandbox/controlplane", "Authorization": credential}
+        headers = {"User-Agent": HEALTH, "Authorization": credential}
         connection.request("GET", path, headers=headers)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):

@@ -25,7 +25,7 @@ async def serve(home: Path, dns_port: int, resolver_port: int) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    faults = FaultFile(home / "faults.json", "dns")
+    faults = FaultFile(home / "faults.json")
     servers, refreshing = [], []
     for name, address in NAME_SERVERS.items():
         secondary = Secondary(home / "dns" / name, lambda name=name: faults.current().lag.get(name, 0.0))  # type: ignore[misc]

@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from configparser import ConfigParser
-from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 
-SERVICES = ("keystone", "nova", "glance", "magnum", "designate")
-REGION = "RegionOne"
-TYPES = {"nova": "compute", "glance": "image", "magnum": "container-infra", "designate": "dns"}
-"""What the catalogue calls the services."""
-USERS = ("admin", "demo", "nova", "glance", "magnum", "designate")
+from deployments.sandbox.openstack.config_common import (
+    REGION,
+    TYPES,
+    Cloud,
+    Sections,
+    authtoken,
+    common,
+    credentials,
+    ini,
+)
+from deployments.sandbox.openstack.config_infrastructure import cinder, neutron, octavia
 
-Sections = dict[str, dict[str, object]]
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """What the configuration depends on.
-
-    Args:
-        home: folder of the OpenStack services' own state.
-        log: folder for their logs.
-        etc: the `etc` folder of the environment they are installed in (paste pipelines).
-        ports: by name: the five services, mdns and dns.
-        name_servers: authoritative servers, name to address.
-        passwords: by user name.
-    """
-
-    home: Path
-    log: Path
-    etc: Path
-    ports: Mapping[str, int]
-    name_servers: Mapping[str, str]
-    passwords: Mapping[str, str] = field(repr=False)
-
-    def url(self, service: str, path: str = "") -> str:
-        """The loopback URL of a service."""
-        return f"http://127.0.0.1:{self.ports[service]}{path}"
-
-    def sqlite(self, service: str, name: str = "db") -> str:
-        """The SQLAlchemy URL of one of a service's databases."""
-        return f"sqlite:///{self.home / service / name}.sqlite"
+SERVICES = ("keystone", "nova", "glance", "magnum", "designate", "neutron", "cinder", "octavia")
 
 
 def files(cloud: Cloud) -> dict[Path, str]:
@@ -55,6 +28,9 @@ def files(cloud: Cloud) -> dict[Path, str]:
         cloud.home / "glance/glance-api.conf": ini(glance(cloud)),
         cloud.home / "magnum/magnum.conf": ini(magnum(cloud)),
         cloud.home / "designate/designate.conf": ini(designate(cloud)),
+        cloud.home / "neutron/neutron.conf": ini(neutron(cloud)),
+        cloud.home / "cinder/cinder.conf": ini(cinder(cloud)),
+        cloud.home / "octavia/octavia.conf": ini(octavia(cloud)),
         cloud.home / "designate/pools.yaml": json.dumps(pools(cloud), indent=2) + "\n",
         cloud.home / "bootstrap.json": json.dumps(bootstrap(cloud), indent=2) + "\n",
     }
@@ -64,7 +40,15 @@ def folders(cloud: Cloud) -> list[Path]:
     """Folders the services expect to find."""
     names = (
         *("keystone/fernet", "keystone/credential", "nova/lock", "glance/images", "glance/staging", "glance/tasks"),
-        *("magnum/lock", "designate/lock", "cache"),
+        *(
+            "magnum/lock",
+            "designate/lock",
+            "neutron/lock",
+            "cinder/lock",
+            "cinder/coordination",
+            "octavia/lock",
+            "cache",
+        ),
     )
     return [cloud.home / name for name in names]
 
@@ -74,58 +58,9 @@ def links(cloud: Cloud) -> dict[Path, Path]:
     return {cloud.home / name / "api-paste.ini": cloud.etc / name / "api-paste.ini" for name in ("nova", "designate")}
 
 
-def ini(sections: Sections) -> str:
-    """oslo.config's dialect: a `%` or `$` in a value must not be taken for a reference."""
-    parser = ConfigParser(interpolation=None, default_section="__none__")
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    for name, options in sections.items():
-        parser[name] = {key: str(value).replace("$", "$$") for key, value in options.items()}
-    text = StringIO()
-    parser.write(text)
-    return text.getvalue()
-
-
-def _common(cloud: Cloud, service: str) -> Sections:
-    quiet = ("sqlalchemy", "stevedore", "alembic", "keystonemiddleware", "oslo.messaging", "oslo_policy")
-    return {
-        "DEFAULT": {
-            "default_log_levels": ",".join(f"{name}=WARN" for name in quiet),
-            "log_file": cloud.log / f"{service}.log",
-            # In memory: no broker. What that loses at a restart, the service modules take up again.
-            "transport_url": "fake://",
-        },
-        "database": {"connection": cloud.sqlite(service)},
-        "oslo_messaging_notifications": {"driver": "noop"},
-        "oslo_concurrency": {"lock_path": cloud.home / service / "lock"},
-    }
-
-
-def _credentials(cloud: Cloud, service: str) -> dict[str, object]:
-    return {
-        "auth_type": "password",
-        "auth_url": cloud.url("keystone", "/v3"),
-        "username": service,
-        "password": cloud.passwords[service],
-        "project_name": "service",
-        "user_domain_id": "default",
-        "project_domain_id": "default",
-        "region_name": REGION,
-    }
-
-
-def _authtoken(cloud: Cloud, service: str) -> dict[str, object]:
-    return _credentials(cloud, service) | {
-        "www_authenticate_uri": cloud.url("keystone", "/v3"),
-        "interface": "internal",
-        "service_token_roles_required": "true",
-        # Without it keystonemiddleware refuses every application credential that has access rules.
-        "service_type": TYPES[service],
-    }
-
-
 def keystone(cloud: Cloud) -> Sections:
     """Identity: fernet tokens, an in-process cache."""
-    sections = _common(cloud, "keystone")
+    sections = common(cloud, "keystone")
     sections["DEFAULT"]["public_endpoint"] = cloud.url("keystone")
     keys = cloud.home / "keystone/fernet"
     return sections | {
@@ -141,7 +76,7 @@ def keystone(cloud: Cloud) -> Sections:
 
 def nova(cloud: Cloud) -> Sections:
     """The compute API alone: keypairs, flavors, quotas."""
-    sections = _common(cloud, "nova")
+    sections = common(cloud, "nova")
     sections["DEFAULT"] |= {"state_path": cloud.home / "nova", "host": "sandbox", "my_ip": "127.0.0.1"}
     sections["database"] = {"connection": cloud.sqlite("nova", "cell1")}
     return sections | {
@@ -149,15 +84,15 @@ def nova(cloud: Cloud) -> Sections:
         "api": {"auth_strategy": "keystone"},
         "quota": {"driver": "nova.quota.DbQuotaDriver"},
         "glance": {"endpoint_override": cloud.url("glance")},
-        "keystone_authtoken": _authtoken(cloud, "nova"),
-        "service_user": _credentials(cloud, "nova") | {"send_service_user_token": "true"},
-        "placement": _credentials(cloud, "nova"),
+        "keystone_authtoken": authtoken(cloud, "nova"),
+        "service_user": credentials(cloud, "nova") | {"send_service_user_token": "true"},
+        "placement": credentials(cloud, "nova"),
     }
 
 
 def glance(cloud: Cloud) -> Sections:
     """Images in a folder."""
-    sections = _common(cloud, "glance")
+    sections = common(cloud, "glance")
     sections["DEFAULT"] |= {"enabled_backends": "local:file", "worker_self_reference_url": cloud.url("glance")}
     state = cloud.home / "glance"
     return sections | {
@@ -166,17 +101,18 @@ def glance(cloud: Cloud) -> Sections:
         "os_glance_staging_store": {"filesystem_store_datadir": state / "staging"},
         "os_glance_tasks_store": {"filesystem_store_datadir": state / "tasks"},
         "paste_deploy": {"flavor": "keystone", "config_file": cloud.etc / "glance/glance-api-paste.ini"},
-        "keystone_authtoken": _authtoken(cloud, "glance"),
+        "keystone_authtoken": authtoken(cloud, "glance"),
     }
 
 
 def magnum(cloud: Cloud) -> Sections:
     """Container infrastructure with our driver; certificates in its own database, for want of Barbican."""
-    sections = _common(cloud, "magnum")
+    sections = common(cloud, "magnum")
     sections["DEFAULT"] |= {
         "state_path": cloud.home / "magnum",
         "host": "sandbox",
-        "executor_thread_pool_size": 1,
+        # What one cluster's operation waits for must not keep the others waiting.
+        "executor_thread_pool_size": 8,
         "periodic_interval_max": 1,
     }
     return sections | {
@@ -195,14 +131,14 @@ def magnum(cloud: Cloud) -> Sections:
         "quotas": {"max_clusters_per_project": 100},
         "nova_client": {"endpoint_type": "publicURL", "region_name": REGION},
         "glance_client": {"region_name": REGION},
-        "keystone_authtoken": _authtoken(cloud, "magnum"),
-        "keystone_auth": _authtoken(cloud, "magnum"),
+        "keystone_authtoken": authtoken(cloud, "magnum"),
+        "keystone_auth": authtoken(cloud, "magnum"),
     }
 
 
 def designate(cloud: Cloud) -> Sections:
     """DNS: two name servers; a change is ACTIVE when the first of them has it, see `pools`."""
-    sections = _common(cloud, "designate")
+    sections = common(cloud, "designate")
     sections["DEFAULT"] |= {"state_path": cloud.home / "designate", "host": "sandbox", "executor_thread_pool_size": 1}
     return sections | {
         "service:api": {
@@ -229,7 +165,7 @@ def designate(cloud: Cloud) -> Sections:
         "producer_task:increment_serial": {"interval": 1},
         "storage:sqlalchemy": {"connection": cloud.sqlite("designate")},
         "network_api": {},
-        "keystone_authtoken": _authtoken(cloud, "designate"),
+        "keystone_authtoken": authtoken(cloud, "designate"),
     }
 
 
@@ -266,7 +202,7 @@ def pools(cloud: Cloud) -> list[dict[str, object]]:
 
 def bootstrap(cloud: Cloud) -> dict[str, object]:
     """What Keystone has to know before anybody can log in."""
-    paths = {"nova": "/v2.1", "magnum": "/v1"}
+    paths = {"nova": "/v2.1", "magnum": "/v1", "cinder": "/v3"}
     return {
         "region": REGION,
         "identity_url": cloud.url("keystone", "/v3"),

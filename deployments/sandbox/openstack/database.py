@@ -14,12 +14,13 @@ PRAGMAS = ("journal_mode=WAL", "synchronous=OFF", "busy_timeout=30000")
 """Readers do not block, the page cache outlives us (not the machine), and writers wait for each other."""
 
 
-def tune(*, immediate: Callable[[], bool] | None = None) -> None:
+def tune(writes: Callable[[Any], bool] | None = None) -> None:
     """Apply PRAGMAS to every SQLite connection of this process; call before a service opens one.
 
     Args:
-        immediate: whether the transaction that begins now may write. It then begins as a writer: one that reads first
-            and writes later otherwise fails at once when another writer came between (SQLITE_BUSY_SNAPSHOT).
+        writes: whether the transaction that begins now on this connection may write (see `writers`). It then begins as
+            a writer: one that reads first and writes later otherwise fails at once when another writer came between
+            (SQLITE_BUSY_SNAPSHOT), and oslo.db does not try that again.
     """
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
@@ -32,13 +33,13 @@ def tune(*, immediate: Callable[[], bool] | None = None) -> None:
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 
-    if immediate is not None:
+    if writes is not None:
 
         @event.listens_for(Engine, "before_cursor_execute", retval=True)
         def begin(
             connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
         ) -> tuple[str, Any]:
-            if statement == "BEGIN" and connection.dialect.name == "sqlite" and immediate():
+            if statement == "BEGIN" and connection.dialect.name == "sqlite" and writes(connection):
                 statement = "BEGIN IMMEDIATE"
             return statement, parameters
 

@@ -13,7 +13,7 @@ from deployments.sandbox.openstack import database, migrations, policies
 from deployments.sandbox.openstack.server import serve
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve the DNS API until SIGTERM."""
     folder = home / "openstack/designate"
     database.tune()
@@ -41,7 +41,7 @@ def run(home: Path, port: int) -> None:
         for service in reversed(services):
             service.stop()
 
-    serve(application, service="designate", port=port, home=home, stop=stop)
+    serve(application, host, port, stop=stop)
 
 
 def _services() -> list[Any]:

@@ -1,20 +1,26 @@
-"""Fault injection: which request is to fail, and how. Pure but for reading one file; standard library only.
+"""Fault injection: what is to go wrong, and how. Pure but for reading one file; standard library only.
 
-The file (`faults.json` in the sandbox's home) is read again when it changes:
+Requests go wrong in the front proxy (frontproxy/faults.go), and what is behind an API in the drivers and backends. All
+of them read the file (`faults.json` in the sandbox's home) again when it changes:
 
     {"seed": 1,
      "rules": [{"service": "magnum", "rate": 0.1, "kinds": ["500", "503", "429", "reset", "stall", "lost"],
-                "stall_seconds": 10, "retry_after": 1, "methods": null, "path": null, "count": null}],
-     "clusters": {"dev": {"create": "fail", "delete": "hang", "reason": "No valid host was found."}},
+                "stall_seconds": 10, "retry_after": 1, "methods": null, "path": null, "count": null},
+               {"service": "kubernetes/dev", "kinds": ["latency"], "latency_ms": 20}],
+     "clusters": {"dev": {"create": "fail", "delete": "hang", "reason": "No valid host was found.", "delay": 5}},
+     "magnum": {"delay": 1},
+     "load_balancers": {"kube_service_dev_*": {"create": "fail", "delete": "hang", "reason": "No amphora."}},
+     "volumes": {"pvc-*": {"delete": "fail", "detach": "fail"}},
+     "floating_ips": "none",
      "dns": {"lag": {"ns2": 5.0}}}
 
-The same seed and the same order of requests give the same faults.
+The same seed and the same order of requests give the same faults. The rules' `service` is a service's name,
+`kubernetes` for all clusters, `kubernetes/NAME` for one, or `*`.
 """
 
 from __future__ import annotations
 
 import json
-import random
 import re
 import threading
 from collections.abc import Mapping
@@ -22,12 +28,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deployments.sandbox.openstack import mishaps
+from deployments.sandbox.openstack.mishaps import Mishap
+
 KINDS = ("500", "503", "429", "reset", "stall", "lost")
 """An answer without work; no answer, without (`reset`) or after the work (`lost`); work after a while (`stall`)."""
-READS = frozenset({"GET", "HEAD"})
+STANDING = ("latency", "partition")
+"""Befall every request of their rule: each takes longer, or is neither answered nor cut off until the rule is gone."""
 SCENARIOS = ("fail", "hang")
+LONGEST_DELAY = 50.0
+"""Seconds: Magnum's API gives its conductor a minute to take up an upgrade."""
 EXEMPT = "plumbline-sandbox/"
 """User agents that begin like this are the sandbox looking after itself."""
+HEALTH = f"{EXEMPT}health"
+"""Looks at whether something is ready; they are in no request log, either."""
+BEYOND_GO = re.compile(r"\(\?(?:[=!]|<[=!]|P=)|\\[1-9]")
+"""Looking ahead or behind, and back references: expressions that the front proxy does not know."""
 
 
 class InvalidFaults(ValueError):
@@ -39,14 +55,15 @@ class Rule:
     """Requests to fail.
 
     Args:
-        service: name of a service, `kubernetes`, or `*`.
+        service: name of a service, `kubernetes`, `kubernetes/NAME`, or `*`.
         rate: share of the matching requests, 0 to 1.
-        kinds: which of KINDS, chosen evenly.
+        kinds: which of KINDS, chosen evenly; or one of STANDING.
         stall_seconds: how long `stall` keeps the caller waiting.
         retry_after: seconds in the Retry-After header of 429 and 503.
+        latency_ms: how much longer `latency` makes every request, ms.
         methods: HTTP methods it is limited to.
         path: regular expression the path has to contain.
-        count: stop after this many faults.
+        count: stop after this many faults of one service.
     """
 
     service: str
@@ -54,26 +71,10 @@ class Rule:
     kinds: tuple[str, ...] = KINDS
     stall_seconds: float = 10.0
     retry_after: float = 1.0
+    latency_ms: float = 0.0
     methods: tuple[str, ...] | None = None
     path: str | None = None
     count: int | None = None
-
-    def matches(self, service: str, method: str, path: str) -> bool:
-        """Whether a request is one this rule is about."""
-        return (
-            self.service in ("*", service)
-            and (self.methods is None or method in self.methods)
-            and (self.path is None or re.search(self.path, path) is not None)
-        )
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What to do to one request."""
-
-    kind: str
-    stall_seconds: float
-    retry_after: float
 
 
 @dataclass(frozen=True)
@@ -81,21 +82,39 @@ class Scenario:
     """How the creation and the deletion of one cluster are to go wrong; None where they are not.
 
     What hangs does nothing. A creation that fails makes no control plane; a deletion that fails has taken it away.
+
+    Args:
+        delay: seconds by which Magnum writes late, if not those of all clusters.
     """
 
     create: str | None
     delete: str | None
     reason: str
+    delay: float | None = None
 
 
 @dataclass(frozen=True)
 class Faults:
-    """The whole file."""
+    """The whole file.
+
+    Args:
+        delay: seconds after Magnum's answer until its conductor takes up what was asked.
+    """
 
     seed: int = 1
     rules: tuple[Rule, ...] = ()
     clusters: Mapping[str, Scenario] = field(default_factory=dict)
     lag: Mapping[str, float] = field(default_factory=dict)
+    delay: float = 0
+    load_balancers: Mapping[str, Mishap] = field(default_factory=dict)
+    volumes: Mapping[str, Mishap] = field(default_factory=dict)
+    no_floating_ips: bool = False
+    """The pool of floating IPs is exhausted."""
+
+    def delay_of(self, cluster: str) -> float:
+        """By how many seconds Magnum writes late about a cluster."""
+        own = self.clusters[cluster].delay if cluster in self.clusters else None
+        return self.delay if own is None else own
 
 
 def parse(document: Any) -> Faults:
@@ -112,8 +131,16 @@ def parse(document: Any) -> Faults:
             rules=tuple(_rule(number, rule) for number, rule in enumerate(document.get("rules") or [])),
             clusters={name: _scenario(name, value) for name, value in (document.get("clusters") or {}).items()},
             lag={name: float(value) for name, value in ((document.get("dns") or {}).get("lag") or {}).items()},
+            delay=_seconds("magnum.delay", (document.get("magnum") or {}).get("delay", 0)),
+            load_balancers=mishaps.parse("load_balancers", document.get("load_balancers"), mishaps.BALANCERS),
+            volumes=mishaps.parse("volumes", document.get("volumes"), mishaps.VOLUMES),
+            no_floating_ips=document.get("floating_ips") == "none",
         )
-    except (TypeError, AttributeError) as error:
+    except InvalidFaults:
+        raise
+    except mishaps.InvalidMishap as error:
+        raise InvalidFaults(str(error)) from error
+    except (TypeError, AttributeError, ValueError) as error:
         raise InvalidFaults(f"The faults file is malformed: {error}") from error
 
 
@@ -129,8 +156,12 @@ def _rule(number: int, raw: dict[str, Any]) -> Rule:
         if key in given:
             given[key] = tuple(str(item) for item in given[key])
     rule = Rule(**given)
-    if not rule.kinds or set(rule.kinds) - set(KINDS):
-        raise InvalidFaults(f"{where}.kinds: only {', '.join(KINDS)} are known.")
+    if not rule.kinds or set(rule.kinds) - {*KINDS, *STANDING}:
+        raise InvalidFaults(f"{where}.kinds: only {', '.join((*KINDS, *STANDING))} are known.")
+    if set(rule.kinds) & set(STANDING) and (len(rule.kinds), rule.rate, rule.count) != (1, 1, None):
+        raise InvalidFaults(f"{where}: {' and '.join(STANDING)} stand alone, without rate and count.")
+    if ("latency" in rule.kinds) != (rule.latency_ms > 0):
+        raise InvalidFaults(f"{where}: latency and a latency_ms above 0 belong together.")
     if not 0 <= rule.rate <= 1:
         raise InvalidFaults(f"{where}.rate is {rule.rate}, not between 0 and 1.")
     if rule.path is not None:
@@ -138,6 +169,8 @@ def _rule(number: int, raw: dict[str, Any]) -> Rule:
             re.compile(rule.path)
         except re.error as error:
             raise InvalidFaults(f"{where}.path is no regular expression: {error}") from error
+        if BEYOND_GO.search(rule.path):
+            raise InvalidFaults(f"{where}.path looks around or back, which the front proxy cannot.")
     return rule
 
 
@@ -146,58 +179,42 @@ def _scenario(name: str, raw: dict[str, Any]) -> Scenario:
     for doing, how in ends.items():
         if how not in (None, *SCENARIOS):
             raise InvalidFaults(f"clusters.{name}.{doing} is {how!r}, not one of {', '.join(SCENARIOS)}.")
-    return Scenario(**ends, reason=str(raw.get("reason") or "Injected by faults.json"))
+    delay = None if raw.get("delay") is None else _seconds(f"clusters.{name}.delay", raw["delay"])
+    return Scenario(**ends, reason=str(raw.get("reason") or "Injected by faults.json"), delay=delay)
+
+
+def _seconds(where: str, value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds <= LONGEST_DELAY:
+        raise InvalidFaults(f"{where} is {seconds:g}, not between 0 and {LONGEST_DELAY:g} seconds.")
+    return seconds
 
 
 class FaultFile:
-    """The faults of one service, as the file says at this moment.
+    """The faults as the file says at this moment.
 
     An unreadable file keeps the last good one in force: `problem` says why.
     """
 
-    def __init__(self, path: Path, service: str) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._service = service
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = (0, 0)
         self._faults = Faults()
-        self._random = random.Random()
-        self._left: dict[int, int] = {}
         self.problem: str | None = None
 
     def current(self) -> Faults:
         """The faults in force."""
         with self._lock:
-            return self._current()
-
-    def decide(self, method: str, path: str, user_agent: str = "") -> Fault | None:
-        """The fault for one request, or None; the first rule that strikes wins."""
-        if user_agent.startswith(EXEMPT):
-            return None
-        with self._lock:
-            for number, rule in enumerate(self._current().rules):
-                if not rule.matches(self._service, method, path) or self._left.get(number, 1) <= 0:
-                    continue
-                if self._random.random() >= rule.rate:
-                    continue
-                if number in self._left:
-                    self._left[number] -= 1
-                kind = self._random.choice(rule.kinds)
-                # A read does nothing that could be lost sight of, and a watch has no end to wait for.
-                kind = "reset" if kind == "lost" and method in READS else kind
-                return Fault(kind, rule.stall_seconds, rule.retry_after)
-        return None
-
-    def _current(self) -> Faults:
-        try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_size)
-        except FileNotFoundError:
-            stamp = None
-        if stamp != self._stamp:
-            self._stamp = stamp
-            self._load(present=stamp is not None)
-        return self._faults
+            try:
+                status = self._path.stat()
+                stamp = (status.st_mtime_ns, status.st_size)
+            except FileNotFoundError:
+                stamp = None
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._load(present=stamp is not None)
+            return self._faults
 
     def _load(self, *, present: bool) -> None:
         try:
@@ -205,6 +222,3 @@ class FaultFile:
             self.problem = None
         except (OSError, ValueError) as error:
             self.problem = str(error)
-            return
-        self._random = random.Random(f"{self._faults.seed}:{self._service}")
-        self._left = {n: rule.count for n, rule in enumerate(self._faults.rules) if rule.count is not None}

@@ -11,7 +11,7 @@ from deployments.sandbox.openstack import database, migrations
 from deployments.sandbox.openstack.server import serve
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve the image API until SIGTERM."""
     database.tune()
     migrations.prepare("glance", home)
@@ -19,4 +19,4 @@ def run(home: Path, port: int) -> None:
     sys.argv = ["glance-api"]
     from glance.wsgi.api import application
 
-    serve(application, service="glance", port=port, home=home, stop=lambda: None)
+    serve(application, host, port, stop=lambda: None)

@@ -15,12 +15,12 @@ from deployments.sandbox.openstack import database, migrations, policies
 from deployments.sandbox.openstack.server import serve
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve Keystone until SIGTERM."""
     folder = home / "openstack/keystone"
     for repository in ("fernet", "credential"):
         _keys(folder / repository)
-    database.tune(immediate=lambda: True)
+    database.tune(lambda _: True)
     migrations.prepare("keystone", home)
     os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(folder / "keystone.conf")
     from keystone.wsgi.api import application
@@ -34,7 +34,7 @@ def run(home: Path, port: int) -> None:
 
     # Not get_enforcer(): that is the command line's, and parses the configuration anew.
     policies.load(policy._ENFORCER._enforcer)
-    serve(application, service="keystone", port=port, home=home, stop=lambda: None)
+    serve(application, host, port, stop=lambda: None)
 
 
 def _keys(repository: Path) -> None:

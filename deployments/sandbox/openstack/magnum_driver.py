@@ -7,9 +7,11 @@ to be, so nothing is lost when either side restarts: the next look goes on.
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
+from keystoneauth1.exceptions import ClientException
 from magnum.common import context as magnum_context
 from magnum.common import exception
 from magnum.conductor.handlers.common import cert_manager
@@ -18,13 +20,15 @@ from magnum.objects import Cluster
 from magnum.objects.fields import ClusterStatus
 from oslo_utils import uuidutils
 
-from deployments.sandbox.openstack import magnum_certificates, magnum_nodes
+from deployments.sandbox.openstack import magnum_certificates, magnum_credentials, magnum_nodes
 from deployments.sandbox.openstack.control import Control, ControlError
 from deployments.sandbox.openstack.faults import FaultFile, Scenario
+from deployments.sandbox.openstack.magnum_network import NetworkError, Networks
 from deployments.sandbox.openstack.magnum_nodes import Group
 
 LOG = logging.getLogger(__name__)
 
+_WATCHING = threading.Lock()
 UNHARMED = Scenario(create=None, delete=None, reason="")
 
 DEFAULT_VERSION = "v1.33.4"
@@ -36,11 +40,14 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
 
     home: ClassVar[Path]
     """The sandbox's state folder; set by the service that loads us."""
+    networks: ClassVar[Networks] = Networks()
+    _watched: ClassVar[set[str]] = set()
+    """Clusters that are being looked at."""
 
     def __init__(self) -> None:
         super().__init__()
         self._control = Control(self.home)
-        self._faults = FaultFile(self.home / "faults.json", "magnum-driver")
+        self._faults = FaultFile(self.home / "faults.json")
 
     @property
     def provides(self) -> list[dict[str, str]]:
@@ -49,8 +56,9 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
 
     def create_cluster(self, context: Any, cluster: Any, cluster_create_timeout: int) -> None:
         cluster.stack_id = uuidutils.generate_uuid()
+        clouds = magnum_credentials.make(context, cluster)
         if self._fate(cluster).create is None:
-            self._apply(context, cluster)
+            self._apply(context, cluster, clouds)
 
     def update_cluster(self, context: Any, cluster: Any, scale_manager: Any = None, rollback: bool = False) -> None:
         self._apply(context, cluster)
@@ -117,7 +125,20 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
         raise NotImplementedError
 
     def update_cluster_status(self, context: Any, cluster: Any, use_admin_ctx: bool = False) -> None:
-        """Look at an operation under way, and end it when the supervisor says it is done."""
+        """Look at an operation under way, and end it when the supervisor says it is done.
+
+        Magnum asks again and again, whether the look before has ended or not: one at a time is enough.
+        """
+        with _WATCHING:
+            if cluster.uuid in self._watched:
+                return
+            self._watched.add(cluster.uuid)
+        try:
+            self._watch(context, cluster)
+        finally:
+            self._watched.discard(cluster.uuid)
+
+    def _watch(self, context: Any, cluster: Any) -> None:
         fate = self._fate(cluster)
         if cluster.status == ClusterStatus.DELETE_IN_PROGRESS:
             if fate.delete != "hang":
@@ -132,13 +153,17 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
     def _applied(self, context: Any, cluster: Any) -> bool:
         try:
             return self._apply(context, cluster)
-        except ControlError as error:
-            # The supervisor may be starting; the operation stays under way.
+        except (ControlError, ClientException) as error:
+            # The supervisor or Neutron may be starting; the operation stays under way.
             LOG.warning("%s", error)
             return False
 
-    def _apply(self, context: Any, cluster: Any) -> bool:
-        """Have the cluster as the database says; returns whether it is there."""
+    def _apply(self, context: Any, cluster: Any, clouds: str | None = None) -> bool:
+        """Have the cluster as the database says; returns whether it is there.
+
+        Args:
+            clouds: how the cluster signs in to the cloud; known while it is made, and handed over at once.
+        """
         rows = [row for row in cluster.nodegroups if row.status != ClusterStatus.DELETE_IN_PROGRESS]
         groups = [_group(row) for row in rows]
         addresses = magnum_nodes.allocate(cluster.uuid, groups)
@@ -147,7 +172,8 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
             "version": _version(cluster),
             "ca_pem": magnum_certificates.authority(context, cluster),
             "nodes": magnum_nodes.nodes(cluster.name, groups, addresses),
-        }
+            "network": self.networks.ensure(cluster),
+        } | ({"clouds": clouds} if clouds else {})
         known = self._control.get(cluster.uuid)
         if known is None or known["ca_pem"] != body["ca_pem"]:
             masters = [node["address"] for node in body["nodes"] if node["role"] == "master"]
@@ -173,6 +199,15 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
             return
         if fate.delete == "fail":
             _finish(cluster, ClusterStatus.DELETE_FAILED, fate.reason)
+            return
+        magnum_credentials.remove(cluster)
+        try:
+            self.networks.remove(cluster)
+        except ClientException as error:
+            LOG.warning("%s", error)
+            return
+        except NetworkError as error:
+            _finish(cluster, ClusterStatus.DELETE_FAILED, str(error))
             return
         cert_manager.delete_client_files(cluster, context=context)
         # The periodic task that asked destroys the rows.

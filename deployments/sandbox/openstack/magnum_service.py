@@ -3,34 +3,29 @@
 # ruff: noqa: PLC0415 - the services' modules act on import; each is imported when its turn comes.
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import database, migrations, policies
+from deployments.sandbox.openstack import database, magnum_lateness, migrations, policies, writers
+from deployments.sandbox.openstack.faults import FaultFile
 from deployments.sandbox.openstack.server import serve
-
-_WRITING = threading.local()
-"""`now` is true in a thread that is in a session opened for writing."""
 
 STATUS_SECONDS = 0.5
 """How often operations under way are looked at; Magnum's own 10 s is hard-coded in a decorator."""
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve the container-infra API until SIGTERM."""
-    database.tune(immediate=lambda: getattr(_WRITING, "now", False))
+    # Magnum leaves transactions open after some reads: only what says that it writes may begin as a writer.
+    database.tune(writers.declared())
     migrations.prepare("magnum", home)
     from magnum.common import service as magnum_service
 
     magnum_service.prepare_service(["magnum", "--config-file", str(home / "openstack/magnum/magnum.conf")])
-    _mark_writers()
     from deployments.sandbox.openstack import magnum_driver
 
     magnum_driver.SandboxDriver.home = home
-    conductor = _conductor()
+    conductor = _conductor(FaultFile(home / "faults.json"))
     from magnum.api import app
     from magnum.common import policy
 
@@ -39,37 +34,14 @@ def run(home: Path, port: int) -> None:
     magnum_driver.resume()
     conductor.start()
     conductor.create_periodic_tasks()
-    serve(application, service="magnum", port=port, home=home, stop=conductor.stop)
+    serve(application, host, port, stop=conductor.stop)
 
 
-def _mark_writers() -> None:
-    """Let only sessions that are opened for writing begin as writers.
-
-    Magnum 23 leaves transactions open after some reads (get_cluster_template_list runs its query after the session's
-    block; a quota that is not set is raised from within one). MySQL forgives that; a forgotten writer would keep
-    SQLite locked until the garbage collector comes by.
-    """
-    from magnum.db.sqlalchemy import api
-
-    original = api._session_for_write
-
-    @contextmanager
-    def for_write() -> Iterator[Any]:
-        outer = getattr(_WRITING, "now", False)
-        _WRITING.now = True
-        try:
-            with original() as session:
-                yield session
-        finally:
-            _WRITING.now = outer
-
-    api._session_for_write = for_write
-
-
-def _conductor() -> Any:
+def _conductor(faults: FaultFile) -> Any:
     """What magnum-conductor runs."""
     import magnum.conf
     from magnum.common import rpc_service, short_id
+    from magnum.conductor import utils
     from magnum.conductor.handlers import (
         ca_conductor,
         cluster_conductor,
@@ -87,5 +59,8 @@ def _conductor() -> Any:
         *(ca_conductor, federation_conductor, nodegroup_conductor),
     )
     handlers = [module.Handler() for module in modules]
+    magnum_lateness.delay(
+        handlers, utils, faults, lambda context, uuid: str(utils.retrieve_cluster(context, uuid).name)
+    )
     topic = magnum.conf.CONF.conductor.topic
     return rpc_service.Service.create(topic, short_id.generate_id(), handlers, binary="magnum-conductor")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deployments.sandbox.openstack import database
+from deployments.sandbox.openstack import database, schemas
 from deployments.sandbox.openstack.config import SERVICES
 
 
@@ -103,12 +103,31 @@ def nova(home: Path) -> None:
     cells.create_cell(name="cell1")
 
 
+def cinder(home: Path) -> None:
+    """Alembic, from nothing to the newest."""
+    os.environ["OS_CINDER_DISABLE_EVENTLET_PATCHING"] = "1"
+    _manage("cinder-manage", home / "openstack/cinder/cinder.conf", "db", "sync")
+
+
+def neutron(home: Path) -> None:
+    """Tables from the models, as with Magnum, and what the migrations would have put into them."""
+    schemas.neutron(home / "openstack/neutron/neutron.conf")
+
+
+def octavia(home: Path) -> None:
+    """Tables from the models, as with Magnum, and what the migrations would have put into them."""
+    schemas.octavia(home / "openstack/octavia/octavia.conf")
+
+
 MIGRATIONS: dict[str, Callable[[Path], None]] = {
     "keystone": keystone,
     "nova": nova,
     "glance": glance,
     "magnum": magnum,
     "designate": designate,
+    "neutron": neutron,
+    "cinder": cinder,
+    "octavia": octavia,
 }
 
 

@@ -13,7 +13,7 @@ from deployments.sandbox.openstack import database, migrations, policies
 from deployments.sandbox.openstack.server import serve
 
 
-def run(home: Path, port: int) -> None:
+def run(home: Path, host: str, port: int) -> None:
     """Serve the compute API until SIGTERM."""
     folder = home / "openstack/nova"
     database.tune()
@@ -27,7 +27,7 @@ def run(home: Path, port: int) -> None:
 
     policy.init()
     policies.load(policy._ENFORCER)
-    serve(application, service="nova", port=port, home=home, stop=lambda: None)
+    serve(application, host, port, stop=lambda: None)
 
 
 def _place_cells(folder: Path) -> None:

@@ -18,12 +18,14 @@ import yaml
 
 from deployments.sandbox.controlplane.plane import emulated
 from deployments.sandbox.layout import write, write_json
-from deployments.sandbox.openstack.middleware import HEALTH
+from deployments.sandbox.openstack.faults import HEALTH
 from deployments.sandbox.supervisor.managed import Managed, Program
 from infra.clients.errors import InvalidInput
 
 HOST = "127.0.0.1"
-PUBLIC = ("name", "version", "ca_pem", "server_cert_pem", "nodes")
+DIRECT = "direct.kubeconfig"
+"""The administrator's kubeconfig that passes the front proxy by, for the cluster's controllers."""
+PUBLIC = ("name", "version", "ca_pem", "server_cert_pem", "nodes", "network")
 FILES = {
     "ca_pem": "ca.crt",
     "server_cert_pem": "server.crt",
@@ -32,6 +34,9 @@ FILES = {
     "admin_key_pem": "admin.key",
 }
 """Where each PEM of a request is kept."""
+
+CLOUDS = "clouds.yaml"
+"""How the cluster signs in to the cloud; without it, its controllers do as the sandbox's user."""
 
 UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
@@ -67,6 +72,11 @@ class Clusters:
         for path in sorted(self._folder.glob("*/cluster.json")):
             uuid = path.parent.name
             self.documents[uuid] = json.loads(path.read_text())
+        for uuid, document in self.documents.items():
+            if "api_port" not in document:
+                # An earlier version's: its API server had the cluster's port for itself.
+                document["api_port"] = self._free_port()
+                _write(self._folder / uuid, document)
             self._start(uuid)
 
     async def put(self, uuid: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,14 +95,16 @@ class Clusters:
             folder = self._folder / uuid
             self._check(folder, body)
             old = self.documents.get(uuid)
-            port = old["port"] if old else self._free_port()
+            port, api_port = (old["port"], old["api_port"]) if old else self._free_ports()
             folder.mkdir(mode=0o700, exist_ok=True)
             renewed = [write(folder / file, body[key]) for key, file in FILES.items() if body.get(key)]
-            new = {key: body[key] for key in PUBLIC if key in body} | {"uuid": uuid, "port": port}
+            if body.get("clouds"):
+                write(folder / CLOUDS, body["clouds"])
+            new = {key: body[key] for key in PUBLIC if key in body} | {"uuid": uuid}
+            new |= {"port": port, "api_port": api_port}
             new.setdefault("server_cert_pem", (folder / FILES["server_cert_pem"]).read_text())
             new["api_address"] = f"https://{HOST}:{port}"
-            write(folder / "admin.kubeconfig", kubeconfig(folder, new))
-            write_json(folder / "cluster.json", new)
+            _write(folder, new)
             self.documents[uuid] = new
             if uuid not in self.processes:
                 self._start(uuid)
@@ -130,10 +142,15 @@ class Clusters:
             raise InvalidInput(f"The cluster's description lacks {', '.join(sorted(set(missing)))}.")
         emulated(body["version"])
 
-    def _free_port(self) -> int:
-        taken = {document["port"] for document in self.documents.values()}
+    def _free_ports(self) -> tuple[int, int]:
+        """For the front proxy, and for the API server behind it."""
+        first = self._free_port()
+        return first, self._free_port(first)
+
+    def _free_port(self, *taken: int) -> int:
+        known = {document.get(key) for document in self.documents.values() for key in ("port", "api_port")}
         for port in range(self._first_port, 65536):
-            if port in taken:
+            if port in known or port in taken:
                 continue
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -159,7 +176,14 @@ class Clusters:
             await process.replace(program)
 
 
-def kubeconfig(folder: Path, document: Mapping[str, Any]) -> str:
+def _write(folder: Path, document: Mapping[str, Any]) -> None:
+    """What others read of a cluster."""
+    write(folder / "admin.kubeconfig", kubeconfig(folder, document, document["port"]))
+    write(folder / DIRECT, kubeconfig(folder, document, document["api_port"]))
+    write_json(folder / "cluster.json", document)
+
+
+def kubeconfig(folder: Path, document: Mapping[str, Any], port: int) -> str:
     """The administrator's kubeconfig, certificates included."""
 
     def data(name: str) -> str:
@@ -174,7 +198,7 @@ def kubeconfig(folder: Path, document: Mapping[str, Any]) -> str:
             "clusters": [
                 {
                     "name": name,
-                    "cluster": {"server": document["api_address"], "certificate-authority-data": data("ca.crt")},
+                    "cluster": {"server": f"https://{HOST}:{port}", "certificate-authority-data": data("ca.crt")},
                 }
             ],
             "users": [

@@ -1,19 +1,29 @@
-"""What a fresh cloud is filled with: flavors, an image, quotas and a zone. Plain REST, so it costs no second."""
+"""What a fresh cloud is filled with: flavors, an image, a network, quotas and a zone. Plain REST: it costs a second."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from typing import Any, NamedTuple
 
 import aiohttp
 
+from deployments.sandbox.openstack.config_infrastructure import EXTERNAL
 from infra.clients.errors import Failed, NotYet, Unavailable
 from infra.clients.waiting import wait_until
 
+EDITION = "2"
+"""Raised when something is added, so that clouds filled by an earlier version get it, too."""
 USER_AGENT = "plumbline-sandbox/seed"
 ZONE = "sandbox.example."
 IMAGE = "fedora-coreos"
 QUOTA = {"instances": 200, "cores": 800, "ram": 3_276_800, "key_pairs": 200}
+NETWORK_QUOTA = {
+    **{"network": 200, "subnet": 200, "router": 200, "port": 5000},
+    **{"floatingip": 1000, "security_group": 500, "security_group_rule": 5000},
+}
+VOLUME_QUOTA = {"volumes": 1000, "snapshots": 1000, "gigabytes": 50_000}
+VOLUME_TYPES = ("standard", "ssd")
 
 
 class Flavor(NamedTuple):
@@ -38,11 +48,13 @@ class Seeder:
     Args:
         urls: base URL by service.
         passwords: by user.
+        floating_ips: what the external network's addresses are, on loopback: load balancers answer on them.
     """
 
-    def __init__(self, urls: Mapping[str, str], passwords: Mapping[str, str]) -> None:
+    def __init__(self, urls: Mapping[str, str], passwords: Mapping[str, str], floating_ips: IPv4Network) -> None:
         self._urls = urls
         self._passwords = passwords
+        self._floating_ips = floating_ips
 
     async def run(self) -> None:
         """Make everything that is missing.
@@ -58,6 +70,8 @@ class Seeder:
             demo, project = await self._login("demo")
             await self._flavors(admin)
             await self._image(admin)
+            await self._network(admin)
+            await self._volume_types(admin)
             await self._quotas(admin, project)
             await self._zone(demo)
 
@@ -111,6 +125,36 @@ class Seeder:
 
     async def _quotas(self, token: str, project: str) -> None:
         await self._call("PUT", "nova", f"/v2.1/os-quota-sets/{project}", token, {"quota_set": QUOTA})
+        await self._call("PUT", "neutron", f"/v2.0/quotas/{project}", token, {"quota": NETWORK_QUOTA})
+        await self._call("PUT", "cinder", f"/v3/os-quota-sets/{project}", token, {"quota_set": VOLUME_QUOTA})
+
+    async def _network(self, token: str) -> None:
+        """The external network, and its subnet: without DHCP, else Neutron refuses loopback addresses."""
+        found = (await self._call("GET", "neutron", f"/v2.0/networks?name={EXTERNAL}", token))["networks"]
+        if not found:
+            network = {
+                "name": EXTERNAL,
+                "router:external": True,
+                "provider:network_type": "flat",
+                "provider:physical_network": EXTERNAL,
+            }
+            found = [(await self._call("POST", "neutron", "/v2.0/networks", token, {"network": network}))["network"]]
+        if not found[0]["subnets"]:
+            subnet = {
+                "name": EXTERNAL,
+                "network_id": found[0]["id"],
+                "cidr": str(self._floating_ips),
+                "ip_version": 4,
+                "enable_dhcp": False,
+                "gateway_ip": None,
+            }
+            await self._call("POST", "neutron", "/v2.0/subnets", token, {"subnet": subnet})
+
+    async def _volume_types(self, token: str) -> None:
+        there = {row["name"] for row in (await self._call("GET", "cinder", "/v3/types", token))["volume_types"]}
+        for name in VOLUME_TYPES:
+            if name not in there:
+                await self._call("POST", "cinder", "/v3/types", token, {"volume_type": {"name": name}})
 
     async def _zone(self, token: str) -> None:
         body = {"name": ZONE, "email": "hostmaster@sandbox.example", "ttl": 300, "description": "The sandbox's zone"}

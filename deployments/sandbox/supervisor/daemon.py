@@ -17,12 +17,12 @@ from typing import Any
 
 from aiohttp import web
 
-from deployments.sandbox.layout import Layout, write_json
+from deployments.sandbox.layout import Layout, write, write_json
 from deployments.sandbox.preparation import passwords
 from deployments.sandbox.settings import SandboxSettings
 from deployments.sandbox.supervisor import control, programs
 from deployments.sandbox.supervisor.clusters import Clusters
-from deployments.sandbox.supervisor.content import Seeder
+from deployments.sandbox.supervisor.content import EDITION, Seeder
 from deployments.sandbox.supervisor.managed import Managed, end_left_over, identity
 from deployments.sandbox.supervisor.web import GitServer, charts
 from infra.clients.errors import PlumblineError, Refused
@@ -30,7 +30,9 @@ from infra.clients.errors import PlumblineError, Refused
 LOG = logging.getLogger(__name__)
 
 LOCK_SECONDS = 2.0
-SEED_NEEDS = ("keystone", "nova", "glance", "designate", "dns")
+SEEDED = ("keystone", "nova", "glance", "designate", "neutron", "cinder")
+"""Services that are given content; the zone among it is there when it is answered."""
+SEED_NEEDS = (*SEEDED, "dns")
 
 
 class Supervisor:
@@ -40,7 +42,7 @@ class Supervisor:
         self._settings = settings
         self._layout = layout = Layout(settings.home.absolute())
         self._started = time.time()
-        self._content = "seeded" if layout.seeded.exists() else "waiting"
+        self._content = "seeded" if self._filled() else "waiting"
         self.services = [
             Managed(program, grace=settings.stop_timeout, changed=self._record)
             for program in programs.services(settings, layout)
@@ -108,10 +110,10 @@ class Supervisor:
 
     async def _seed(self) -> None:
         """Fill the cloud once it answers; try again until that has worked once."""
-        if self._layout.seeded.exists():
+        if self._filled():
             return
-        urls = {name: self._settings.url(name) for name in ("keystone", "nova", "glance", "designate")}
-        seeder = Seeder(urls, passwords(self._layout))
+        urls = {name: self._settings.url(name) for name in SEEDED}
+        seeder = Seeder(urls, passwords(self._layout), self._settings.loadbalancer_network)
         await asyncio.gather(*(service.ready.wait() for service in self.services if service.program.name in SEED_NEEDS))
         while True:
             try:
@@ -121,8 +123,12 @@ class Supervisor:
                 self._content = str(error)
                 LOG.warning("The cloud could not be filled: %s", error)
                 await asyncio.sleep(2)
-        self._layout.seeded.touch(mode=0o600)
+        write(self._layout.seeded, EDITION)
         self._content = "seeded"
+
+    def _filled(self) -> bool:
+        """Whether the cloud has all that this version fills it with."""
+        return self._layout.seeded.exists() and self._layout.seeded.read_text() == EDITION
 
     def _record(self) -> None:
         """Note our children's numbers, so that they can be ended should we be killed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import sys
@@ -18,11 +19,11 @@ from deployments.sandbox import venv
 from deployments.sandbox.acme import ENVIRONMENT, Acme
 from deployments.sandbox.layout import Layout
 from deployments.sandbox.openstack.config import SERVICES
-from deployments.sandbox.openstack.middleware import HEALTH
-from deployments.sandbox.provider import zygote
-from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
-from deployments.sandbox.supervisor.clusters import HOST, api_ready
+from deployments.sandbox.openstack.faults import HEALTH
+from deployments.sandbox.settings import BEHIND, NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.supervisor.clusters import DIRECT, HOST, api_ready
 from deployments.sandbox.supervisor.managed import Program
+from deployments.sandbox.upstream import build
 
 Probe = Callable[[], Awaitable[bool]]
 
@@ -35,7 +36,7 @@ def services(settings: SandboxSettings, layout: Layout) -> list[Program]:
             name=name,
             argv=(
                 *(python, "-W", "ignore", "-m", "deployments.sandbox.openstack", name),
-                *("--home", str(layout.home), "--port", str(settings.port(name))),
+                *("--home", str(layout.home), "--host", BEHIND, "--port", str(settings.port(name))),
             ),
             env=venv.environment(layout.home),
             log=layout.log / f"{name}.out",
@@ -45,10 +46,29 @@ def services(settings: SandboxSettings, layout: Layout) -> list[Program]:
         )
         for name in SERVICES
     ]
-    programs += [_dns(settings, layout), _provider(python, layout), _acme(settings, layout)]
+    programs += [_front(settings, layout), _dns(settings, layout), _acme(settings, layout)]
     if importlib.util.find_spec("deployments.sandbox.controllers.github") is not None:
         programs.append(_github(settings, layout))
     return programs
+
+
+def _front(settings: SandboxSettings, layout: Layout) -> Program:
+    """What stands before OpenStack's services; the probes of these go through it."""
+    port = settings.port(SERVICES[0])
+
+    async def listening() -> bool:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        return True
+
+    return Program(
+        name="front-proxy",
+        argv=(str(build.program("front-proxy", build.FRONT_PROXY)), str(layout.front)),
+        env=dict(os.environ),
+        log=layout.log / "front-proxy.log",
+        probe=listening,
+        cwd=layout.home,
+    )
 
 
 def _dns(settings: SandboxSettings, layout: Layout) -> Program:
@@ -61,23 +81,6 @@ def _dns(settings: SandboxSettings, layout: Layout) -> Program:
         probe=names_answered(settings),
         cwd=layout.home,
         port=settings.port("dns"),
-    )
-
-
-def _provider(python: str, layout: Layout) -> Program:
-    """Terraform's provider, loaded once: without it terraform's commands work, and take longer."""
-    socket = layout.run / zygote.NAME
-
-    async def open_door() -> bool:
-        return socket.is_socket()
-
-    return Program(
-        name="terraform-provider",
-        argv=(python, "-W", "ignore", "-m", "deployments.sandbox.provider.zygote", str(layout.run)),
-        env=venv.environment(layout.home),
-        log=layout.log / "terraform-provider.log",
-        probe=open_door,
-        cwd=layout.home,
     )
 
 
@@ -114,11 +117,13 @@ def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mappin
     """From a cluster's folder and description to its API server and its controllers."""
     # They end with us even when we are killed.
     parent = ("--parent", str(os.getpid()))
+    logged = ("--request-log", str(layout.requests), "--faults", str(layout.faults))
 
     def programs(folder: Path, document: Mapping[str, Any]) -> tuple[Program, Program]:
         name, port = document["name"], document["port"]
         listen = ("--home", str(folder), "--host", HOST, "--port", str(port))
-        own = ("--version", document["version"], "--name", name, "--request-log", str(layout.requests), *parent)
+        own = ("--version", document["version"], "--name", name, *parent)
+        front = ("--api-port", str(document["api_port"]), *logged)
         env = own_environment(settings)
 
         async def ready() -> bool:
@@ -129,7 +134,7 @@ def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mappin
 
         api = Program(
             name=f"kubernetes/{name}",
-            argv=(sys.executable, "-m", "deployments.sandbox.controlplane", *listen, *own),
+            argv=(sys.executable, "-m", "deployments.sandbox.controlplane", *listen, *own, *front),
             env=env,
             log=layout.log / f"kubernetes-{name}.log",
             probe=ready,
@@ -137,9 +142,11 @@ def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mappin
             port=port,
         )
         homes = ("--cluster-home", str(folder), "--sandbox-home", str(layout.home))
+        # Past the front proxy: what goes wrong for the platform does not for those that are the cloud.
+        access = ("--kubeconfig", str(folder / DIRECT))
         controllers = Program(
             name=f"controllers/{name}",
-            argv=(sys.executable, "-m", "deployments.sandbox.controllers", *homes, *parent),
+            argv=(sys.executable, "-m", "deployments.sandbox.controllers", *homes, *access, *parent),
             env=env,
             log=layout.log / f"controllers-{name}.log",
             probe=running,

@@ -19,6 +19,7 @@ from infra.clients.openstack_models import Cluster, ClusterTemplate, Keypair, mo
 from infra.drift.findings import BlindSpot, Changed, Finding, Severity
 from infra.planes.cloud.findings import (
     PLANE,
+    activity,
     changed,
     cluster_at,
     deletion,
@@ -93,9 +94,12 @@ def _cluster_fields(wanted: Variables, cluster: Cluster, seen: Seen) -> Iterator
         ("master_count", wanted.masters.count, cluster.master_count),
         ("flavor", wanted.nodes.flavor, cluster.flavor_id),
         ("master_flavor", wanted.masters.flavor, cluster.master_flavor_id),
+        ("fixed_network", wanted.fixed_network, cluster.fixed_network),
+        ("fixed_subnet", wanted.fixed_subnet, cluster.fixed_subnet),
     )
     for path, declared, observed in fields:
-        yield from differs(where, f"Cluster {name}", path, declared, observed, cluster)
+        if declared is not None:
+            yield from differs(where, f"Cluster {name}", path, declared, observed, cluster)
     for key, value in sorted(wanted.labels.items()):
         # Magnum shows the labels a cluster was made with; not every driver carries a template's new ones over.
         severity, observed = Severity.COSMETIC, cluster.labels.get(key)
@@ -114,10 +118,14 @@ def _template(wanted: Variables, template: ClusterTemplate) -> Iterator[Finding]
         ("floating_ip", wanted.floating_ip, template.floating_ip_enabled),
     ]
     # Where nothing is declared these are the cloud's to choose.
-    if wanted.external_network is not None:
-        fields.append(("external_network", wanted.external_network, template.external_network_id))
-    if wanted.network_driver is not None:
-        fields.append(("network_driver", wanted.network_driver, template.network_driver))
+    chosen: tuple[tuple[str, JsonValue, JsonValue], ...] = (
+        ("external_network", wanted.external_network, template.external_network_id),
+        ("fixed_network", wanted.fixed_network, template.fixed_network),
+        ("fixed_subnet", wanted.fixed_subnet, template.fixed_subnet),
+        ("network_driver", wanted.network_driver, template.network_driver),
+        ("volume_driver", wanted.volume_driver, template.volume_driver),
+    )
+    fields += [one for one in chosen if one[1] is not None]
     for path, declared, observed in fields:
         yield from differs(where, what, path, declared, observed, template)
     if template.public:
@@ -199,8 +207,9 @@ def _blind(wanted: Variables, seen: Seen) -> Iterator[BlindSpot]:
             yield part.spot(PLANE, what)
     cluster = seen.cluster
     if isinstance(cluster, Cluster) and cluster.in_progress and deletion(cluster) is None:
-        since = f" since {cluster.updated_at or cluster.created_at}" if cluster.updated_at or cluster.created_at else ""
-        why = f"Magnum is at work on it ({cluster.status}{since}); what it becomes shows when that has ended."
+        template = seen.template if isinstance(seen.template, ClusterTemplate) else None
+        groups = () if isinstance(seen.groups, NotLooked) else seen.groups
+        why = f"{activity(cluster, template, groups)}; what it becomes shows when that has ended."
         yield BlindSpot(plane=PLANE, what=cluster_at(cluster.name), why=why, category=NotYet.category)
 
 

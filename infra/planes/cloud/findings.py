@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from pydantic import JsonValue
@@ -41,6 +41,37 @@ def keypair_at(environment: str) -> str:
 def state_at(environment: str) -> str:
     """The Terraform state's of an environment."""
     return f"terraform-state/{environment}"
+
+
+def providers_at(environment: str) -> str:
+    """The Terraform provider's of an environment."""
+    return f"terraform-provider/{environment}"
+
+
+def activity(cluster: Cluster, template: ClusterTemplate | None = None, groups: Iterable[NodeGroup] = ()) -> str:
+    """What Magnum is doing to a cluster that is in progress, and since when, as a sentence without its full stop.
+
+    Args:
+        template: the one it is made from; its version tells an upgrade from a resize.
+        groups: its node groups; their addresses tell that one is being resized.
+    """
+    since = cluster.updated_at or cluster.created_at
+    if cluster.status == "CREATE_IN_PROGRESS":
+        since = cluster.created_at or since
+    when = f" since {since}" if since else ""
+    return f"Cluster {cluster.name} is being {doing(cluster, template, groups)}{when} ({cluster.status})"
+
+
+def doing(cluster: Cluster, template: ClusterTemplate | None = None, groups: Iterable[NodeGroup] = ()) -> str:
+    """What is done to a cluster that is in progress, in a word or two: created, upgraded, resized …"""
+    words = {"CREATE": "created", "DELETE": "deleted", "ROLLBACK": "rolled back", "UPDATE": "changed"}
+    word = words.get((cluster.status or "").removesuffix("_IN_PROGRESS"), "worked at")
+    version = (template.labels if template else cluster.labels).get("kube_tag")
+    if word != "changed":
+        return word
+    if version and cluster.coe_version and version != cluster.coe_version:
+        return f"upgraded (from {cluster.coe_version} to {version})"
+    return "resized" if any(group.node_count != len(group.node_addresses) for group in groups) else word
 
 
 def deletion(cluster: Cluster) -> str | None:

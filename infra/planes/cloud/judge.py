@@ -11,10 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from infra.clients.errors import Conflict
-from infra.clients.openstack_models import ClusterTemplate, Keypair
+from infra.clients.openstack_models import Cluster, ClusterTemplate, Keypair
 from infra.drift.findings import BlindSpot, Finding, Severity
 from infra.planes.cloud.compare import compare_cloud
-from infra.planes.cloud.findings import PLANE, cluster_at, field, group_at, keypair_at, state_at, template_at
+from infra.planes.cloud.findings import (
+    PLANE,
+    cluster_at,
+    field,
+    group_at,
+    keypair_at,
+    providers_at,
+    state_at,
+    template_at,
+)
 from infra.planes.cloud.groups import autoscaled
 from infra.planes.cloud.seen import Seen
 from infra.planes.cloud.terraform import CLUSTER, KEYPAIR, NODE_GROUP, PATHS, TEMPLATE, address_of, terraform_findings
@@ -22,6 +31,7 @@ from infra.planes.looking import Looked, NotLooked
 from infra.spec.names import MARK
 from infra.terraform.looking import Look
 from infra.terraform.plans import Change, Plan
+from infra.terraform.providers import ProviderChanged
 from infra.terraform.template import template_name
 from infra.terraform.variables import Variables
 
@@ -55,6 +65,9 @@ def judge(wanted: Variables, seen: Seen, look: Look | NotLooked, *, doubted: Pla
     """
     cloud = compare_cloud(wanted, seen)
     gone = frozenset(one.place for one in cloud.findings if not one.path and one.observed is None)
+    if isinstance(look, NotLooked) and look.category == ProviderChanged.category:
+        other = field(providers_at(wanted.environment), "", None, None, look.why, Severity.SECURITY)
+        return Judged(Looked((*cloud.findings, other), cloud.blind_spots, cloud.notes), gone=gone)
     if isinstance(look, NotLooked):
         spot = look.spot(PLANE, "what Terraform sees")
         return Judged(Looked(cloud.findings, (*cloud.blind_spots, spot), cloud.notes), gone=gone)
@@ -154,8 +167,25 @@ def _believed(wanted: Variables, seen: Seen, plan: Plan) -> list[Finding]:
             continue  # it goes when the cluster has left it, which is the finding
         if autoscaled(wanted, one):
             continue
-        found.append(one)
+        found.append(_trustworthy(one, seen, plan))
     return found
+
+
+def _trustworthy(finding: Finding, seen: Seen, plan: Plan) -> Finding:
+    """Lower what Terraform doubts although Magnum has finished it: a run trusts it again, and replaces nothing."""
+    doubted = any(change.tainted and address_of(change, plan.environment) == finding.address for change in plan.changes)
+    if finding.path or not doubted or not isinstance(seen.cluster, Cluster):
+        return finding
+    groups = () if isinstance(seen.groups, NotLooked) else seen.groups
+    at = {group_at(seen.cluster.name, group.name): group.status for group in groups}
+    status = at.get(finding.address, seen.cluster.status) or ""
+    if not status.endswith("_COMPLETE"):
+        return finding
+    sentence = (
+        f"Terraform doubts {finding.address}, since its provider gave up before Magnum was done; Magnum shows it "
+        f"complete ({status}): create-environment trusts it again."
+    )
+    return finding.model_copy(update={"sentence": sentence, "severity": Severity.CONFIG})
 
 
 def _known_to_cloud(wanted: Variables, seen: Seen, plan: Plan) -> Iterator[Change]:
@@ -184,12 +214,17 @@ def _forgotten(wanted: Variables, seen: Seen, plan: Plan) -> Iterator[Finding]:
 def _never_made(finding: Finding, look: Look, gone: Places) -> Finding:
     """Lower what is not there because it was never made: nothing was lost that a state once knew.
 
-    An empty state knows nothing of that, unless a run is at work that has yet to write it.
+    An empty state knows nothing of that, unless a run is at work that has yet to write it. What is tainted was never
+    seen whole: Terraform asked for it, and did not see it come to stand.
     """
     lost = look.state_empty and look.holder is None
     if finding.place not in gone or lost or finding.severity is not Severity.DESTRUCTIVE:
         return finding
-    known = {address_of(change, look.plan.environment) for change in look.plan.drift if change.destroys}
+    known = {
+        address_of(change, look.plan.environment)
+        for change in look.plan.drift
+        if change.destroys and change.address not in look.tainted
+    }
     made = any(
         address_of(change, look.plan.environment) == finding.address and change.actions == ("create",)
         for change in look.plan.changes

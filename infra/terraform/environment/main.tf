@@ -5,7 +5,10 @@ locals {
     flavor               = var.nodes.flavor
     master_flavor        = var.masters.flavor
     external_network     = var.external_network
+    fixed_network        = var.fixed_network
+    fixed_subnet         = var.fixed_subnet
     network_driver       = var.network_driver
+    volume_driver        = var.volume_driver
     docker_volume_size   = var.docker_volume_size
     master_load_balancer = var.master_load_balancer
     floating_ip          = var.floating_ip
@@ -41,7 +44,10 @@ resource "openstack_containerinfra_clustertemplate_v1" "cluster" {
   flavor              = each.value.flavor
   master_flavor       = each.value.master_flavor
   external_network_id = each.value.external_network
+  fixed_network       = each.value.fixed_network
+  fixed_subnet        = each.value.fixed_subnet
   network_driver      = each.value.network_driver
+  volume_driver       = each.value.volume_driver
   docker_volume_size  = each.value.docker_volume_size
   master_lb_enabled   = each.value.master_load_balancer
   floating_ip_enabled = each.value.floating_ip

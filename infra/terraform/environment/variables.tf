@@ -124,6 +124,29 @@ variable "external_network" {
   default     = null
 }
 
+variable "fixed_network" {
+  description = "Neutron network that the nodes stand in; Magnum's driver makes one when unset."
+  type        = string
+  default     = null
+}
+
+variable "fixed_subnet" {
+  description = "Subnet of fixed_network; left to Magnum's driver when unset."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.fixed_subnet == null || var.fixed_network != null
+    error_message = "fixed_subnet needs fixed_network."
+  }
+}
+
+variable "volume_driver" {
+  description = "Who gives pods their volumes; left to Magnum's driver when null."
+  type        = string
+  default     = "cinder"
+}
+
 variable "network_driver" {
   description = "Pod network (CNI); left to Magnum's driver when unset."
   type        = string

@@ -61,6 +61,8 @@ class FakeCloud:
 
     def __init__(self, server: HTTPServer, folder: Path) -> None:
         self.server = server
+        self.signed_in_with: dict[str, Any] = {}
+        """What a token says besides, such as the application credential."""
         self.clouds = folder / "clouds.yaml"
         auth = f"{{auth_url: '{server.url_for('/identity/v3')}', username: u, password: p4ssw0rd, project_name: demo,"
         self.clouds.write_text(
@@ -101,6 +103,7 @@ class FakeCloud:
             "catalog": catalog,
             "issued_at": "2026-01-01T00:00:00.000000Z",
             "expires_at": "2126-01-01T00:00:00.000000Z",
+            **self.signed_in_with,
         }
         return Response(
             json.dumps({"token": token}), 201, {"X-Subject-Token": "tok3n"}, content_type="application/json"

@@ -92,74 +92,6 @@ async def test_lists_follow_the_next_link(cloud: Any, client: Any) -> None:
     assert [cluster.uuid for cluster in await client.magnum.clusters()] == ["c1", "c2"]
 
 
-async def test_wait_settled_disbelieves_a_stale_complete(cloud: Any, client: Any, clock: Any) -> None:
-    working = {**CLUSTER, "status": "UPDATE_IN_PROGRESS"}
-    answer(
-        cloud, "GET", "/magnum/v1/clusters/c1",
-        (404, {}), (200, CLUSTER), (200, working), (200, {**CLUSTER, "status": "UPDATE_COMPLETE"}),
-    )  # fmt: skip
-    group = "/magnum/v1/clusters/c1/nodegroups/default-worker"
-    answer(cloud, "GET", group, (200, GROUP), (200, {**GROUP, "node_count": 3, "status": "UPDATE_COMPLETE"}))
-    said: list[str] = []
-    cluster = await client.magnum.wait_settled("c1", timeout=60, nodes={"default-worker": 3}, progress=said.append)
-    assert cluster.status == "UPDATE_COMPLETE"
-    assert said == [
-        "Magnum does not show cluster c1 yet.",
-        "Node group default-worker of cluster dev has 2 of 3 nodes (CREATE_COMPLETE).",
-        "Cluster dev is UPDATE_IN_PROGRESS.",
-    ]
-
-
-@pytest.mark.parametrize("status", ["CREATE_FAILED", "UPDATE_FAILED", "ROLLBACK_COMPLETE"])
-async def test_a_failed_cluster_gives_its_cause(cloud: Any, client: Any, status: str) -> None:
-    answer(
-        cloud, "GET", "/magnum/v1/clusters/c1", (200, {**CLUSTER, "status": status, "faults": {"n": "no valid host"}})
-    )
-    with pytest.raises(Failed, match="no valid host"):
-        await client.magnum.wait_settled("c1", timeout=60)
-
-
-async def test_a_cluster_that_vanishes_while_waited_for(cloud: Any, client: Any) -> None:
-    answer(cloud, "GET", "/magnum/v1/clusters/c1", (200, {**CLUSTER, "status": "CREATE_IN_PROGRESS"}), (404, {}))
-    with pytest.raises(NotFound, match="any more"):
-        await client.magnum.wait_settled("c1", timeout=60)
-
-
-async def test_resize_does_nothing_where_the_count_is_right(cloud: Any, client: Any) -> None:
-    answer(cloud, "GET", "/magnum/v1/clusters/dev", (200, CLUSTER))
-    answer(cloud, "GET", "/magnum/v1/clusters/dev/nodegroups/default-worker", (200, GROUP))
-    await client.magnum.resize("dev", "default-worker", 2)
-    assert not [call for call in cloud.calls("/magnum/v1") if call.startswith("POST")]
-
-
-async def test_resize_names_its_node_group_and_sees_it_taken_up(cloud: Any, client: Any) -> None:
-    answer(cloud, "GET", "/magnum/v1/clusters/dev", (200, CLUSTER))
-    answer(cloud, "GET", "/magnum/v1/clusters/dev/nodegroups/default-worker", (200, GROUP))
-    path = "/magnum/v1/clusters/c1/nodegroups/default-worker"
-    answer(cloud, "GET", path, (200, GROUP), (200, {**GROUP, "node_count": 3}))
-    resize = {"node_count": 3, "nodegroup": "g1"}
-    cloud.server.expect_request("/magnum/v1/clusters/c1/actions/resize", method="POST", json=resize).respond_with_json(
-        {"uuid": "c1"}, status=202
-    )
-    assert (await client.magnum.resize("dev", "default-worker", 3)).node_count == 3
-
-
-async def test_a_dropped_resize_is_noticed(cloud: Any, client: Any) -> None:
-    answer(cloud, "GET", "/magnum/v1/clusters/dev", (200, CLUSTER))
-    for ident in ("dev", "c1"):
-        answer(cloud, "GET", f"/magnum/v1/clusters/{ident}/nodegroups/default-worker", (200, GROUP))
-    answer(cloud, "POST", "/magnum/v1/clusters/c1/actions/resize", (202, {"uuid": "c1"}))
-    with pytest.raises(Conflict, match="dropped"):
-        await client.magnum.resize("dev", "default-worker", 3)
-
-
-async def test_resize_of_a_busy_cluster_is_a_conflict(cloud: Any, client: Any) -> None:
-    answer(cloud, "GET", "/magnum/v1/clusters/dev", (200, {**CLUSTER, "status": "UPDATE_IN_PROGRESS"}))
-    answer(cloud, "GET", "/magnum/v1/clusters/dev/nodegroups/default-worker", (200, GROUP))
-    with pytest.raises(Conflict, match="UPDATE_IN_PROGRESS"):
-        await client.magnum.resize("dev", "default-worker", 3)
-
-
 async def test_deletes_are_idempotent(cloud: Any, client: Any) -> None:
     answer(cloud, "DELETE", "/magnum/v1/clusters/c1", (202, {}), (404, {}))
     assert await client.magnum.delete_cluster("c1") is True
@@ -168,23 +100,6 @@ async def test_deletes_are_idempotent(cloud: Any, client: Any) -> None:
     answer(cloud, "DELETE", "/magnum/v1/clustertemplates/t", (400, {"errors": [{"detail": "is referenced"}]}))
     with pytest.raises(Conflict, match="referenced"):
         await client.magnum.delete_template("t")
-
-
-async def test_wait_deleted(cloud: Any, client: Any) -> None:
-    answer(
-        cloud,
-        "GET",
-        "/magnum/v1/clusters/c1",
-        (200, CLUSTER),
-        (200, {**CLUSTER, "status": "DELETE_IN_PROGRESS"}),
-        (404, {}),
-    )
-    await client.magnum.wait_deleted("c1", timeout=60)
-    answer(
-        cloud, "GET", "/magnum/v1/clusters/c9", (200, {**CLUSTER, "status": "DELETE_FAILED", "status_reason": "stack"})
-    )
-    with pytest.raises(Failed, match="stack"):
-        await client.magnum.wait_deleted("c9", timeout=60)
 
 
 async def test_a_wildcard_recordset_is_found_exactly_and_left_alone(cloud: Any, client: Any) -> None:
@@ -366,9 +281,19 @@ async def test_an_old_magnum_is_a_sentence(cloud: Any, client: Any) -> None:
         await client.magnum.cluster("dev")
 
 
-async def test_a_node_group_that_failed_gives_its_cause(cloud: Any, client: Any) -> None:
-    answer(cloud, "GET", "/magnum/v1/clusters/c1", (200, CLUSTER))
-    failed = {**GROUP, "status": "UPDATE_FAILED", "status_reason": "quota"}
-    answer(cloud, "GET", "/magnum/v1/clusters/c1/nodegroups/default-worker", (404, {}), (200, failed))
-    with pytest.raises(Failed, match="quota"):
-        await client.magnum.wait_settled("c1", timeout=60, nodes={"default-worker": 3})
+@pytest.mark.parametrize(
+    ("credential", "restricted"),
+    [
+        (None, None),
+        ({"id": "a1", "name": "ci", "restricted": True}, "ci"),
+        ({"id": "a1", "restricted": True}, "a1"),
+        ({"id": "a1", "name": "ci", "restricted": False}, None),
+        ({"id": "a1", "name": "ci"}, None),
+    ],
+)
+async def test_a_restricted_application_credential_is_read_from_the_token(
+    cloud: Any, client: Any, credential: dict[str, Any] | None, restricted: str | None
+) -> None:
+    cloud.signed_in_with = {"application_credential": credential} if credential else {}
+    assert await client.restricted_credential() == restricted
+    assert cloud.calls("/identity/v3") == ["GET ", "POST /auth/tokens"]

@@ -23,13 +23,6 @@ def ignores() -> tuple[Ignore, ...]:
 
 
 @cache
-def crds() -> dict[tuple[str, str], Object]:
-    """The recorded definitions of custom resources."""
-    found = [row.live for row in pairs() if row.live["kind"] == "CustomResourceDefinition"]
-    return {(each["spec"]["group"], each["spec"]["names"]["kind"]): each for each in found}
-
-
-@cache
 def autoscalers() -> dict[Key, Object]:
     """The recorded HorizontalPodAutoscalers."""
     return {key_of(row.live): row.live for row in pairs() if row.live["kind"] == "HorizontalPodAutoscaler"}
@@ -49,6 +42,12 @@ def compare(
 def compare_recorded(row: Recorded, live: Object | None, answer: Object | None = None) -> list[Finding]:
     """The findings about a recorded object that became `live`."""
     return compare(row.declared, live, answer, ignores())
+
+
+def without_books(item: Object) -> Object:
+    """An object as a server has it that kept no managed fields when it was written."""
+    metadata = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
+    return {**item, "metadata": metadata}
 
 
 def paths(findings: Iterable[Finding]) -> list[str]:

@@ -223,9 +223,22 @@ async def test_destroying_goes_backwards(stage: Stage, recorder: Recorder) -> No
     assert report.state == "removed"
     assert recorder.edges["cloud resources"] == ["runners", "delivery", "challenges"]
     assert recorder.edges["challenges"] == ["runners", "delivery"]
-    assert recorder.before("cluster") == {"reach", "runners", "delivery", "challenges", "cloud resources", "dns"}
+    assert recorder.before("cluster") == {
+        *("programs", "reach", "runners", "delivery", "challenges", "cloud resources", "dns"),
+    }
+    assert [name for name, needs in recorder.edges.items() if not needs] == ["programs"]
     assert recorder.edges["leftovers"] == ["cluster"]
     assert len(stage.published) == 1
+
+
+async def test_destroying_begins_nothing_that_a_missing_program_would_end_half_way(
+    stage: Stage, recorder: Recorder
+) -> None:
+    recorder.fails = {"programs"}
+    with pytest.raises(Failed, match=r"programs: programs broke\."):
+        await destroying.destroy_environment.fn("dev", "dev")
+    (report,) = stage.published
+    assert {step.state for step in report.steps if step.name != "programs"} == {StepState.NOT_STARTED}
 
 
 @pytest.mark.parametrize("confirm", ["prod", "Dev", "dev ", "yes"])

@@ -42,6 +42,7 @@ def template(**changes: Any) -> ClusterTemplate:
         "flavor_id": "m1.large",
         "master_flavor_id": "m1.medium",
         "network_driver": "calico",
+        "volume_driver": "cinder",
         "floating_ip_enabled": True,
         "master_lb_enabled": True,
         "public": False,

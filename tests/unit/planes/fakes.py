@@ -1,8 +1,7 @@
-"""The outside systems in memory: only the clients' own classes are replaced, `Clients` and the planes are real."""
+"""Outside systems in memory, as far as they hand out models: only the clients' own classes are replaced."""
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,21 +12,16 @@ from typing import Any, Literal
 import yaml
 
 from infra.catalog import Catalog
-from infra.clients.errors import DeadlineExceeded, Failed, NotFound
-from infra.clients.helm import Ensured, HelmRelease
+from infra.clients.helm import Ensured, HelmClient, HelmRelease
 from infra.clients.helm_chart import description, read_chart
-from infra.clients.kubernetes import FIELD_MANAGER
+from infra.clients.kubernetes import KubernetesClient
 from infra.clients.openstack_models import Cluster, Recordset, Zone
 from infra.ledger.journal import JournalEntry
 from infra.planes.clients import Clients
 from infra.settings import ROOT, Settings
 from infra.spec.models import Environment
 
-Object = dict[str, Any]
-Objects = list[Object]
-Key = tuple[str, str | None, str]
 ACME_SERVER = "https://127.0.0.1:15012/dir"
-CLUSTER_WIDE = {"StorageClass", "ClusterIssuer", "Namespace", "CustomResourceDefinition", "Node"}
 
 
 class FakeJournal:
@@ -51,164 +45,6 @@ class FakeJournal:
     def actions(self) -> list[str]:
         """`action address`, in order."""
         return [f"{action} {address}" for _, action, address in self.began]
-
-
-def merged(live: Any, patch: Any) -> Any:
-    """A merge patch (RFC 7386)."""
-    if not isinstance(patch, Mapping):
-        return copy.deepcopy(patch)
-    result = dict(live) if isinstance(live, Mapping) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merged(result.get(name), value)
-    return result
-
-
-class FakeKubernetes:
-    """Objects in memory; every write is kept.
-
-    `react` is called after each write with the object, and plays the controllers; `admit` before, and plays admission.
-    """
-
-    def __init__(self, *objects: Object) -> None:
-        self.objects: dict[Key, Object] = {}
-        self.writes: list[str] = []
-        self.asked: list[str] = []
-        self.appliers: list[str] = []
-        self.applied: list[Object] = []
-        self.refuse: Callable[[Object], None] = lambda _item: None
-        self.react: Callable[[Object], None] = lambda _item: None
-        self.admit: Callable[[Object], None] = lambda _item: None
-        self.held: set[str] = set()
-        for item in objects:
-            self.put(item)
-
-    def put(self, item: Object) -> Object:
-        """Set the stage: no write of ours."""
-        live = copy.deepcopy(item)
-        live["metadata"].setdefault("uid", f"uid-{len(self.objects)}")
-        live["metadata"].setdefault("generation", 1)
-        live["metadata"].setdefault("resourceVersion", "1")
-        # As a server that keeps books: what nobody is noted for is a default.
-        live["metadata"].setdefault("managedFields", [{"manager": "helm", "operation": "Update", "fieldsV1": {}}])
-        self.objects[self._key(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])] = live
-        return live
-
-    def live(self, kind: str, name: str, namespace: str | None = None) -> Object:
-        return self.objects[self._key(kind, namespace, name)]
-
-    async def get(self, _version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:
-        return copy.deepcopy(self.objects.get(self._key(kind, namespace, name)))
-
-    async def get_like(self, item: Object) -> Object | None:
-        metadata = item["metadata"]
-        return await self.get(item["apiVersion"], item["kind"], metadata["name"], metadata.get("namespace"))
-
-    async def list(
-        self,
-        _version: str,
-        kind: str,
-        namespace: str | None = None,
-        *,
-        label_selector: str | None = None,
-        field_selector: str | None = None,
-    ) -> Objects:
-        found = []
-        for (own, where, _), item in self.objects.items():
-            if own != kind or (namespace is not None and where != namespace):
-                continue
-            if label_selector and not _labelled(item, label_selector):
-                continue
-            if field_selector:
-                path, _, value = field_selector.partition("=")
-                first, _, second = path.partition(".")
-                if item.get(first, {}).get(second) != value:
-                    continue
-            found.append(copy.deepcopy(item))
-        return found
-
-    async def resource(self, version: str, kind: str) -> Any:
-        return SimpleNamespace(namespaced=kind not in CLUSTER_WIDE, plural=f"{kind.lower()}s")
-
-    async def nodes(self) -> Objects:
-        return await self.list("v1", "Node")
-
-    async def version(self) -> str:
-        return "v1.33.4"
-
-    async def create(self, item: Object, *, dry_run: bool = False) -> Object:
-        self.refuse(item)
-        if dry_run:
-            return item
-        self._wrote("create", item)
-        live = self.put(item)
-        self.react(live)
-        return copy.deepcopy(live)
-
-    async def apply(self, item: Object, *, dry_run: bool = False, field_manager: str = FIELD_MANAGER) -> Object:
-        self.refuse(item)
-        there = await self.get_like(item)
-        wanted = merged(there or {}, item)
-        self.admit(wanted)
-        if dry_run:
-            self.asked.append(item["metadata"]["name"])
-            return wanted
-        self._wrote("apply", item)
-        self.applied.append(copy.deepcopy(item))
-        self.appliers.append(field_manager)
-        live = self.put(wanted)
-        live["metadata"]["generation"] = (there or {}).get("metadata", {}).get("generation", 0) + 1
-        self.react(live)
-        return copy.deepcopy(live)
-
-    async def patch(self, _version: str, kind: str, name: str, patch: Object, namespace: str | None = None) -> Object:
-        live = self.objects.get(self._key(kind, namespace, name))
-        if live is None:
-            raise NotFound(f"There is no {kind} {name}.")
-        self._wrote("patch", live)
-        live = self.put(merged(live, patch))
-        self.react(live)
-        return copy.deepcopy(live)
-
-    async def replace(self, item: Object, *, subresource: str | None = None) -> Object:
-        live = self.objects[self._key(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])]
-        self._wrote("replace", live)
-        live = self.put({**live, "status": item["status"]} if subresource == "status" else item)
-        self.react(live)
-        return dict(live)
-
-    async def delete(self, _version: str, kind: str, name: str, namespace: str | None = None) -> bool:
-        live = self.objects.get(self._key(kind, namespace, name))
-        if live is None:
-            return False
-        self._wrote("delete", live)
-        if name in self.held:
-            live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-        else:
-            del self.objects[self._key(kind, namespace, name)]
-        return True
-
-    async def wait_deleted(
-        self, _version: str, kind: str, name: str, namespace: str | None = None, *, timeout: float
-    ) -> None:
-        if self._key(kind, namespace, name) in self.objects:
-            raise DeadlineExceeded(f"Gave up waiting for the end of {kind} {name} after {timeout:g} s.")
-
-    def _wrote(self, verb: str, item: Object) -> None:
-        metadata = item["metadata"]
-        where = "/".join(part for part in (item["kind"], metadata.get("namespace"), metadata["name"]) if part)
-        self.writes.append(f"{verb} {where}")
-
-    @staticmethod
-    def _key(kind: str, namespace: str | None, name: str) -> Key:
-        return kind, namespace, name
-
-
-def _labelled(item: Object, selector: str) -> bool:
-    labels = item["metadata"].get("labels") or {}
-    return all(labels.get(name) == value for name, _, value in (part.partition("=") for part in selector.split(",")))
 
 
 class FakeHelm:
@@ -301,7 +137,7 @@ class FakeDesignate:
 
 
 class FakeMagnum:
-    """At most one cluster."""
+    """At most one cluster; one that is in progress is seen so once, then as `settled` says."""
 
     def __init__(self, cluster: Cluster | None = None) -> None:
         self.found = cluster
@@ -311,22 +147,11 @@ class FakeMagnum:
         self.waited = 0
 
     async def cluster(self, name: str) -> Cluster | None:
-        return self.found if self.found and name in (self.found.name, self.found.uuid) else None
-
-    async def wait_settled(self, _name: str, *, timeout: float, progress: Callable[[str], None]) -> Cluster | None:
-        del timeout, progress
-        self.waited += 1
-        self.found = self.settled()
-        return self.found
-
-    async def wait_deleted(self, uuid: str, *, timeout: float, progress: Callable[[str], None]) -> None:
-        del timeout
-        assert self.found is not None
-        assert self.found.uuid == uuid
-        progress(f"Cluster {self.found.name} is {self.found.status}.")
-        self.found = self.settled()
-        if self.found is not None:
-            raise Failed(f"Magnum could not delete cluster {self.found.name}.")
+        shown = self.found if self.found and name in (self.found.name, self.found.uuid) else None
+        if shown is not None and shown.in_progress:
+            self.waited += 1
+            self.found = self.settled()
+        return shown
 
     async def template(self, name: str) -> Any:
         return self.templates_.get(name)
@@ -366,8 +191,22 @@ def http_free_openstack() -> Any:
     return SimpleNamespace(magnum=FakeMagnum(), designate=FakeDesignate(), compute=None, leftovers=None)
 
 
-def make_clients(folder: Path, environment: Environment | None = None, **settings: Any) -> Clients:
-    """Real `Clients` whose outside systems are in memory; a wait ends within a tenth of a second."""
+def make_clients(
+    folder: Path,
+    environment: Environment | None = None,
+    *,
+    kubernetes: KubernetesClient | None = None,
+    helm: HelmClient | None = None,
+    **settings: Any,
+) -> Clients:
+    """Real `Clients` whose outside systems are in memory, but for those given; a wait ends within a tenth of a second.
+
+    Args:
+        folder: gets their state and their secrets.
+        kubernetes: the cluster's API; without one they are not connected.
+        helm: the cluster's releases; in memory where None.
+        settings: of Plumbline.
+    """
     patience = {"probe_interval": 0.001, "probe_timeout": 0.1, "acme_server": ACME_SERVER, **settings}
     made = Clients(
         environment or declared(),
@@ -377,6 +216,7 @@ def make_clients(folder: Path, environment: Environment | None = None, **setting
         openstack=http_free_openstack(),
         stack=AsyncExitStack(),
     )
-    made._kubernetes = FakeKubernetes()  # type: ignore[assignment]
-    made._helm = FakeHelm()  # type: ignore[assignment]
+    if kubernetes is not None:
+        made._kubernetes = kubernetes
+        made._helm = helm or FakeHelm()  # type: ignore[assignment]
     return made

@@ -11,13 +11,12 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from infra.clients.errors import DeadlineExceeded
-from infra.drift.findings import PlaneName
 from infra.planes import certificates
-from infra.planes.bring import bring_into_step
 from infra.planes.clients import Clients
 from infra.settings import Settings
 from infra.spec.models import Environment
-from tests.unit.planes.fakes import FakeJournal, FakeKubernetes, declared
+from tests.unit.planes.answering import Answering
+from tests.unit.planes.fakes import declared
 from tests.unit.planes.test_handshakes import issued
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -73,59 +72,6 @@ def test_nothing_is_declared_without_certificates(settings: Settings) -> None:
     assert certificates.serving(declared(certificates=None)) is None
 
 
-@pytest.mark.parametrize("part", ["issuing", "serving"])
-async def test_objects_are_applied_and_the_second_run_changes_nothing(
-    clients: Clients, kubernetes: FakeKubernetes, journal: FakeJournal, part: str
-) -> None:
-    environment = shaped(HTTP01)
-    found = {
-        "issuing": certificates.issuing(environment, clients.settings),
-        "serving": certificates.serving(environment),
-    }
-    wanted = found[part]
-    assert wanted is not None
-    first = await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    assert kubernetes.writes == [f"apply {where}" for where in first.made] == journal.actions
-    assert len(first.made) == 3
-    second = await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    assert second.made == ()
-    assert len(kubernetes.writes) == 3
-
-
-async def test_only_what_differs_is_applied(clients: Clients, kubernetes: FakeKubernetes) -> None:
-    wanted = certificates.issuing(shaped(SANDBOX), clients.settings)
-    assert wanted is not None
-    await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    kubernetes.live("ClusterIssuer", "sandbox")["spec"]["acme"]["server"] = "https://other"
-    outcome = await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    assert outcome.made == ("ClusterIssuer/sandbox",)
-
-
-def store(clients: Clients, name: str, **values: str) -> None:
-    folder = clients.settings.secrets_dir / name
-    folder.mkdir(parents=True, mode=0o700)
-    for key, value in values.items():
-        (folder / key.replace("_", ".")).write_text(value)
-        (folder / key.replace("_", ".")).chmod(0o600)
-
-
-async def test_an_authoritys_key_goes_from_the_store_to_where_cert_manager_reads_it(
-    clients: Clients, kubernetes: FakeKubernetes
-) -> None:
-    store(clients, "company-ca", tls_crt=PEM, tls_key="key")
-    wanted = certificates.issuing(shaped(CA), clients.settings)
-    assert wanted is not None
-    outcome = await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    assert outcome.made[0] == "Secret/cert-manager/ca-key-pair"
-    assert set(kubernetes.live("Secret", "ca-key-pair", "cert-manager")["data"]) == {"tls.crt", "tls.key"}
-    assert kubernetes.live("ClusterIssuer", "ca")["spec"] == {"ca": {"secretName": "ca-key-pair"}}
-    again = await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    assert again.made == ()
-    kubernetes.live("Secret", "ca-key-pair", "cert-manager")["data"]["tls.key"] = ""
-    again = await bring_into_step(certificates, wanted, clients, name=PlaneName.CERTIFICATES, step="certificate")
-    assert again.made == ("Secret/cert-manager/ca-key-pair",)
-
-
 # -- issued ---------------------------------------------------------------------------------------------------------
 
 
@@ -137,14 +83,19 @@ def ready(status: str = "True", *, seen: int | None = 1, message: str = "ok") ->
 
 
 @pytest.fixture
-def issuing(kubernetes: FakeKubernetes, settings: Settings) -> certificates.Wanted:
+def issuing(kubernetes: Answering, settings: Settings) -> certificates.Wanted:
     """What is wanted, and applied: the issuer is ready for it."""
     wanted = certificates.issuing(shaped({**SANDBOX, "challenge": "http01"}), settings)
     assert wanted is not None
     for manifest in wanted.objects:
-        kubernetes.put(manifest)
-    kubernetes.live("ClusterIssuer", "sandbox")["status"] = ready()
+        kubernetes.put({**manifest, "status": ready()} if manifest["kind"] == "ClusterIssuer" else manifest)
     return wanted
+
+
+def put_certificate(kubernetes: Answering, wanted: certificates.Wanted, status: Any, generation: int = 1) -> None:
+    """Have the certificate there with a status."""
+    (manifest,) = [one for one in wanted.objects if one["kind"] == "Certificate"]
+    kubernetes.put({**manifest, "metadata": {**manifest["metadata"], "generation": generation}, "status": status})
 
 
 @pytest.mark.parametrize(
@@ -157,19 +108,18 @@ def issuing(kubernetes: FakeKubernetes, settings: Settings) -> certificates.Want
     ],
 )
 async def test_ready_counts_only_for_the_generation_that_was_declared(
-    clients: Clients, kubernetes: FakeKubernetes, issuing: certificates.Wanted, status: Any, why: str
+    clients: Clients, kubernetes: Answering, issuing: certificates.Wanted, status: Any, why: str
 ) -> None:
-    live = kubernetes.live("Certificate", "canary-tls", "plumbline-system")
-    live["metadata"]["generation"], live["status"] = 2, status
+    put_certificate(kubernetes, issuing, status, generation=2)
     with pytest.raises(DeadlineExceeded, match=f"Certificate/plumbline-system/canary-tls {why}"):
         await certificates.probe_issued(issuing, clients)
 
 
 async def test_issuer_and_certificate_have_to_be_ready(
-    clients: Clients, kubernetes: FakeKubernetes, issuing: certificates.Wanted
+    clients: Clients, kubernetes: Answering, issuing: certificates.Wanted
 ) -> None:
-    kubernetes.live("Certificate", "canary-tls", "plumbline-system")["status"] = ready(seen=None)
+    put_certificate(kubernetes, issuing, ready(seen=None))
     assert await certificates.probe_issued(issuing, clients) == f"issued for {', '.join(issuing.names)}"
-    del kubernetes.objects["ClusterIssuer", None, "sandbox"]
+    kubernetes.clear("ClusterIssuer")
     with pytest.raises(DeadlineExceeded, match="ClusterIssuer/sandbox is not there"):
         await certificates.probe_issued(issuing, clients)

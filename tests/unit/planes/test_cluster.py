@@ -20,7 +20,8 @@ from infra.terraform.looking import Look
 from infra.terraform.plans import Change, Difference, Plan
 from infra.terraform.policy import guard
 from tests.unit.planes import cloud_facts
-from tests.unit.planes.fakes import FakeJournal, FakeKubernetes, FakeMagnum, declared, make_clients
+from tests.unit.planes.answering import Answering
+from tests.unit.planes.fakes import FakeJournal, FakeMagnum, declared, make_clients
 
 KEYPAIR = Change(address="openstack_compute_keypair_v2.this", type=cluster.KEYPAIR, name="this", actions=("create",))
 TEMPLATE = Change(
@@ -52,13 +53,14 @@ def magnum_cluster(status: str = "CREATE_COMPLETE", **changes: Any) -> Cluster:
 
 
 class FakeTerraform:
-    """Knows what it would change; what is adopted or applied is no change any more.
+    """Knows what it would change; what is adopted or applied is no change any more, and shows in Magnum.
 
     The guard is Terraform's own, for it is what the plane agrees with. A plan that is confined to some objects has
     those they need, too: everything needs the keypair, and node groups the cluster.
     """
 
-    def __init__(self, *changes: Change, outputs: bool = False) -> None:
+    def __init__(self, magnum: FakeMagnum, *changes: Change, outputs: bool = False) -> None:
+        self._magnum = magnum
         self.changes = changes
         self.outputs_changed = outputs
         self.calls: list[str] = []
@@ -87,14 +89,27 @@ class FakeTerraform:
         self.adopted |= found
         self.changes = tuple(one for one in self.changes if one.address not in found)
 
-    async def apply(self, plan: Plan, *, allow: Collection[str] = ()) -> None:
+    async def apply(self, plan: Plan, *, allow: Collection[str] = (), begun: set[str]) -> None:
+        begun.update(change.address for change in plan.changes)
         self.allowed = allow
         guard(plan, allow=allow)
         self.calls.append("apply")
         if self.fails:
             raise self.fails
+        self.carry_out(plan)
         done = {one.address for one in plan.changes}
         self.changes, self.outputs_changed = tuple(one for one in self.changes if one.address not in done), False
+
+    def carry_out(self, plan: Plan) -> None:
+        """Have it in Magnum at once."""
+        for one in plan.changes:
+            if one.type == cluster.CLUSTER:
+                self._magnum.found = None if one.verb == "delete" else magnum_cluster()
+                self._magnum.groups |= {group.name: group for group in cloud_facts.DEFAULTS}
+            elif one.type == cluster.NODE_GROUP and one.verb == "delete":
+                del self._magnum.groups[str(one.key)]
+            elif one.type == cluster.NODE_GROUP:
+                self._magnum.groups[str(one.key)] = cloud_facts.build()
 
     @property
     def writes(self) -> list[str]:
@@ -102,7 +117,7 @@ class FakeTerraform:
 
 
 def prepared(clients: Clients, *changes: Change, outputs: bool = False) -> FakeTerraform:
-    terraform = FakeTerraform(*changes, outputs=outputs)
+    terraform = FakeTerraform(magnum(clients), *changes, outputs=outputs)
     clients._terraform = terraform  # type: ignore[assignment]
     keypairs: set[str] = set()
 
@@ -141,7 +156,7 @@ async def test_what_a_killed_run_made_is_taken_back_instead_of_made_twice(
     clients.openstack.compute.there.add("plumbline-dev")  # type: ignore[attr-defined]
     magnum(clients).templates_["t1"] = SimpleNamespace(uuid="t-uuid", labels={"plumbline_environment": "dev"})
     magnum(clients).found = magnum_cluster()
-    magnum(clients).groups["build"] = SimpleNamespace(uuid="g1")
+    magnum(clients).groups["build"] = cloud_facts.build(uuid="g1")
     await step(clients)
     assert terraform.adopted == {
         KEYPAIR.address: "plumbline-dev",
@@ -167,11 +182,7 @@ async def test_a_cluster_that_failed_is_not_taken_back_but_its_template_is(clien
     magnum(clients).templates_["t1"] = SimpleNamespace(uuid="t-uuid", labels={"plumbline_environment": "dev"})
     magnum(clients).found = magnum_cluster("CREATE_IN_PROGRESS")
 
-    def fails() -> Cluster:
-        magnum(clients).found = magnum_cluster("CREATE_FAILED")
-        raise Failed("Cluster dev is CREATE_FAILED.")
-
-    magnum(clients).settled = fails
+    magnum(clients).settled = lambda: magnum_cluster("CREATE_FAILED")
     await step(clients)
     assert terraform.adopted == {TEMPLATE.address: "t-uuid"}
 
@@ -212,7 +223,7 @@ REPLACED = CLUSTER.model_copy(
 @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_FAILED", "UPDATE_IN_PROGRESS"])
 async def test_a_cluster_that_has_lived_is_never_replaced_unasked(clients: Clients, status: str) -> None:
     terraform = prepared(clients, REPLACED, GROUP.model_copy(update={"actions": ("delete", "create")}))
-    magnum(clients).found = magnum_cluster(status)
+    magnum(clients).found, magnum(clients).settled = magnum_cluster(status), magnum_cluster
     with pytest.raises(Refused, match="would replace the cluster"):
         await step(clients)
     assert terraform.allowed == frozenset()
@@ -230,16 +241,12 @@ async def test_a_cluster_whose_creation_failed_is_made_anew(clients: Clients) ->
 
 async def test_magnums_cause_stands_in_the_failure(clients: Clients, journal: FakeJournal) -> None:
     terraform = prepared(clients, CLUSTER)
-    terraform.fails = Failed("Terraform could not apply.", detail="ERROR")
 
-    class After(FakeMagnum):
-        """There is no cluster before Terraform has run."""
+    def fails(_: Plan) -> None:
+        magnum(clients).found = magnum_cluster("CREATE_FAILED", status_reason="no quota")
+        raise Failed("Terraform could not apply.", detail="ERROR")
 
-        async def cluster(self, name: str) -> Cluster | None:
-            del name
-            return None if "apply" not in terraform.calls else magnum_cluster("CREATE_FAILED", status_reason="no quota")
-
-    clients.openstack.magnum = After()  # type: ignore[assignment]
+    terraform.carry_out = fails  # type: ignore[method-assign]
     with pytest.raises(Failed, match="Cluster dev is CREATE_FAILED: no quota") as caught:
         await step(clients)
     assert "made anew" in (caught.value.hint or "")
@@ -330,7 +337,7 @@ async def test_what_cannot_be_changed_without_what_is_waived_is_refused(tmp_path
 async def test_a_waiver_holds_also_for_what_had_to_be_taken_back_first(tmp_path: Path) -> None:
     clients = living_with(tmp_path, ("nodegroup/dev/build", "node_count"))
     terraform = prepared(clients, GROUP)
-    magnum(clients).found, magnum(clients).groups["build"] = magnum_cluster(), SimpleNamespace(uuid="g1")
+    magnum(clients).found, magnum(clients).groups["build"] = magnum_cluster(), cloud_facts.build(uuid="g1")
     different = Difference(path="node_count", before=2, after=1)
 
     async def adopt(found: Mapping[str, str]) -> None:
@@ -385,28 +392,15 @@ def test_a_node_is_ready_only_when_it_says_so(ready: str | None, is_ready: bool)
     assert cluster.is_ready({}) is False
 
 
-async def test_every_node_that_magnum_counts_has_to_be_ready(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_every_node_that_magnum_counts_has_to_be_ready(clients: Clients, kubernetes: Answering) -> None:
     for name, count in (("default-master", 1), ("default-worker", 1), ("build", 1)):
         magnum(clients).groups[name] = SimpleNamespace(node_count=count)
-    for index, ready in enumerate(("True", "True", "False")):
-        kubernetes.put(node(f"n{index}", ready))
-    looks = 0
-
-    class Late(FakeKubernetes):
-        """The last node comes at the third look."""
-
-        async def nodes(self) -> list[dict[str, Any]]:
-            nonlocal looks
-            looks += 1
-            if looks == 3:
-                self.put(node("n2", "True"))
-            return await super().nodes()
-
-    late = Late()
-    late.objects = kubernetes.objects
-    clients._kubernetes = late  # type: ignore[assignment]
+    two = [node("n0", "True"), node("n1", "True")]
+    late, ready = {"items": [*two, node("n2", "False")]}, {"items": [*two, node("n2", "True")]}
+    kubernetes.answer(kubernetes.listing("Node"), late, late, ready)
+    kubernetes.answer("GET /version", {"gitVersion": "v1.33.4"})
     assert await cluster.probe(declared(), clients) == "3 nodes are Ready, Kubernetes v1.33.4"
-    assert looks == 3
+    assert kubernetes.listed() == ["nodes"] * 3
 
 
 async def test_nodes_that_do_not_come_are_counted_in_the_error(tmp_path: Path, clients: Clients) -> None:
@@ -453,6 +447,6 @@ async def test_a_cluster_that_magnum_could_not_delete_ends_the_wait(clients: Cli
     terraform = prepared(clients)
     magnum(clients).found = magnum_cluster("DELETE_IN_PROGRESS")
     magnum(clients).settled = lambda: magnum_cluster("DELETE_FAILED")
-    with pytest.raises(Failed, match="could not delete cluster dev"):
+    with pytest.raises(Failed, match=r"The deletion of cluster dev failed \(DELETE_FAILED\)"):
         await cluster.observe(WANTED, clients)
     assert terraform.calls == []

@@ -171,14 +171,29 @@ def test_a_deletion_is_told_in_words() -> None:
     assert deletion(cluster()) is None and deletion(cluster(status="DELETE_COMPLETE")) is None
 
 
-@pytest.mark.parametrize("status", ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"])
-def test_a_cluster_at_work_is_a_blind_spot_whatever_its_fields_say(status: str) -> None:
-    working = seen(cluster=cluster(status=status, coe_version=None, master_count=0), groups=())
+@pytest.mark.parametrize(
+    ("status", "fields", "doing"),
+    [
+        ("CREATE_IN_PROGRESS", {}, "created"),
+        ("UPDATE_IN_PROGRESS", {}, "changed"),
+        ("UPDATE_IN_PROGRESS", {"coe_version": "v1.32.9"}, "upgraded (from v1.32.9 to v1.33.4)"),
+        ("UPDATE_IN_PROGRESS", {"groups": (group("default-worker", 3, node_addresses=["10.0.0.1"]),)}, "resized"),
+        ("ROLLBACK_IN_PROGRESS", {}, "rolled back"),
+        ("CHECK_IN_PROGRESS", {}, "worked at"),
+    ],
+)
+def test_a_cluster_at_work_is_a_blind_spot_whatever_its_fields_say(
+    status: str, fields: dict[str, Any], doing: str
+) -> None:
+    groups = fields.pop("groups", ())
+    working = seen(cluster=cluster(status=status, **{"coe_version": None, "master_count": 0, **fields}), groups=groups)
     looked = compare_cloud(WANTED, working)
     assert looked.findings == ()
     (spot,) = looked.blind_spots
     assert (spot.what, spot.category) == ("cluster/dev", "NotYet")
-    assert spot.why.startswith(f"Magnum is at work on it ({status} since {LATER})")
+    assert spot.why == (
+        f"Cluster dev is being {doing} since {LATER} ({status}); what it becomes shows when that has ended."
+    )
 
 
 PARTS = ("cluster", "template", "groups", "keypair", "clusters", "templates")
@@ -217,7 +232,7 @@ def test_an_autoscaler_may_move_a_group_within_its_bounds() -> None:
 
 
 def test_what_the_cloud_may_choose_is_not_compared() -> None:
-    chosen = template(network_driver="flannel", external_network_id="public")
+    chosen = template(network_driver="flannel", external_network_id="public", fixed_network="made")
     assert compare_cloud(WANTED, seen(template=chosen)).findings == ()
     wanted = WANTED.model_copy(update={"network_driver": "calico"})
     named = compare_cloud(wanted, seen(template=chosen)).findings

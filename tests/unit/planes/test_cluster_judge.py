@@ -211,13 +211,57 @@ def test_terraforms_findings_quote_no_secret_and_name_what_forces_a_replacement(
     assert finding.sentence == "Terraform would change kubeconfig of cluster/dev."
 
 
-def test_an_interrupted_change_says_how_to_go_on() -> None:
-    doubted = change(CLUSTER, "delete", "create", reason="replace_because_tainted")
-    judged = judge(WANTED, seen(), look(doubted))
-    (finding,) = judged.looked.findings
-    assert finding.severity is Severity.DESTRUCTIVE
-    assert finding.sentence.endswith("did not finish: create-environment trusts it again where it works.")
+TAINTED = change(CLUSTER, "delete", "create", reason="replace_because_tainted", identifier="c1")
+DOUBTED_GROUP = change(NODE_GROUP, "delete", "create", reason="replace_because_tainted", identifier="c1/g-build")
+
+
+def test_what_terraform_doubts_and_magnum_has_finished_is_trusted_again_and_no_loss() -> None:
+    judged = judge(WANTED, seen(), look(TAINTED, DOUBTED_GROUP))
+    assert [(one.address, one.severity) for one in judged.looked.findings] == [
+        ("cluster/dev", Severity.CONFIG),
+        ("nodegroup/dev/build", Severity.CONFIG),
+    ]
+    assert judged.looked.findings[0].sentence == (
+        "Terraform doubts cluster/dev, since its provider gave up before Magnum was done; Magnum shows it complete "
+        "(CREATE_COMPLETE): create-environment trusts it again."
+    )
     assert judged.doubted == frozenset()
+
+
+def test_what_terraform_doubts_of_a_cluster_at_work_is_not_believed() -> None:
+    (spot,) = judge(WANTED, seen(cluster=AT_WORK), look(TAINTED, DOUBTED_GROUP)).looked.blind_spots
+    assert "is being resized since" in spot.why
+
+
+@pytest.mark.parametrize(
+    "there", [{"cluster": cluster(status="CREATE_FAILED")}, {"groups": (*DEFAULTS, build(status="CREATE_FAILED"))}]
+)
+def test_what_failed_is_doubted_for_good(there: dict[str, Any]) -> None:
+    doubts = TAINTED if "cluster" in there else DOUBTED_GROUP
+    findings = judge(WANTED, seen(**there), look(doubts)).looked.findings
+    (doubted,) = (one for one in findings if not one.path)
+    assert doubted.severity is Severity.DESTRUCTIVE
+    assert doubted.sentence.endswith("did not finish: create-environment trusts it again where it works.")
+
+
+def test_what_was_asked_for_and_does_not_show_yet_was_never_there_to_lose() -> None:
+    """The state doubts a cluster that Magnum has accepted and not written: Terraform's refresh takes it for deleted."""
+    unwritten = seen(cluster=None, template=None, groups=())
+    known = (change(CLUSTER, "delete"),)
+    tainted = frozenset({known[0].address})
+    (finding,) = judge(WANTED, unwritten, look(change(CLUSTER, "create"), drift=known, tainted=tainted)).looked.findings
+    assert (finding.severity, finding.sentence) == (
+        Severity.CONFIG,
+        "There is no cluster dev: it has not been made yet.",
+    )
+
+
+def test_another_provider_than_the_locked_one_is_a_finding_and_the_cloud_is_judged_all_the_same() -> None:
+    why = "Of registry.terraform.io/o/o 3.4.0, h1:a is locked, and there is a package with the checksum h1:b."
+    looked = judge(WANTED, RESIZED, NotLooked(why, "ProviderChanged")).looked
+    assert [one.place for one in looked.findings] == [("cluster/dev", "node_count"), ("terraform-provider/dev", "")]
+    assert (looked.findings[1].sentence, looked.findings[1].severity) == (why, Severity.SECURITY)
+    assert looked.blind_spots == ()
 
 
 def test_labels_are_one_finding_each_and_outputs_are_cosmetic() -> None:

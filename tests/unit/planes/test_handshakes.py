@@ -19,7 +19,8 @@ from infra.drift.findings import Severity
 from infra.planes import handshakes
 from infra.planes.clients import Clients
 from infra.planes.looking import Looked
-from tests.unit.planes.fakes import FakeKubernetes, catalog, declared
+from tests.unit.planes.answering import Answering
+from tests.unit.planes.fakes import catalog, declared
 
 NOW = datetime.now(UTC)
 
@@ -64,7 +65,7 @@ class FakeHandshakes:
 
 
 @pytest.fixture
-def serve(clients: Clients, kubernetes: FakeKubernetes, tmp_path: Path) -> Callable[..., FakeHandshakes]:
+def serve(clients: Clients, kubernetes: Answering, tmp_path: Path) -> Callable[..., FakeHandshakes]:
     """Have the ingress serve these certificates, by the first label of their host."""
     bundle = tmp_path / "ca.crt"
     bundle.write_bytes(ROOT[0].public_bytes(serialization.Encoding.PEM))
@@ -164,7 +165,7 @@ def test_with_a_wildcard_a_page_without_a_secret_of_its_own_counts() -> None:
 
 
 async def test_every_page_is_waited_for(
-    clients: Clients, kubernetes: FakeKubernetes, serve: Callable[..., FakeHandshakes]
+    clients: Clients, kubernetes: Answering, serve: Callable[..., FakeHandshakes]
 ) -> None:
     assert await handshakes.probe_pages(declared(), clients) == "no add-on has a page"
     kubernetes.put(page())
@@ -176,7 +177,7 @@ async def test_every_page_is_waited_for(
 
 
 async def test_a_page_that_is_served_with_another_certificate_is_drift(
-    clients: Clients, kubernetes: FakeKubernetes, serve: Callable[..., FakeHandshakes]
+    clients: Clients, kubernetes: Answering, serve: Callable[..., FakeHandshakes]
 ) -> None:
     kubernetes.put(page())
     right = issued("leaf", HOST, by=ROOT, days=0.5)[0]  # lasts 1.5 days: a third of it is left

@@ -10,7 +10,7 @@ import pytest
 from infra.clients.errors import NotYet
 from infra.planes import issuance
 from infra.planes.issuance import Stuck, Trail
-from tests.unit.planes.fakes import FakeKubernetes
+from tests.unit.planes.answering import Answering
 
 NAMESPACE = "apps"
 FAILED = "The certificate request has failed to complete and will be retried: "
@@ -46,19 +46,26 @@ UNDER_WAY = condition("Issuing", "True", "Issuing certificate as Secret does not
 SHOP = made(issuance.CERTIFICATE, "shop", NOTHING_YET, UNDER_WAY)
 
 
-async def refused(kubernetes: FakeKubernetes, certificate: dict[str, Any]) -> NotYet:
+async def refused(kubernetes: Answering, certificate: dict[str, Any]) -> NotYet:
     kubernetes.put(certificate)
     with pytest.raises(NotYet) as caught:
-        await issuance.ready(certificate, kubernetes)  # type: ignore[arg-type]
+        await issuance.ready(certificate, kubernetes.client)
     return caught.value
 
 
-async def test_the_cause_is_looked_for_in_what_was_made_for_this_certificate_alone() -> None:
+def events(kubernetes: Answering, order: dict[str, Any], *found: dict[str, Any]) -> None:
+    """What the API server has on record about an order."""
+    about = f"&fieldSelector=involvedObject.uid%3D{order['metadata']['uid']}"
+    items = [{"metadata": {"name": "e", "namespace": NAMESPACE}, **one} for one in found]
+    kubernetes.answer(kubernetes.listing("Event", NAMESPACE, about), {"items": items})
+
+
+async def test_the_cause_is_looked_for_in_what_was_made_for_this_certificate_alone(kubernetes: Answering) -> None:
     """All certificates of a namespace would else complain of the same challenge."""
-    kubernetes = FakeKubernetes()
     for name, reason in (("shop", "wrong status code '404', expected '200'"), ("blog", "no such host")):
         request = kubernetes.put(made(issuance.REQUEST, f"{name}-1", condition("Ready", "False", "Waiting")))
         order = kubernetes.put(made(issuance.ORDER, f"{name}-1-77", owner=request, status={"state": "pending"}))
+        events(kubernetes, order)
         kubernetes.put(challenge(order, name, "pending", reason))
         kubernetes.put(challenge(order, f"www-{name}", "valid"))
     error = await refused(kubernetes, SHOP)
@@ -66,22 +73,17 @@ async def test_the_cause_is_looked_for_in_what_was_made_for_this_certificate_alo
     assert not isinstance(error, Stuck)
 
 
-async def test_the_newest_request_counts() -> None:
-    kubernetes = FakeKubernetes()
+async def test_the_newest_request_counts(kubernetes: Answering) -> None:
     for number in ("9", "10"):
         kubernetes.put(made(issuance.REQUEST, f"shop-{number}", condition("Ready", "False", f"request {number}")))
     assert (await refused(kubernetes, SHOP)).detail == "request 10"
 
 
-async def test_an_order_without_a_solver_says_so_in_an_event_alone() -> None:
-    kubernetes = FakeKubernetes()
+async def test_an_order_without_a_solver_says_so_in_an_event_alone(kubernetes: Answering) -> None:
     request = kubernetes.put(made(issuance.REQUEST, "shop-1", condition("Ready", "False", "Waiting")))
     order = kubernetes.put(made(issuance.ORDER, "shop-1-77", owner=request, status={"state": "pending"}))
-    event: Any = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "namespace": NAMESPACE}}
-    event |= {"type": "Warning", "involvedObject": {"uid": order["metadata"]["uid"]}, "message": "no solver"}
-    kubernetes.put({**event, "message": "no configured challenge solvers can be used for this challenge"})
-    others = {**event, "metadata": {"name": "f", "namespace": NAMESPACE}, "involvedObject": {"uid": "another"}}
-    kubernetes.put(others)
+    why = "no configured challenge solvers can be used for this challenge"
+    events(kubernetes, order, {"type": "Normal", "message": "Created"}, {"type": "Warning", "message": why})
     detail = (await refused(kubernetes, SHOP)).detail
     assert detail == "no configured challenge solvers can be used for this challenge"
 
@@ -113,10 +115,12 @@ def test_the_deepest_cause_is_said(trail: Trail, said: str | None) -> None:
     assert found is None if said is None else str(found).startswith(said)
 
 
-async def test_a_failed_issuance_is_told_by_its_own_condition_and_with_the_time_of_the_next_try() -> None:
+async def test_a_failed_issuance_is_told_by_its_own_condition_and_with_the_time_of_the_next_try(
+    kubernetes: Answering,
+) -> None:
     issuing = condition("Issuing", "False", f"{FAILED}{LIMITED}: 429 urn:ietf:params:acme:error:rateLimited: enough")
     status = {"lastFailureTime": "2026-11-30T12:20:00Z", "failedIssuanceAttempts": 2}
-    error = await refused(FakeKubernetes(), made(issuance.CERTIFICATE, "shop", NOTHING_YET, issuing, status=status))
+    error = await refused(kubernetes, made(issuance.CERTIFICATE, "shop", NOTHING_YET, issuing, status=status))
     assert isinstance(error, Stuck)
     assert error.summary.startswith(
         "Certificate/apps/shop could not be issued, and cert-manager tries again on 2026-11-30 at 14:20 UTC: The cert"
@@ -125,18 +129,18 @@ async def test_a_failed_issuance_is_told_by_its_own_condition_and_with_the_time_
     assert not error.account_lost
 
 
-async def test_a_renewal_that_fails_is_told_though_the_old_certificate_is_good() -> None:
+async def test_a_renewal_that_fails_is_told_though_the_old_certificate_is_good(kubernetes: Answering) -> None:
     issuing = condition("Issuing", "False", f"{FAILED}400 {issuance.ACCOUNT_LOST}: unknown")
-    error = await refused(FakeKubernetes(), made(issuance.CERTIFICATE, "shop", condition("Ready", "True"), issuing))
+    error = await refused(kubernetes, made(issuance.CERTIFICATE, "shop", condition("Ready", "True"), issuing))
     assert isinstance(error, Stuck)
     assert error.summary.startswith("Certificate/apps/shop cannot be renewed: The certificate request has failed")
     assert error.account_lost
 
 
-async def test_an_invalid_order_says_nothing_and_its_challenges_do() -> None:
-    kubernetes = FakeKubernetes()
+async def test_an_invalid_order_says_nothing_and_its_challenges_do(kubernetes: Answering) -> None:
     request = kubernetes.put(made(issuance.REQUEST, "shop-1", condition("Ready", "False", "Waiting")))
     order = kubernetes.put(made(issuance.ORDER, "shop-1-77", owner=request, status={"state": "invalid"}))
+    events(kubernetes, order)
     why = "Error accepting authorization: acme: authorization error for shop.example.org: 403 unauthorized"
     kubernetes.put(challenge(order, "shop", "invalid", why))
     issuing = condition("Issuing", "False", f'{FAILED}order is in "invalid" state: ')
@@ -156,16 +160,16 @@ async def test_an_invalid_order_says_nothing_and_its_challenges_do() -> None:
     ],
 )
 async def test_an_issuer_that_cert_manager_has_given_up_is_told_from_one_it_asks_again(
-    message: str, given_up: bool
+    kubernetes: Answering, message: str, given_up: bool
 ) -> None:
     issuer = made(issuance.ISSUER, "le", condition("Ready", "False", message))
     del issuer["metadata"]["namespace"]
-    assert isinstance(await refused(FakeKubernetes(), issuer), Stuck) == given_up
+    assert isinstance(await refused(kubernetes, issuer), Stuck) == given_up
 
 
-async def test_a_condition_without_a_message_says_its_reason() -> None:
+async def test_a_condition_without_a_message_says_its_reason(kubernetes: Answering) -> None:
     without = made(issuance.CERTIFICATE, "shop", condition("Ready", "False", "", reason="InvalidKeyPair"))
-    assert (await refused(FakeKubernetes(), without)).summary == "Certificate/apps/shop is not ready: InvalidKeyPair"
+    assert (await refused(kubernetes, without)).summary == "Certificate/apps/shop is not ready: InvalidKeyPair"
 
 
 @pytest.mark.parametrize(("attempts", "hours"), [(None, 1), (0, 1), (1, 1), (3, 4), (6, 32), (40, 32)])

@@ -12,15 +12,15 @@ import pytest
 from infra.clients.dns import Answer
 from infra.clients.errors import Denied, InvalidInput, NotYet, Refused, Unavailable
 from infra.clients.helm_records import HelmRelease
-from infra.clients.kubernetes import UnknownKind
 from infra.clients.masking import HIDDEN
 from infra.drift.findings import Finding, PlaneName, Severity
 from infra.planes import addons, delivery, dns, storage
 from infra.planes.clients import Clients
-from infra.planes.live import LiveObjects
+from infra.planes.live import SIDE_BY_SIDE, LiveObjects
 from infra.planes.looking import Looked, holds, look_at
 from infra.planes.remembering import remembered
-from tests.unit.planes.fakes import FakeDesignate, FakeHelm, FakeKubernetes, declared
+from tests.unit.planes.answering import Answering, Refusal
+from tests.unit.planes.fakes import FakeDesignate, FakeHelm, declared
 
 WEB = {
     "apiVersion": "apps/v1",
@@ -59,28 +59,20 @@ def test_what_two_parts_see_alike_counts_once() -> None:
     assert Looked.together([Looked((FOUND,)), Looked((FOUND,))]).findings == (FOUND,)
 
 
-async def test_each_kind_is_listed_once_and_missing_and_changed_objects_are_found(kubernetes: FakeKubernetes) -> None:
+async def test_each_kind_is_listed_once_and_missing_and_changed_objects_are_found(kubernetes: Answering) -> None:
     kubernetes.put({**WEB, "spec": {"replicas": 5}})
-    asked: list[str] = []
-    listing = kubernetes.list
-
-    async def counted(version: str, kind: str, *rest: Any, **more: Any) -> Any:
-        asked.append(kind)
-        return await listing(version, kind, *rest, **more)
-
-    kubernetes.list = counted  # type: ignore[method-assign]
-    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    live = LiveObjects(kubernetes.client, FakeHelm())  # type: ignore[arg-type]
     gone = {**WEB, "metadata": {"name": "gone", "namespace": "shop"}}
     for _ in range(3):
         seen = await live.look(PlaneName.ADDONS, [WEB, gone])
-    assert sorted(asked) == ["Deployment", "HorizontalPodAutoscaler"]
+    assert sorted(kubernetes.listed()) == ["deployments", "horizontalpodautoscalers"]
     assert [(one.address, one.path, one.severity) for one in seen.findings] == [
         ("Deployment/shop/web", ".spec.replicas", Severity.CONFIG),
         ("Deployment/shop/gone", "", Severity.DESTRUCTIVE),
     ]
 
 
-async def test_what_stands_in_a_secret_of_the_cluster_is_not_shown_elsewhere(kubernetes: FakeKubernetes) -> None:
+async def test_what_stands_in_a_secret_of_the_cluster_is_not_shown_elsewhere(kubernetes: Answering) -> None:
     word = "correct-horse-battery"
     held = {"password": base64.b64encode(word.encode()).decode()}
     where = {"name": "db", "namespace": "other"}
@@ -88,20 +80,14 @@ async def test_what_stands_in_a_secret_of_the_cluster_is_not_shown_elsewhere(kub
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "shop"}}
     kubernetes.put({**config, "data": {"motd": f"say {word}", "tone": "loud"}})
     declared = [{**config, "data": {"motd": "say hello", "tone": "soft"}}]
-    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, declared)  # type: ignore[arg-type]
+    seen = await LiveObjects(kubernetes.client, FakeHelm()).look(PlaneName.ADDONS, declared)  # type: ignore[arg-type]
     assert [(one.path, one.declared, one.observed) for one in seen.findings] == [
         (".data.motd", "say hello", HIDDEN),
         (".data.tone", "soft", "loud"),
     ]
     assert word not in repr(seen)
-
-    async def refused(version: str, kind: str, *rest: Any, **more: Any) -> Any:
-        if kind == "Secret":
-            raise Denied("403")
-        return await listing(version, kind, *rest, **more)
-
-    listing, kubernetes.list = kubernetes.list, refused  # type: ignore[method-assign]
-    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, declared)  # type: ignore[arg-type]
+    kubernetes.answer(kubernetes.listing("Secret"), Refusal(403))
+    seen = await LiveObjects(kubernetes.client, FakeHelm()).look(PlaneName.ADDONS, declared)  # type: ignore[arg-type]
     assert (len(seen.findings), seen.blind_spots) == (2, ())
 
 
@@ -124,24 +110,16 @@ DOORS = {
 
 
 @pytest.mark.parametrize("listable", [True, False])
-async def test_definitions_are_read_where_a_custom_resource_differs(kubernetes: FakeKubernetes, listable: bool) -> None:
+async def test_definitions_are_read_where_a_custom_resource_differs(kubernetes: Answering, listable: bool) -> None:
     kubernetes.put(DOORS)
     kubernetes.put({**DOOR, "spec": {}})
-    asked: list[str] = []
-    listing = kubernetes.list
-
-    async def counted(version: str, kind: str, *rest: Any, **more: Any) -> Any:
-        asked.append(kind)
-        if kind == "CustomResourceDefinition" and not listable:
-            raise Denied("403")
-        return await listing(version, kind, *rest, **more)
-
-    kubernetes.list = counted  # type: ignore[method-assign]
-    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    if not listable:
+        kubernetes.answer(kubernetes.listing("CustomResourceDefinition"), Refusal(403))
+    live = LiveObjects(kubernetes.client, FakeHelm())  # type: ignore[arg-type]
     assert (await live.look(PlaneName.ADDONS, [{**DOOR, "spec": {}}])).findings == ()
-    assert asked == ["Door"]
+    assert kubernetes.listed() == ["doors"]
     seen = await live.look(PlaneName.ADDONS, [DOOR])
-    assert asked == ["Door", "CustomResourceDefinition"]
+    assert kubernetes.listed() == ["doors", "customresourcedefinitions"]
     # Dropped by the API server, or taken away by somebody: without the definition nobody can tell.
     assert [one.path for one in seen.findings] == ([] if listable else [".spec.typo"])
     assert seen.blind_spots == ()
@@ -149,7 +127,7 @@ async def test_definitions_are_read_where_a_custom_resource_differs(kubernetes: 
 
 @pytest.mark.parametrize("listable", [True, False])
 async def test_what_a_person_gave_a_custom_resource_at_birth_is_told_from_its_defaults_by_its_definition(
-    kubernetes: FakeKubernetes, listable: bool
+    kubernetes: Answering, listable: bool
 ) -> None:
     if listable:
         definition = copy.deepcopy(DOORS)
@@ -162,36 +140,32 @@ async def test_what_a_person_gave_a_custom_resource_at_birth_is_told_from_its_de
               "time": "2026-03-01T10:00:00Z"}]  # fmt: skip
     where = {**DOOR["metadata"], "creationTimestamp": "2026-03-01T10:00:00Z", "managedFields": books}
     kubernetes.put({**DOOR, "metadata": where, "spec": {"open": True, "weight": 100}})
-    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    live = LiveObjects(kubernetes.client, FakeHelm())  # type: ignore[arg-type]
     for _ in range(2):
         seen = await live.look(PlaneName.ADDONS, [{**DOOR, "spec": {}}])
         # Without the definition it may all be what the API server has filled in.
         assert [one.path for one in seen.findings] == ([".spec.open"] if listable else [])
 
 
-@pytest.mark.parametrize("error", [Denied("403"), Unavailable("503"), UnknownKind("no such kind")])
+@pytest.mark.parametrize("status", [403, 503, None], ids=["denied", "unavailable", "no such kind"])
 async def test_a_kind_that_cannot_be_listed_blinds_for_its_objects_alone(
-    kubernetes: FakeKubernetes, error: Exception
+    kubernetes: Answering, status: int | None
 ) -> None:
     kubernetes.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "shop"}})
-    listing = kubernetes.list
-
-    async def refused(version: str, kind: str, *rest: Any, **more: Any) -> Any:
-        if kind == "Deployment":
-            raise error
-        return await listing(version, kind, *rest, **more)
-
-    kubernetes.list = refused  # type: ignore[method-assign]
+    if status is None:
+        del kubernetes.kinds["Deployment"]
+    else:
+        kubernetes.answer(kubernetes.listing("Deployment"), Refusal(status))
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "shop"}}
-    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, [WEB, config])  # type: ignore[arg-type]
+    seen = await LiveObjects(kubernetes.client, FakeHelm()).look(PlaneName.ADDONS, [WEB, config])  # type: ignore[arg-type]
     assert seen.findings == ()
     assert [(spot.what, spot.hides) for spot in seen.blind_spots] == [("Deployment/shop/web", ("Deployment/*",))]
 
 
-async def test_an_object_without_a_namespace_is_looked_for_in_its_releases(kubernetes: FakeKubernetes) -> None:
+async def test_an_object_without_a_namespace_is_looked_for_in_its_releases(kubernetes: Answering) -> None:
     kubernetes.put(WEB)
     bare = {**WEB, "metadata": {"name": "web"}}
-    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    live = LiveObjects(kubernetes.client, FakeHelm())  # type: ignore[arg-type]
     assert (await live.look(PlaneName.ADDONS, [bare], namespace="shop")).findings == ()
     assert [one.address for one in (await live.look(PlaneName.ADDONS, [bare])).findings] == ["Deployment/default/web"]
 
@@ -199,7 +173,7 @@ async def test_an_object_without_a_namespace_is_looked_for_in_its_releases(kuber
 @pytest.mark.parametrize("declared", [False, True])
 @pytest.mark.parametrize(("manager", "by_hand"), [("helm", False), ("kubectl-autoscale", True)])
 async def test_an_autoscaler_by_hand_is_in_charge_of_nothing(
-    kubernetes: FakeKubernetes, manager: str, by_hand: bool, declared: bool
+    kubernetes: Answering, manager: str, by_hand: bool, declared: bool
 ) -> None:
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
     scaler: dict[str, Any] = {
@@ -211,86 +185,75 @@ async def test_an_autoscaler_by_hand_is_in_charge_of_nothing(
     books = [{"manager": manager, "operation": "Update", "time": "2031-01-01T00:00:00Z", "fieldsV1": {"f:spec": {}}}]
     kubernetes.put({**WEB, "spec": {"replicas": 5}})
     kubernetes.put({**scaler, "metadata": {**scaler["metadata"], "managedFields": books}})
-    live = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    live = LiveObjects(kubernetes.client, FakeHelm())  # type: ignore[arg-type]
     seen = await live.look(PlaneName.ADDONS, [WEB, scaler] if declared else [WEB])
     assert [one.path for one in seen.findings] == ([".spec.replicas"] if by_hand and not declared else [])
 
 
-async def test_what_is_given_its_name_at_creation_cannot_be_looked_at(kubernetes: FakeKubernetes) -> None:
+async def test_what_is_given_its_name_at_creation_cannot_be_looked_at(kubernetes: Answering) -> None:
     kubernetes.put(WEB)
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"generateName": "setup-"}, "spec": {}}
-    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, [WEB, job])  # type: ignore[arg-type]
+    seen = await LiveObjects(kubernetes.client, FakeHelm()).look(PlaneName.ADDONS, [WEB, job])  # type: ignore[arg-type]
     assert seen.findings == ()
     assert [(spot.what, spot.category) for spot in seen.blind_spots] == [("Job/setup-*", "Nameless")]
 
 
-async def test_objects_in_a_list_are_looked_at_one_by_one(kubernetes: FakeKubernetes) -> None:
+async def test_objects_in_a_list_are_looked_at_one_by_one(kubernetes: Answering) -> None:
     kubernetes.put({**WEB, "spec": {"replicas": 5}})
     many = {"apiVersion": "v1", "kind": "List", "items": [WEB]}
-    seen = await LiveObjects(kubernetes, FakeHelm()).look(PlaneName.ADDONS, [many])  # type: ignore[arg-type]
+    seen = await LiveObjects(kubernetes.client, FakeHelm()).look(PlaneName.ADDONS, [many])  # type: ignore[arg-type]
     assert [one.address + one.path for one in seen.findings] == ["Deployment/shop/web.spec.replicas"]
     assert seen.blind_spots == ()
 
 
-def pulled_through_a_mirror(item: Any) -> None:
-    """An admission webhook at work."""
-    item["spec"]["image"] = f"mirror.example/{item['spec']['image'].rpartition('/')[2]}"
-
-
+DRY_RUN = "PATCH /apis/apps/v1/namespaces/shop/deployments/{}?fieldManager=plumbline&force=true&dryRun=All"
 IMAGE = {**WEB, "spec": {"replicas": 2, "image": "web"}}
 
 
 async def test_what_admission_makes_of_a_declaration_is_no_drift_where_it_may_be_asked(
-    kubernetes: FakeKubernetes,
+    kubernetes: Answering,
 ) -> None:
-    kubernetes.admit = pulled_through_a_mirror
+    # An admission webhook has every image pulled through a mirror.
+    admitted = {**WEB, "spec": {"replicas": 2, "image": "mirror.example/web"}}
+    kubernetes.answer(DRY_RUN.format("web"), admitted)
     kubernetes.put({**WEB, "spec": {"replicas": 5, "image": "mirror.example/web"}})
-    silent = LiveObjects(kubernetes, FakeHelm())  # type: ignore[arg-type]
+    silent = LiveObjects(kubernetes.client, FakeHelm())  # type: ignore[arg-type]
     seen = await silent.look(PlaneName.ADDONS, [IMAGE])
     assert {one.path for one in seen.findings} == {".spec.image", ".spec.replicas"}
-    assert kubernetes.asked == []
+    assert kubernetes.writes == []
 
-    asking = LiveObjects(kubernetes, FakeHelm(), dry_runs=True)  # type: ignore[arg-type]
+    asking = LiveObjects(kubernetes.client, FakeHelm(), dry_runs=True)  # type: ignore[arg-type]
     assert {one.path for one in (await asking.look(PlaneName.ADDONS, [IMAGE])).findings} == {".spec.replicas"}
-    assert (kubernetes.asked, kubernetes.writes) == (["web"], [])
+    assert kubernetes.writes == [DRY_RUN.format("web")]
 
 
-async def test_where_dry_runs_are_denied_the_comparison_decides_and_they_are_asked_once(
-    kubernetes: FakeKubernetes,
+async def test_where_dry_runs_are_denied_the_comparison_decides_and_they_are_not_asked_again(
+    kubernetes: Answering,
 ) -> None:
-    declared = [{**IMAGE, "metadata": {"name": name, "namespace": "shop"}} for name in ("a", "b", "c")]
+    names = [f"web-{number}" for number in range(4 * SIDE_BY_SIDE)]
+    declared = [{**IMAGE, "metadata": {"name": name, "namespace": "shop"}} for name in names]
     for item in declared:
         kubernetes.put({**item, "spec": {"replicas": 2, "image": "other"}})
-    asked: list[str] = []
-
-    def deny(item: Any) -> None:
-        asked.append(item["metadata"]["name"])
-        raise Denied("403")
-
-    kubernetes.refuse = deny
-    live = LiveObjects(kubernetes, FakeHelm(), dry_runs=True)  # type: ignore[arg-type]
+        kubernetes.answer(DRY_RUN.format(item["metadata"]["name"]), Refusal(403))
+    live = LiveObjects(kubernetes.client, FakeHelm(), dry_runs=True)  # type: ignore[arg-type]
     for _ in range(2):
-        assert len((await live.look(PlaneName.ADDONS, declared)).findings) == 3
-    assert asked == ["a"]
+        assert len((await live.look(PlaneName.ADDONS, declared)).findings) == len(names)
+    assert 1 <= len(kubernetes.writes) <= SIDE_BY_SIDE
 
 
-async def test_an_answer_that_does_not_come_leaves_the_finding(kubernetes: FakeKubernetes) -> None:
+async def test_an_answer_that_does_not_come_leaves_the_finding(kubernetes: Answering) -> None:
     kubernetes.put({**WEB, "spec": {"replicas": 5}})
-
-    def late(_item: Any) -> None:
-        raise Unavailable("504")
-
-    kubernetes.refuse = late
-    live = LiveObjects(kubernetes, FakeHelm(), dry_runs=True)  # type: ignore[arg-type]
+    kubernetes.answer(DRY_RUN.format("web"), Refusal(504))
+    live = LiveObjects(kubernetes.client, FakeHelm(), dry_runs=True)  # type: ignore[arg-type]
     assert len((await live.look(PlaneName.ADDONS, [WEB])).findings) == 1
 
 
-async def test_what_was_in_step_is_kept_from_one_look_to_the_next(kubernetes: FakeKubernetes, tmp_path: Path) -> None:
+async def test_what_was_in_step_is_kept_from_one_look_to_the_next(kubernetes: Answering, tmp_path: Path) -> None:
     kubernetes.put(WEB)
     file = tmp_path / "known" / "dev.json"
     for _ in range(2):
         with remembered(file) as memory:
-            live = LiveObjects(kubernetes, FakeHelm(), memory=memory)  # type: ignore[arg-type]
+            live = LiveObjects(kubernetes.client, FakeHelm(), memory=memory)  # type: ignore[arg-type]
             assert (await live.look(PlaneName.ADDONS, [WEB])).findings == ()
             assert len(memory) == 1
     assert file.stat().st_mode & 0o777 == 0o600
@@ -301,7 +264,7 @@ async def test_what_was_in_step_is_kept_from_one_look_to_the_next(kubernetes: Fa
     assert file.is_dir()
 
 
-async def test_a_second_default_class_is_found(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_a_second_default_class_is_found(clients: Clients, kubernetes: Answering) -> None:
     kubernetes.put(storage.desired(declared()).manifest)
     assert await storage.look(declared(), clients) == Looked()
     other = {"name": "fast", "annotations": {storage.DEFAULT_MARK: "true"}}
@@ -384,7 +347,7 @@ async def test_an_add_on_that_nobody_declares_is_found(clients: Clients, helm: F
 
 
 async def test_argo_cd_behind_the_repository_is_found(
-    clients: Clients, kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    clients: Clients, kubernetes: Answering, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     wanted = delivery.desired(declared())
     assert wanted is not None

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from infra.clients.errors import Denied, Unavailable
-from infra.clients.openstack_models import Cluster, Flavor, Image, Limits, NodeGroup, Usage
+from infra.clients.openstack_models import Cluster, Flavor, Image, Limits, Network, NodeGroup, Subnet, Usage
+from infra.clients.openstack_session import ServiceAbsent
 from infra.planes import preflight
 from infra.planes.clients import Clients
 from infra.spec.facts import ExistingCluster, NodeCount, Quota
@@ -35,6 +36,7 @@ class FakeCompute:
             ),
             "keypairs": (),
             "places": ("nova",),
+            "types": ("standard", "ssd"),
             "limits": Limits(
                 instances=Usage(limit=None, used=1), cores=Usage(limit=100, used=0), ram_mb=Usage(limit=999999, used=0)
             ),
@@ -59,8 +61,26 @@ class FakeCompute:
         assert service == "block_storage"
         return await self._answer("places")
 
+    async def volume_types(self) -> Any:
+        return await self._answer("types")
+
     async def limits(self) -> Any:
         return await self._answer("limits")
+
+
+class FakeNetwork:
+    """Neutron with an external network, and one to stand in."""
+
+    answer: Exception | None = None
+
+    async def networks(self) -> tuple[Network, ...]:
+        if self.answer is not None:
+            raise self.answer
+        outside = {"id": "n1", "name": "public", "router:external": True}
+        return tuple(Network.model_validate(one) for one in (outside, {"id": "n2", "name": "inside"}))
+
+    async def subnets(self) -> tuple[Subnet, ...]:
+        return (Subnet(id="s1", name="outside", network_id="n1"), Subnet(id="s2", name="nodes", network_id="n2"))
 
 
 @pytest.fixture
@@ -68,10 +88,14 @@ def compute(clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A cloud, a secret store and programs that have all that dev needs."""
     found = FakeCompute()
     clients.openstack.compute = found  # type: ignore[assignment]
+    clients.openstack.network = FakeNetwork()  # type: ignore[assignment]
 
     async def authorize() -> None: ...
 
+    async def restricted_credential() -> None: ...
+
     clients.openstack.authorize = authorize  # type: ignore[method-assign]
+    clients.openstack.restricted_credential = restricted_credential  # type: ignore[method-assign]
     folder = clients.settings.secrets_dir / "github-app"
     folder.mkdir(parents=True, mode=0o700)
     for name in ("github_app_id", "github_app_installation_id", "github_app_private_key"):
@@ -98,6 +122,8 @@ async def test_everything_that_is_needed_is_there(clients: Clients, compute: Fak
     assert [one.name for one in facts.images] == ["fedora-coreos"], "an image that cannot boot is none"
     assert facts.zones == frozenset({"sandbox.example."})
     assert facts.availability_zones == frozenset({"nova"})
+    assert (facts.block_storage, facts.volume_types) == (True, {"standard", "ssd"})
+    assert (facts.networks, facts.subnets) == ({"n1", "public"}, {key: {"s2", "nodes"} for key in ("n2", "inside")})
     assert facts.quotas == {"instances": Quota(-1, 1), "cores": Quota(100, 0), "ram": Quota(999999, 0)}
     assert (facts.cluster, facts.cluster_known) == (None, True)
     assert facts.tools == {"helm": "4.3.2", "terraform": "1.11.4"}
@@ -140,10 +166,24 @@ async def test_what_is_not_there_is_a_problem_all_at_once(clients: Clients, comp
         assert path in said
 
 
-async def test_a_cloud_without_cinder_leaves_its_zones_unknown(clients: Clients, compute: FakeCompute) -> None:
-    compute.answers["places"] = None
+async def test_a_cloud_without_cinder_is_refused_and_its_zones_are_unknown(
+    clients: Clients, compute: FakeCompute
+) -> None:
+    compute.answers |= {"places": None, "types": ServiceAbsent("no Cinder")}
     facts = await preflight.gather_facts(declared(), clients)
-    assert facts.availability_zones is None
+    assert (facts.block_storage, facts.volume_types, facts.availability_zones) == (False, None, None)
+    with pytest.raises(InvalidDeclaration, match="volumeDriver: the cloud has no block storage service"):
+        await preflight.prove_possible(declared(), clients)
+
+
+@pytest.mark.parametrize("error", [ServiceAbsent("no Neutron"), Denied("403")])
+async def test_networks_that_cannot_be_seen_are_unknown(
+    clients: Clients, compute: FakeCompute, error: Exception
+) -> None:
+    del compute
+    clients.openstack.network.answer = error  # type: ignore[attr-defined]
+    facts = await preflight.gather_facts(declared(), clients)
+    assert (facts.networks, facts.subnets) == (None, None)
 
 
 async def test_a_cloud_that_does_not_answer_is_no_unknown(clients: Clients, compute: FakeCompute) -> None:

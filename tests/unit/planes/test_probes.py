@@ -14,11 +14,10 @@ from infra.catalog.models import (
     LoadBalancerProbe,
     WorkloadsProbe,
 )
-from infra.clients.errors import DeadlineExceeded, InvalidInput, NotYet
-from infra.clients.kubernetes import UnknownKind, WebhookUnavailable
+from infra.clients.errors import DeadlineExceeded, NotYet
 from infra.planes.clients import Clients
 from infra.planes.probes import describe, field, look, not_available, prove
-from tests.unit.planes.fakes import FakeKubernetes
+from tests.unit.planes.answering import Answering, Refusal
 
 
 def workload(kind: str = "Deployment", *, generation: int = 2, spec: Any = None, **status: Any) -> dict[str, Any]:
@@ -88,6 +87,7 @@ WEBHOOK = DryRunCreateProbe(
     },
 )
 ADDRESS = LoadBalancerProbe(kind="load-balancer", namespace="web", service="web")
+LABELLED = "&labelSelector=app.kubernetes.io%2Finstance%3Dweb"
 KINDS = CrdEstablishedProbe(kind="crd-established", names=("a.example.org", "b.example.org"))
 CONDITION = ConditionProbe(
     kind="condition",
@@ -117,44 +117,50 @@ DAEMONS = {
 }
 
 
-async def test_every_workload_of_the_release_counts_and_no_other(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_every_workload_of_the_release_counts_and_no_other(clients: Clients, kubernetes: Answering) -> None:
+    def labelled(kind: str, *items: dict[str, Any]) -> None:
+        """The workloads that carry the release's label; those of others are not among them."""
+        kubernetes.answer(kubernetes.listing(kind, "web", LABELLED), {"items": list(items)})
+
+    for kind in ("Deployment", "DaemonSet", "StatefulSet"):
+        labelled(kind)
     with pytest.raises(NotYet, match="There are no workloads of web in web"):
         await look(WORKLOADS, clients)
-    kubernetes.put(there("Deployment", "web", spec={"replicas": 1}, status=GOOD))
-    kubernetes.put(there("DaemonSet", "agents", status=DAEMONS))
-    stranger = there("Deployment", "other", spec={"replicas": 1}, status={})
-    stranger["metadata"]["labels"] = {"app.kubernetes.io/instance": "other"}
-    kubernetes.put(stranger)
+    labelled("Deployment", there("Deployment", "web", spec={"replicas": 1}, status=GOOD))
+    labelled("DaemonSet", there("DaemonSet", "agents", status=DAEMONS))
     assert await look(WORKLOADS, clients) == "2 workloads are available"
-    kubernetes.put(there("StatefulSet", "db", spec={"replicas": 1}, status={**GOOD, "availableReplicas": 0}))
+    labelled("StatefulSet", there("StatefulSet", "db", spec={"replicas": 1}, status={**GOOD, "availableReplicas": 0}))
     with pytest.raises(NotYet, match="StatefulSet db: 0 of 1 replicas are available"):
         await look(WORKLOADS, clients)
 
 
+DRY_CREATE = "POST /apis/cert-manager.io/v1/namespaces/cert-manager/certificates?fieldManager=plumbline&dryRun=All"
+
+
 @pytest.mark.parametrize(
-    "refusal",
+    ("status", "message"),
     [
-        InvalidInput("no endpoints available for service cert-manager-webhook"),
-        UnknownKind("The API server does not know Certificate."),
-        WebhookUnavailable("The webhook does not answer."),
+        (500, "failed calling webhook: no endpoints available for service cert-manager-webhook"),
+        (404, "the server could not find the requested resource"),
+        (422, "admission webhook denied the request: not like this"),
     ],
 )
 async def test_a_webhook_that_refuses_is_not_ready_though_helm_is_done(
-    clients: Clients, kubernetes: FakeKubernetes, refusal: Exception
+    clients: Clients, kubernetes: Answering, status: int, message: str
 ) -> None:
-    refusals = [refusal, refusal]
-
-    def refuse(_item: dict[str, Any]) -> None:
-        if refusals:
-            raise refusals.pop()
-
-    kubernetes.refuse = refuse
+    kubernetes.answer(DRY_CREATE, Refusal(status, message), Refusal(status, message), dict(WEBHOOK.object))
+    clients.settings = clients.settings.model_copy(update={"probe_timeout": 30})
     assert await prove(WEBHOOK, clients) == "a Certificate is accepted (dry run)"
-    assert refusals == []
-    assert kubernetes.writes == []
+    assert kubernetes.writes == [DRY_CREATE] * 3
 
 
-async def test_a_service_without_an_address_is_not_ready(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_a_kind_that_is_not_served_is_not_ready(clients: Clients, kubernetes: Answering) -> None:
+    del kubernetes.kinds["Certificate"]
+    with pytest.raises(NotYet, match="A Certificate is refused"):
+        await look(WEBHOOK, clients)
+
+
+async def test_a_service_without_an_address_is_not_ready(clients: Clients, kubernetes: Answering) -> None:
     with pytest.raises(NotYet, match="There is no Service web/web"):
         await look(ADDRESS, clients)
     without: list[dict[str, Any]] = [{}, {"loadBalancer": {}}, {"loadBalancer": {"ingress": [{"hostname": "x"}]}}]
@@ -162,11 +168,21 @@ async def test_a_service_without_an_address_is_not_ready(clients: Clients, kuber
         kubernetes.put(there("Service", "web", status=status))
         with pytest.raises(NotYet, match="has no load balancer address yet"):
             await look(ADDRESS, clients)
+    for said, right in (
+        ("load balancer 1 is not ACTIVE, current provisioning status: ERROR", "Octavia could not make it"),
+        ("No more IP addresses available on network 1.", "has no free address"),
+        ("Quota exceeded for resources: ['load_balancer'].", "quota is used up"),
+    ):
+        event = there("Event", "web.1", message=f"Error syncing load balancer: {said}", type="Warning")
+        kubernetes.put(event | {"involvedObject": {"kind": "Service", "name": "web"}})
+        with pytest.raises(NotYet, match=said[:20]) as caught:
+            await look(ADDRESS, clients)
+        assert right in str(caught.value)
     kubernetes.put(there("Service", "web", status={"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}))
     assert await look(ADDRESS, clients) == "203.0.113.7"
 
 
-async def test_every_definition_has_to_be_established(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_every_definition_has_to_be_established(clients: Clients, kubernetes: Answering) -> None:
     established = {"conditions": [{"type": "Established", "status": "True"}]}
     kubernetes.put(there("CustomResourceDefinition", "a.example.org", None, status=established))
     with pytest.raises(NotYet, match=r"b\.example\.org is not established"):
@@ -190,7 +206,7 @@ async def test_every_definition_has_to_be_established(clients: Clients, kubernet
     ],
 )
 async def test_a_condition_of_an_older_generation_answers_an_older_question(
-    clients: Clients, kubernetes: FakeKubernetes, generation: int, status: Any, why: str | None
+    clients: Clients, kubernetes: Answering, generation: int, status: Any, why: str | None
 ) -> None:
     with pytest.raises(NotYet, match="There is no CephCluster rook-ceph"):
         await look(CONDITION, clients)
@@ -205,12 +221,11 @@ async def test_a_condition_of_an_older_generation_answers_an_older_question(
 
 @pytest.mark.parametrize("probe", [WORKLOADS, WEBHOOK, ADDRESS, KINDS, CONDITION], ids=lambda probe: probe.kind)
 async def test_what_does_not_come_true_ends_with_what_was_waited_for(
-    clients: Clients, kubernetes: FakeKubernetes, probe: Any
+    clients: Clients, kubernetes: Answering, probe: Any
 ) -> None:
-    def refuse(_item: dict[str, Any]) -> None:
-        raise InvalidInput("no")
-
-    kubernetes.refuse = refuse
+    kubernetes.answer(DRY_CREATE, Refusal(422))
+    for kind in ("Deployment", "DaemonSet", "StatefulSet"):
+        kubernetes.answer(kubernetes.listing(kind, "web", LABELLED), {"items": []})
     with pytest.raises(DeadlineExceeded) as caught:
         await prove(probe, clients)
     assert f"waiting for {describe(probe)} after" in caught.value.summary

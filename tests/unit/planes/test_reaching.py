@@ -10,7 +10,8 @@ from infra.clients.errors import Denied, PlumblineError, Unavailable
 from infra.clients.openstack_models import Cluster
 from infra.planes import reaching
 from infra.planes.clients import Clients
-from tests.unit.planes.fakes import FakeKubernetes, FakeMagnum, declared
+from tests.unit.planes.answering import Answering
+from tests.unit.planes.fakes import FakeMagnum, declared
 
 SILENT = Unavailable("The API server did not answer.", detail="refused")
 
@@ -30,7 +31,7 @@ def answers(clients: Clients, error: PlumblineError) -> None:
     clients.kubernetes.list = list  # type: ignore[method-assign]
 
 
-async def test_a_cluster_that_answers_needs_no_words(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_a_cluster_that_answers_needs_no_words(clients: Clients, kubernetes: Answering) -> None:
     assert await reaching.reach(declared(), clients) is None
     assert kubernetes.writes == []
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import json
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -13,37 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from infra.catalog import Release
 from infra.catalog.models import RequiredSecret
 from infra.clients.errors import DeadlineExceeded, InvalidInput, NotFound, NotYet
+from infra.clients.helm import HelmRelease
 from infra.drift.findings import PlaneName
 from infra.planes import addons, releases, runners
 from infra.planes.bring import Outcome, bring_into_step
 from infra.planes.clients import Clients
-from tests.unit.planes.fakes import FakeHelm, FakeJournal, FakeKubernetes, declared
-
-CRD = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "things.example.org"},
-    "spec": {"group": "example.org"},
-}
-
-
-def pack(folder: Path, name: str, version: str, *, crds: tuple[dict[str, Any], ...] = (), note: str = "") -> Path:
-    """A packed chart."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{version}.tgz"
-    files = {"Chart.yaml": yaml.safe_dump({"apiVersion": "v2", "name": name, "version": version, "description": note})}
-    files |= {f"crds/{item['metadata']['name']}.yaml": yaml.safe_dump(item) for item in crds}
-    with tarfile.open(path, "w:gz") as archive:
-        for inside, text in files.items():
-            member = tarfile.TarInfo(f"{name}/{inside}")
-            member.size = len(text.encode())
-            archive.addfile(member, io.BytesIO(text.encode()))
-    return path
+from tests.unit.planes.answering import Answering
+from tests.unit.planes.fakes import FakeHelm, FakeJournal, declared
+from tests.unit.planes.packing import pack
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +48,7 @@ async def install(addon: str, clients: Clients) -> Outcome:
 
 
 async def test_an_addon_is_installed_and_the_second_run_changes_nothing(
-    clients: Clients, helm: FakeHelm, kubernetes: FakeKubernetes, journal: FakeJournal
+    clients: Clients, helm: FakeHelm, kubernetes: Answering, journal: FakeJournal
 ) -> None:
     (release,) = plane("cert-manager", clients).releases
     first = await install("cert-manager", clients)
@@ -146,7 +123,7 @@ def with_secret(release: Release) -> Release:
 
 @pytest.mark.parametrize("data", [None, {}, {"tls.crt": "eA=="}], ids=["no secret", "empty", "a key is missing"])
 async def test_a_release_whose_secret_is_missing_is_not_started(
-    clients: Clients, helm: FakeHelm, kubernetes: FakeKubernetes, data: Any
+    clients: Clients, helm: FakeHelm, kubernetes: Answering, data: Any
 ) -> None:
     wanted = addons.Wanted((with_secret(plane("nginx-ingress", clients).releases[0]),))
     if data is not None:
@@ -159,54 +136,13 @@ async def test_a_release_whose_secret_is_missing_is_not_started(
 
 
 async def test_a_release_whose_secret_is_there_is_installed(
-    clients: Clients, helm: FakeHelm, kubernetes: FakeKubernetes
+    clients: Clients, helm: FakeHelm, kubernetes: Answering
 ) -> None:
     wanted = addons.Wanted((with_secret(plane("nginx-ingress", clients).releases[0]),))
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tls", "namespace": "web"}}
     kubernetes.put({**secret, "data": {"tls.crt": "eA==", "tls.key": "eA=="}})
     await bring_into_step(addons, wanted, clients, name=PlaneName.ADDONS, step="nginx-ingress")
     assert len(helm.writes) == 1
-
-
-async def test_a_secret_from_the_store_is_put_there_before_the_release_and_kept_as_in_the_store(
-    clients: Clients, helm: FakeHelm, kubernetes: FakeKubernetes, journal: FakeJournal
-) -> None:
-    folder = clients.settings.secrets_dir / "tls"
-    folder.mkdir(parents=True, mode=0o700)
-    (folder / "key").touch(mode=0o600)
-    (folder / "key").write_text("s3cret")
-    needed = RequiredSecret(namespace="web", name="tls", keys=("key",), source="store", why="The pods read it.")
-    wanted = addons.Wanted((replace(plane("nginx-ingress", clients).releases[0], requires=(needed,)),))
-
-    async def bring() -> tuple[str, ...]:
-        done = await bring_into_step(addons, wanted, clients, name=PlaneName.ADDONS, step="nginx-ingress")
-        return tuple(done.made)
-
-    first = await bring()
-    assert first[0] == "Secret/web/tls"
-    assert journal.actions[0] == "apply Secret/web/tls"
-    assert base64.b64decode(kubernetes.live("Secret", "tls", "web")["data"]["key"]) == b"s3cret"
-    assert await bring() == ()
-    (folder / "key").write_text("an0ther")
-    assert await bring() == ("Secret/web/tls",)
-    assert len(helm.writes) == 1
-    assert "s3cret" not in str(helm.values)
-
-
-async def test_definitions_that_helm_never_upgrades_are_applied_before_an_upgrade_only(
-    clients: Clients, kubernetes: FakeKubernetes, helm: FakeHelm, charts: dict[str, Path], tmp_path: Path
-) -> None:
-    (release,) = plane("nginx-ingress", clients).releases
-    assert release.crds.carried == "folder"
-    charts["nginx-ingress"] = pack(tmp_path / "a", "nginx-ingress", release.chart.version, crds=(CRD,))
-    await install("nginx-ingress", clients)
-    assert kubernetes.writes == [], "the first time Helm does it"
-    newer = {**CRD, "spec": {"group": "example.org", "scope": "Namespaced"}}
-    charts["nginx-ingress"] = pack(tmp_path / "b", "nginx-ingress", release.chart.version, crds=(newer,), note="newer")
-    await install("nginx-ingress", clients)
-    assert kubernetes.writes == ["apply CustomResourceDefinition/things.example.org"]
-    assert kubernetes.live("CustomResourceDefinition", "things.example.org")["spec"]["scope"] == "Namespaced"
-    assert len(helm.writes) == 2
 
 
 def test_addons_stand_after_those_they_need(clients: Clients) -> None:
@@ -217,7 +153,7 @@ def test_addons_stand_after_those_they_need(clients: Clients) -> None:
 
 
 async def test_every_probe_of_an_addon_is_proved_and_the_first_that_fails_ends_it(
-    clients: Clients, kubernetes: FakeKubernetes
+    clients: Clients, kubernetes: Answering
 ) -> None:
     with pytest.raises(DeadlineExceeded, match="custom resource definitions"):
         await addons.probe("argo-cd", clients)
@@ -231,26 +167,22 @@ async def test_every_probe_of_an_addon_is_proved_and_the_first_that_fails_ends_i
                 "status": {"conditions": [{"type": "Established", "status": "True"}]},
             }
         )
+    labelled = "&labelSelector=app.kubernetes.io%2Finstance%3Dargocd"
+    for kind in ("Deployment", "StatefulSet", "DaemonSet"):
+        kubernetes.answer(kubernetes.listing(kind, "argocd", labelled), {"items": []})
     with pytest.raises(DeadlineExceeded, match="There are no workloads of argocd in argocd"):
         await addons.probe("argo-cd", clients)
-    kubernetes.put(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {
-                "name": "server",
-                "namespace": "argocd",
-                "labels": {"app.kubernetes.io/instance": "argocd"},
-            },
-            "spec": {"replicas": 1},
-            "status": {"observedGeneration": 1, "updatedReplicas": 1, "availableReplicas": 1},
-        }
-    )
+    server = {
+        "metadata": {"name": "server", "namespace": "argocd", "generation": 1},
+        "spec": {"replicas": 1},
+        "status": {"observedGeneration": 1, "updatedReplicas": 1, "availableReplicas": 1},
+    }
+    kubernetes.answer(kubernetes.listing("Deployment", "argocd", labelled), {"items": [server]})
     said = await addons.probe("argo-cd", clients)
     assert said.endswith("custom resource definitions are established; 1 workload is available")
 
 
-async def test_the_address_of_the_ingress(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_the_address_of_the_ingress(clients: Clients, kubernetes: Answering) -> None:
     with pytest.raises(NotYet):
         await addons.ingress_address(declared(), clients)
     kubernetes.put(
@@ -291,71 +223,13 @@ def runner_set(clients: Clients) -> runners.Wanted:
     return runners.desired(environment, environment.spec.runners[0], clients.catalog)
 
 
-async def install_runners(clients: Clients) -> Outcome:
-    return await bring_into_step(runners, runner_set(clients), clients, name=PlaneName.RUNNERS, step="runners build")
-
-
-def data_of(kubernetes: FakeKubernetes) -> dict[str, str]:
-    live = kubernetes.live("Secret", "github-app", "arc-runners")
-    return {name: base64.b64decode(value).decode() for name, value in live["data"].items()}
-
-
-async def test_a_set_gets_its_secret_first_and_the_second_run_changes_nothing(
-    clients: Clients, store: Path, kubernetes: FakeKubernetes, helm: FakeHelm, journal: FakeJournal
-) -> None:
-    del store
-    first = await install_runners(clients)
-    assert first.made[0] == SECRET
-    assert journal.actions == [f"apply {SECRET}", "helm upgrade --install release/arc-runners/build"]
-    assert kubernetes.writes == ["apply Namespace/arc-runners", f"apply {SECRET}"]
-    assert data_of(kubernetes)["github_app_private_key"] == KEY.strip()
-    assert (await install_runners(clients)).made == ()
-    assert (len(kubernetes.writes), len(helm.writes)) == (2, 1)
-
-
-async def test_the_secret_is_never_in_helms_values_findings_or_journal(
-    clients: Clients, store: Path, helm: FakeHelm, journal: FakeJournal
-) -> None:
-    del store
-    wanted = runner_set(clients)
-    observed = await runners.observe(wanted, clients)
-    findings = runners.compare(wanted, observed)
-    await runners.converge(wanted, observed, findings, clients)
-    assert helm.values[0]["githubConfigSecret"] == "github-app"
-    kept = json.dumps([[*map(dict, helm.values)], journal.began, [item.model_dump(mode="json") for item in findings]])
-    for text in ("very-secret", base64.b64encode(KEY.encode()).decode()[:40]):
-        assert text not in kept
-
-
-@pytest.mark.parametrize("change", ["changed", "key missing", "key added", "deleted"])
-async def test_a_secret_that_is_not_the_stores_is_put_right(
-    clients: Clients, store: Path, kubernetes: FakeKubernetes, helm: FakeHelm, change: str
-) -> None:
-    del store
-    await install_runners(clients)
-    live = kubernetes.live("Secret", "github-app", "arc-runners")
-    if change == "changed":
-        live["data"]["github_app_id"] = base64.b64encode(b"9").decode()
-    elif change == "key missing":
-        del live["data"]["github_app_id"]
-    elif change == "key added":
-        live["data"]["github_token"] = "eA=="
-    else:
-        await kubernetes.delete("v1", "Secret", "github-app", "arc-runners")
-    wanted = runner_set(clients)
-    (finding,) = runners.compare(wanted, await runners.observe(wanted, clients))
-    assert finding.address == SECRET
-    assert (finding.declared, finding.observed) == (None, None)
-    assert (await install_runners(clients)).made == (SECRET,)
-    assert set(data_of(kubernetes)) == {"github_app_id", "github_app_installation_id", "github_app_private_key"}
-    assert len(helm.writes) == 1, "the set itself is as declared"
-
-
 async def test_a_secret_that_the_store_does_not_have_is_said_before_anything_is_written(
-    clients: Clients, kubernetes: FakeKubernetes, helm: FakeHelm
+    clients: Clients, kubernetes: Answering, helm: FakeHelm
 ) -> None:
+    wanted = runner_set(clients)
+    kubernetes.put({"kind": "Secret", "metadata": {"name": "github-app", "namespace": "arc-runners"}, "data": {}})
     with pytest.raises(NotFound, match="github-app"):
-        await install_runners(clients)
+        await bring_into_step(runners, wanted, clients, name=PlaneName.RUNNERS, step="runners build")
     assert (kubernetes.writes, helm.writes) == ([], [])
 
 
@@ -390,7 +264,7 @@ def pod(of: str, phase: str) -> dict[str, Any]:
     ],
 )
 async def test_a_controller_that_runs_is_not_a_set_that_listens(
-    clients: Clients, kubernetes: FakeKubernetes, objects: tuple[dict[str, Any], ...], why: str
+    clients: Clients, kubernetes: Answering, objects: tuple[dict[str, Any], ...], why: str
 ) -> None:
     for item in objects:
         kubernetes.put(item)
@@ -398,18 +272,17 @@ async def test_a_controller_that_runs_is_not_a_set_that_listens(
         await runners.probe(runner_set(clients), clients)
 
 
-async def test_a_set_that_listens_is_ready(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_a_set_that_listens_is_ready(clients: Clients, kubernetes: Answering) -> None:
     items = (listener("other"), scale_set(**{runners.REGISTERED: "7"}), listener("build"), pod("build", "Running"))
     for item in items:
         kubernetes.put(item)
     assert await runners.probe(runner_set(clients), clients) == "registered as 7, listening"
 
 
-async def test_sets_are_uninstalled_and_waited_for(
-    clients: Clients, store: Path, helm: FakeHelm, kubernetes: FakeKubernetes
-) -> None:
-    del store
-    await install_runners(clients)
+async def test_sets_are_uninstalled_and_waited_for(clients: Clients, helm: FakeHelm, kubernetes: Answering) -> None:
+    helm.records["arc-runners", "build"] = HelmRelease(
+        name="build", namespace="arc-runners", revision=1, status="deployed", chart="c", chart_version="1"
+    )
     assert await runners.remove(declared(), clients) == ["release/arc-runners/build"]
     assert helm.writes[-1] == "uninstall arc-runners/build"
     assert await runners.remove(declared(), clients) == []

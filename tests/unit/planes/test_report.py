@@ -12,7 +12,7 @@ from infra.planes import bring, manifests
 from infra.planes.bring import Outcome
 from infra.planes.clients import Clients
 from infra.planes.report import ADVICE, RunReport, StepReport, StepState, step_report
-from tests.unit.planes.fakes import FakeJournal, FakeKubernetes
+from tests.unit.planes.answering import Answering
 
 DONE = StepReport(
     plane="storage", name="storage", state=StepState.READY, seconds=1.25, made=("StorageClass/default",), sentence="1"
@@ -145,23 +145,10 @@ async def test_a_gap_that_stays_is_not_done(clients: Clients, closes: int, detai
 
 # -- our own objects ------------------------------------------------------------------------------------------------
 
-FIRST = manifests.namespace("first")
-SECOND = manifests.namespace("second")
 
-
-async def test_an_object_on_its_way_out_counts_as_missing(kubernetes: FakeKubernetes) -> None:
-    kubernetes.put(FIRST)
-    kubernetes.live("Namespace", "first")["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    (finding,) = manifests.compare(PlaneName.DNS, [FIRST], await manifests.read(kubernetes, [FIRST]))  # type: ignore[arg-type]
+async def test_an_object_on_its_way_out_counts_as_missing(kubernetes: Answering) -> None:
+    first = manifests.namespace("first")
+    leaving = {**first["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    kubernetes.put({**first, "metadata": leaving})
+    (finding,) = manifests.compare(PlaneName.DNS, [first], await manifests.read(kubernetes.client, [first]))
     assert finding.sentence == "Namespace/first is being deleted."
-
-
-async def test_objects_are_removed_in_the_reverse_order(
-    clients: Clients, kubernetes: FakeKubernetes, journal: FakeJournal
-) -> None:
-    for item in (FIRST, SECOND):
-        kubernetes.put(item)
-    arguments = (clients.kubernetes, clients.journal, PlaneName.DNS, [FIRST, SECOND])
-    assert await manifests.remove(*arguments, timeout=1) == ["Namespace/second", "Namespace/first"]
-    assert journal.ended == ["done", "done"]
-    assert await manifests.remove(*arguments, timeout=1) == []

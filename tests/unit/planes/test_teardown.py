@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from infra.clients.errors import DeadlineExceeded, Denied, Failed, NotFound, NotYet, Unavailable
+from infra.clients.errors import DeadlineExceeded, Denied, Failed, NotFound, NotYet
 from infra.clients.openstack_leftovers import KINDS
 from infra.clients.openstack_models import Cluster, Leftover, Leftovers
 from infra.planes import dns, leftovers, teardown
 from infra.planes.clients import Clients
-from tests.unit.planes.fakes import FakeJournal, FakeKubernetes, FakeMagnum, declared
+from tests.unit.planes.answering import Answering, Refusal
+from tests.unit.planes.fakes import FakeJournal, FakeMagnum, declared
 
 
 def item(kind: str, name: str, namespace: str | None = "web", **parts: Any) -> dict[str, Any]:
@@ -20,95 +21,12 @@ def item(kind: str, name: str, namespace: str | None = "web", **parts: Any) -> d
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **parts}
 
 
-def pod(name: str, claim: str | None) -> dict[str, Any]:
-    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": claim}}] if claim else [{"name": "v"}]
-    return item("Pod", name, spec={"volumes": volumes})
-
-
-async def test_load_balancers_are_given_back_and_other_services_stay(
-    clients: Clients, kubernetes: FakeKubernetes, journal: FakeJournal
-) -> None:
-    kubernetes.put(item("Service", "a", spec={"type": "LoadBalancer"}))
-    kubernetes.put(item("Service", "b", spec={"type": "ClusterIP"}))
-    kubernetes.put(item("Service", "c", spec={}))
-    assert await teardown.release_load_balancers(clients) == ["Service/web/a"]
-    assert kubernetes.writes == ["delete Service/web/a"]
-    assert journal.actions == ["delete Service/web/a"]
-    assert await teardown.release_load_balancers(clients) == []
-
-
-async def test_a_load_balancer_that_is_not_given_back_is_no_success(
-    clients: Clients, kubernetes: FakeKubernetes
-) -> None:
-    kubernetes.put(item("Service", "a", spec={"type": "LoadBalancer"}))
-    kubernetes.held.add("a")
-    with pytest.raises(DeadlineExceeded, match="the end of Service a"):
-        await teardown.release_load_balancers(clients)
-
-
-async def test_claims_go_after_their_users_whoever_owns_those(clients: Clients, kubernetes: FakeKubernetes) -> None:
-    for name in ("data-db-0", "work"):
-        kubernetes.put(item("PersistentVolumeClaim", name))
-    kubernetes.put(item("PersistentVolumeClaim", "idle", "calm"))
-    kubernetes.put(item("StatefulSet", "db", spec={"replicas": 1}))
-    kubernetes.put(item("Deployment", "web", spec={"replicas": 2}))
-    kubernetes.put(item("Deployment", "unconcerned", "calm", spec={"replicas": 1}))
-    for name, claim in (("db-0", "data-db-0"), ("job-x1", "work"), ("web-1", None)):
-        kubernetes.put(pod(name, claim))
-    gone = await teardown.release_volumes(clients)
-    assert sorted(gone) == [f"PersistentVolumeClaim/{name}" for name in ("calm/idle", "web/data-db-0", "web/work")]
-    users = ["patch StatefulSet/web/db", "patch Deployment/web/web", "delete Pod/web/db-0", "delete Pod/web/job-x1"]
-    assert kubernetes.writes[:4] == users
-    assert kubernetes.live("StatefulSet", "db", "web")["spec"]["replicas"] == 0
-    assert kubernetes.live("Deployment", "unconcerned", "calm")["spec"]["replicas"] == 1
-    kubernetes.writes.clear()
-    assert await teardown.release_volumes(clients) == []
-    assert kubernetes.writes == []
-
-
-async def test_volumes_that_are_kept_on_purpose_are_not_waited_for(
-    clients: Clients, kubernetes: FakeKubernetes
-) -> None:
+async def test_volumes_that_are_kept_on_purpose_are_not_waited_for(clients: Clients, kubernetes: Answering) -> None:
     kubernetes.put(item("PersistentVolume", "kept", None, spec={"persistentVolumeReclaimPolicy": "Retain"}))
     assert await teardown.release_volumes(clients) == []
     kubernetes.put(item("PersistentVolume", "going", None, spec={"persistentVolumeReclaimPolicy": "Delete"}))
     with pytest.raises(DeadlineExceeded, match=r"1 volumes have not been given back yet. \(going\)"):
         await teardown.release_volumes(clients)
-
-
-def challenge(name: str, namespace: str) -> dict[str, Any]:
-    status = {"state": "pending", "reason": "the solver says no"}
-    return item("Challenge", name, namespace, spec={"dnsName": f"{name}.example.org"}, status=status)
-
-
-async def test_namespaces_with_open_challenges_go_while_cert_manager_can_clean_up(
-    clients: Clients, kubernetes: FakeKubernetes, journal: FakeJournal
-) -> None:
-    for name, namespace in (("a", "web"), ("b", "web"), ("c", "cert-manager"), ("d", "default")):
-        kubernetes.put(challenge(name, namespace))
-    kubernetes.put(item("Namespace", "web", None))
-    kubernetes.put(item("Namespace", "calm", None))
-    delete = kubernetes.delete
-
-    async def with_all_in_it(version: str, kind: str, name: str, namespace: str | None = None) -> bool:
-        for key in [key for key in kubernetes.objects if key[1] == name]:
-            del kubernetes.objects[key]
-        return await delete(version, kind, name, namespace)
-
-    kubernetes.delete = with_all_in_it  # type: ignore[method-assign]
-    assert await teardown.end_challenges(clients) == (["Namespace/web"], None)
-    assert journal.actions == kubernetes.writes == ["delete Namespace/web"]
-    assert await teardown.end_challenges(clients) == ([], None)
-
-
-async def test_a_solver_that_does_not_clean_up_is_told_and_does_not_keep_the_environment_alive(
-    clients: Clients, kubernetes: FakeKubernetes
-) -> None:
-    kubernetes.put(challenge("shop", "web"))
-    kubernetes.put(item("Namespace", "web", None))
-    removed, left = await teardown.end_challenges(clients)
-    assert removed == ["Namespace/web"]
-    assert left == "not cleaned up: the challenge for shop.example.org (the solver says no)"
 
 
 # -- reaching a cluster that may be gone ----------------------------------------------------------------------------
@@ -123,12 +41,8 @@ async def test_a_cluster_that_is_gone_is_no_reason_to_stop(clients: Clients, err
     assert await leftovers.reach(declared(), clients) == "there is no cluster dev to ask"
 
 
-async def test_a_cluster_that_does_not_answer_is_disconnected(clients: Clients) -> None:
-    class Silent(FakeKubernetes):
-        async def version(self) -> str:
-            raise Unavailable("timed out")
-
-    clients._kubernetes = Silent()  # type: ignore[assignment]
+async def test_a_cluster_that_does_not_answer_is_disconnected(clients: Clients, kubernetes: Answering) -> None:
+    kubernetes.answer("GET /version", Refusal(503))
     said = await leftovers.reach(declared(), clients)
     assert said == "cluster dev does not answer; what it left in the cloud is swept at the end"
     assert not clients.connected
@@ -138,7 +52,8 @@ async def test_a_cluster_that_does_not_answer_is_disconnected(clients: Clients) 
         _ = clients.helm
 
 
-async def test_a_cluster_that_answers_is_used(clients: Clients) -> None:
+async def test_a_cluster_that_answers_is_used(clients: Clients, kubernetes: Answering) -> None:
+    kubernetes.answer("GET /version", {"gitVersion": "v1.33.4"})
     assert await leftovers.reach(declared(), clients) == "Kubernetes v1.33.4 answers"
     assert clients.connected
 

@@ -230,6 +230,14 @@ def test_the_charts_bring_every_crd_the_probes_ask_for(tmp_path: Path) -> None:
     assert asked <= brought
 
 
+def test_every_definition_of_ours_says_of_which_version_it_is() -> None:
+    for name, folder in FOLDERS.items():
+        for path in [*folder.glob("crds/*.yaml"), *folder.glob("files/crds/*.yaml")]:
+            first = path.read_text(encoding="utf-8").partition("\n")[0]
+            assert first.startswith("# Ours, with the names"), path
+            assert str(metadata(folder)["appVersion"]) in first, (name, first)
+
+
 def test_crds_are_carried_as_the_catalogue_says() -> None:
     for addon in Catalog.load().values():
         for release in addon.spec.releases:

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from configparser import ConfigParser
 from contextlib import closing
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,20 @@ from aiohttp.test_utils import TestServer
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from deployments.sandbox import authority, environment, preparation, venv
+from deployments.sandbox import authority, environment, preparation, terraform, venv
 from deployments.sandbox.layout import Layout
 from deployments.sandbox.openstack import config, database, migrations
+from deployments.sandbox.openstack.config_common import USERS, Cloud
 from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.supervisor.content import FLAVORS, Seeder
+from deployments.sandbox.supervisor.daemon import SEEDED
 from infra.clients.errors import Failed, Misconfigured, Unavailable
 
 
-def cloud(folder: Path) -> config.Cloud:
-    passwords = {user: f"pass%{user}$" for user in config.USERS}
+def cloud(folder: Path) -> Cloud:
+    passwords = {user: f"pass%{user}$" for user in USERS}
     settings = SandboxSettings()
-    return config.Cloud(folder, folder / "log", folder / "etc", settings.ports(), NAME_SERVERS, passwords)
+    return Cloud(folder, folder / "log", folder / "etc", settings.ports(), NAME_SERVERS, passwords)
 
 
 def test_every_service_is_configured_on_loopback(tmp_path: Path) -> None:
@@ -63,10 +66,15 @@ def test_passwords_do_not_show(tmp_path: Path) -> None:
 
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SandboxSettings, Layout]:
-    settings = SandboxSettings(home=tmp_path / "home", venv=tmp_path / "venv", port_base=17000)
+    settings = SandboxSettings(
+        home=tmp_path / "home", venv=tmp_path / "venv", port_base=17000, terraform_providers="mirror"
+    )
     layout = Layout(settings.home)
     layout.make()
     monkeypatch.setattr(preparation, "_charts", lambda *_: None)
+    provider = tmp_path / "built"
+    provider.write_text("upstream's provider")
+    monkeypatch.setattr(preparation.build, "program", {terraform.PROGRAM: provider}.__getitem__)
     preparation.prepare(settings, layout)
     return settings, layout
 
@@ -89,7 +97,7 @@ def test_what_lies_prepared(prepared: tuple[SandboxSettings, Layout]) -> None:
     assert clouds["sandbox"]["auth"]["project_name"] == "demo"
     passwords = json.loads((layout.openstack / "passwords.json").read_text())
     assert clouds["sandbox-admin"]["auth"]["password"] == passwords["admin"]
-    assert len(set(passwords.values())) == len(config.USERS)
+    assert len(set(passwords.values())) == len(USERS)
     assert min(Counter(len(word) for word in passwords.values())) >= 32
     secrets = {path.name: path for path in (layout.secrets / "github-app").iterdir()}
     assert set(secrets) == {"github_app_id", "github_app_installation_id", "github_app_private_key"}
@@ -159,7 +167,7 @@ def test_connections_are_tuned_and_transactions_begin_as_writers(tmp_path: Path)
     script = """
 import sys, sqlalchemy
 from deployments.sandbox.openstack import database
-database.tune(immediate=lambda: True)
+database.tune(lambda _: True)
 engine = sqlalchemy.create_engine("sqlite:///" + sys.argv[1])
 with engine.connect() as connection:
     print(connection.exec_driver_sql("PRAGMA journal_mode").scalar(), end=" ")
@@ -179,7 +187,7 @@ print(seen)
 def test_databases_of_each_service(tmp_path: Path) -> None:
     names = {name: set(migrations.databases(name, tmp_path)) for name in config.SERVICES}
     assert names["nova"] == {"nova-api.sqlite", "nova-cell0.sqlite", "nova-cell1.sqlite"}
-    assert len(set.union(*names.values())) == 7
+    assert len(set.union(*names.values())) == 10
     for name in set(config.SERVICES) - {"nova"}:
         (path,) = migrations.databases(name, tmp_path).values()
         assert f"sqlite:///{path}" == cloud(tmp_path / "openstack").sqlite(name)
@@ -230,6 +238,8 @@ def test_entry_points_are_found_on_the_path() -> None:
     assert {(entry.group, entry.name) for entry in found.entry_points} == {
         ("magnum.drivers", "sandbox_k8s"),
         ("designate.backend", "sandbox"),
+        ("neutron.ml2.mechanism_drivers", "sandbox"),
+        ("octavia.api.drivers", "sandbox"),
     }
     for entry in found.entry_points:
         assert (ROOT / f"{entry.module.replace('.', '/')}.py").exists()
@@ -243,6 +253,7 @@ class FakeCloud:
         self.flavors: list[dict[str, Any]] = [{"name": "m1.small"}]
         self.zone = ["PENDING", "ACTIVE"]
         self.refuse = False
+        self.bodies: list[Any] = []
 
     async def serve(self) -> TestServer:
         app = web.Application()
@@ -260,24 +271,39 @@ class FakeCloud:
             if self.refuse:
                 return web.Response(status=403, text="policy")
             self.writes.append(what)
+            self.bodies.append(await request.json())
         if what == "GET /v2/zones":
             return web.json_response({"zones": [{"status": self.zone.pop(0)}] if self.zone else []})
-        answers = {"GET /v2.1/flavors": {"flavors": self.flavors}, "GET /v2/images": {"images": []}}
+        answers: dict[str, Any] = {
+            "GET /v2.1/flavors": {"flavors": self.flavors},
+            "GET /v2/images": {"images": []},
+            "GET /v2.0/networks": {"networks": []},
+            "POST /v2.0/networks": {"network": {"id": "n1", "subnets": []}},
+            "GET /v3/types": {"volume_types": [{"name": "__DEFAULT__"}, {"name": "standard"}]},
+        }
         return web.json_response(answers.get(what, {}), status=409 if what == "POST /v2/zones" else 200)
 
 
 async def test_the_cloud_is_filled_with_what_is_missing() -> None:
     fake = FakeCloud()
     server = await fake.serve()
-    urls = dict.fromkeys(("keystone", "nova", "glance", "designate"), f"http://127.0.0.1:{server.port}")
-    seeder = Seeder(urls, {"admin": "a", "demo": "d"})
+    urls = dict.fromkeys(("keystone", *SEEDED), f"http://127.0.0.1:{server.port}")
+    seeder = Seeder(urls, {"admin": "a", "demo": "d"}, IPv4Network("127.9.0.0/20"))
     await seeder.run()
     assert Counter(fake.writes) == {
         "POST /v2.1/flavors": len(FLAVORS) - 1,
         "POST /v2/images": 1,
+        "POST /v2.0/networks": 1,
+        "POST /v2.0/subnets": 1,
+        "POST /v3/types": 1,
         "PUT /v2.1/os-quota-sets/p1": 1,
+        "PUT /v2.0/quotas/p1": 1,
+        "PUT /v3/os-quota-sets/p1": 1,
         "POST /v2/zones": 1,
     }
+    (subnet,) = [body["subnet"] for body in fake.bodies if "subnet" in body]
+    # Neutron refuses a loopback subnet with DHCP, and a gateway would take an address of it.
+    assert (subnet["cidr"], subnet["enable_dhcp"], subnet["gateway_ip"]) == ("127.9.0.0/20", False, None)
     fake.refuse = True
     try:
         with pytest.raises(Failed, match="refuses"):

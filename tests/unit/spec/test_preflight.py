@@ -25,6 +25,9 @@ GOOD = CloudFacts(
     flavors=FLAVORS,
     images=(Image("fedora-coreos", "fedora-coreos", min_ram=1024, min_disk=10),),
     networks=frozenset({"public"}),
+    subnets={"nodes": frozenset({"a", "b"})},
+    block_storage=True,
+    volume_types=frozenset({"ssd", "hdd"}),
     keypairs={},
     zones=frozenset({"sandbox.example."}),
     availability_zones=frozenset({"nova"}),
@@ -34,12 +37,13 @@ GOOD = CloudFacts(
     addons=frozenset({"cert-manager", "nginx-ingress", "argo-cd", "actions-runner-controller", "rook-ceph"}),
 )
 ZONES = {"cert-manager": {"zone-key": frozenset({"clouds.yaml"})}}
-OURS = ExistingCluster("u", ours=True, kubernetes="v1.33.4")
+OURS = ExistingCluster("u", ours=True, kubernetes="v1.33.4", fixed_network="nodes")
 
 
 @pytest.fixture
 def environment(document: dict[str, Any]) -> Environment:
-    document["spec"]["cluster"]["externalNetwork"] = "public"
+    document["spec"]["cluster"] |= {"externalNetwork": "public", "fixedNetwork": "nodes", "fixedSubnet": "a"}
+    document["spec"]["storage"]["volumeType"] = "ssd"
     document["spec"]["delivery"]["credentials"] = "apps"
     return Environment.model_validate(document)
 
@@ -64,6 +68,22 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ),
     ({"images": (Image("fedora-coreos", "x", min_disk=50),)}, "spec.cluster.masters.flavor", "40 GiB", "larger"),
     ({"networks": frozenset({"external"})}, "spec.cluster.externalNetwork", "“public”", "it has: external"),
+    ({"subnets": {"node": frozenset({"a"})}}, "spec.cluster.fixedNetwork", "no network “nodes”", "did you mean node?"),
+    ({"subnets": {"nodes": frozenset({"c"})}}, "spec.cluster.fixedSubnet", "“nodes” has no subnet “a”", "it has: c"),
+    ({"volume_types": frozenset({"gold"})}, "spec.storage.volumeType", "no volume type “ssd”", "it has: gold"),
+    ({"block_storage": False}, "spec.cluster.volumeDriver", "no block storage service", "write null"),
+    (
+        {"cluster": replace(OURS, fixed_network="old")},
+        "spec.cluster.fixedNetwork",
+        "in the network “old”, and cannot be moved",
+        "declare old",
+    ),
+    (
+        {"cluster": replace(OURS, fixed_network=None)},
+        "spec.cluster.fixedNetwork",
+        "in a network of its own",
+        "leave it out",
+    ),
     ({"zones": frozenset({"sandbox.example.org."})}, "spec.dns.zone", "no DNS zone", "did you mean"),
     ({"availability_zones": frozenset({"az1"})}, "spec.storage.availabilityZone", "“nova”", "it has: az1"),
     ({"secrets": {"github": GITHUB}}, "spec.runners[0].credentials", "no secret", "did you mean github?"),
@@ -147,8 +167,15 @@ def test_our_own_keypair_is_no_collision(environment: Environment) -> None:
 def test_what_nobody_looked_at_is_said_and_never_taken_for_fine(environment: Environment) -> None:
     nothing = CloudFacts(cluster_known=False)
     assert preflight(environment, nothing) == []
-    assert len(blind_spots(environment, nothing)) == 12
+    assert len(blind_spots(environment, nothing)) == 13
     assert blind_spots(environment, replace(GOOD, quotas=None)) == ["quotas"]
+
+
+def test_a_restricted_application_credential_is_refused(environment: Environment) -> None:
+    (problem,) = preflight(environment, replace(GOOD, restricted_credential="ci"))
+    assert problem.path == "spec.cloud"
+    assert "application credential “ci”, which is restricted" in problem.reason
+    assert "check-drift and check-fleet work with this one" in (problem.right or "")
 
 
 def test_only_what_has_to_be_added_counts(environment: Environment, document: dict[str, Any]) -> None:

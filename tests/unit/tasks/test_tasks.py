@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import pytest
 
 import tasks.report
-from infra.clients.errors import InvalidInput
+from infra.clients.errors import InvalidInput, Misconfigured
 from infra.drift.findings import PlaneName
 from infra.planes import addons as addons_plane
-from infra.planes import cluster, dns, handshakes, leftovers, preflight
+from infra.planes import cluster, dns, leftovers, preflight
 from infra.planes.bring import Outcome
 from infra.planes.clients import Clients
 from infra.planes.report import RunReport, StepReport, StepState
@@ -21,9 +20,10 @@ from infra.spec.models import Environment
 from tasks import addons as addon_tasks
 from tasks import certificates as certificate_tasks
 from tasks import cluster as cluster_tasks
-from tasks import declaration, delivery, runners, storage
+from tasks import declaration, delivery, runners
 from tasks import dns as dns_tasks
-from tests.unit.planes.fakes import FakeKubernetes, declared, make_clients
+from tests.unit.planes.answering import Answering
+from tests.unit.planes.fakes import declared
 
 BARE = declared(dns=None, certificates=None, delivery=None, runners=None)
 LOAD_BALANCER = {
@@ -35,60 +35,38 @@ LOAD_BALANCER = {
 }
 
 
-@pytest.fixture
-def clients(tmp_path: Path) -> Clients:
-    return make_clients(tmp_path)
-
-
-@pytest.fixture
-def kubernetes(clients: Clients) -> FakeKubernetes:
-    found: Any = clients.kubernetes
-    return found  # type: ignore[no-any-return]
-
-
 def said(outcome: Outcome) -> tuple[str, str, str, bool]:
     return str(outcome.plane), outcome.name, outcome.sentence, outcome.taken_away
 
 
-async def test_storage_is_brought_into_step(clients: Clients, kubernetes: FakeKubernetes) -> None:
-    outcome = await storage.converge_storage.fn(declared(), clients)
-    assert said(outcome) == ("storage", "storage class", "1 made or changed", False)
-
-    def binds(item: dict[str, Any]) -> None:
-        if item["kind"] == "PersistentVolumeClaim":
-            item["status"] = {"phase": "Bound"}
-
-    kubernetes.react = binds
-    outcome = await storage.probe_storage.fn(declared(), clients)
-    assert said(outcome) == ("storage", "storage class", "a 1 GiB claim was bound and deleted", False)
-
-
-async def test_cloud_resources_are_given_back_load_balancers_first(
-    clients: Clients, kubernetes: FakeKubernetes
+@pytest.mark.parametrize(
+    ("helm", "terraform", "environment", "said_"),
+    [
+        ("v4.3.2", "Terraform v1.11.4", declared(), "terraform 1.11.4, helm 4.3.2"),
+        ("v3.16.4+g7877b45", "Terraform v1.11.4", declared(), "terraform 1.11.4, helm 3.16.4"),
+        (None, "Terraform v1.11.4", BARE, "terraform 1.11.4"),
+        (None, "Terraform v1.11.4", declared(), "The program helm is not there: nothing was changed."),
+        ("v3.15.4", "Terraform v1.11.4", declared(), "Helm is 3.15.4: nothing was changed."),
+        (None, None, declared(), "The program helm is not there; the program terraform is not there: nothing was"),
+        ("nothing", "Terraform v1.4.0", BARE, "Terraform is 1.4.0: nothing was changed."),
+    ],
+)
+async def test_programs_are_asked_for_before_anything_is_taken_away(
+    clients: Clients, tmp_path: Path, helm: str | None, terraform: str | None, environment: Environment, said_: str
 ) -> None:
-    kubernetes.put(LOAD_BALANCER)
-    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c", "namespace": "web"}}
-    kubernetes.put(claim)
-    outcome = await storage.release_cloud_resources.fn(declared(), clients)
-    assert outcome.made == ("Service/nginx-ingress/nginx-ingress-controller", "PersistentVolumeClaim/web/c")
-    clients.disconnect()
-    outcome = await storage.release_cloud_resources.fn(declared(), clients)
-    assert said(outcome) == ("storage", "cloud resources", "nothing was there", True)
-
-
-async def test_delivery_and_its_removal(clients: Clients, kubernetes: FakeKubernetes) -> None:
-    outcome = await delivery.converge_delivery.fn(declared(), clients)
-    assert (outcome.name, outcome.made) == ("application", ("Application/argocd/dev",))
-
-    async def head(_repository: str, _revision: str) -> str:
-        return "a" * 40
-
-    clients.git = SimpleNamespace(head=head)  # type: ignore[assignment]
-    status = {"sync": {"status": "Synced", "revision": "a" * 40}, "health": {"status": "Healthy"}}
-    kubernetes.live("Application", "dev", "argocd")["status"] = status
-    assert (await delivery.probe_delivery.fn(declared(), clients)).sentence == "Synced to aaaaaaaaaa and Healthy"
-    assert (await delivery.remove_delivery.fn(declared(), clients)).made == ("Application/argocd/dev",)
-    assert (await delivery.remove_delivery.fn(BARE, clients)).sentence == "nothing was there"
+    for name, version in (("helm", helm), ("terraform", terraform)):
+        if version is not None:
+            (tmp_path / name).write_text(f"#!/bin/sh\necho '{version}'\n")
+            (tmp_path / name).chmod(0o700)
+    programs = {"helm_binary": str(tmp_path / "helm"), "terraform_binary": str(tmp_path / "terraform")}
+    clients.settings = clients.settings.model_copy(update=programs)
+    if "nothing was" not in said_:
+        assert (await cluster_tasks.check_programs.fn(environment, clients)).sentence == said_
+        return
+    with pytest.raises(Misconfigured) as refused:
+        await cluster_tasks.check_programs.fn(environment, clients)
+    assert refused.value.summary.startswith(said_)
+    assert (refused.value.hint or "").startswith("Install ")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +84,7 @@ async def test_delivery_and_its_removal(clients: Clients, kubernetes: FakeKubern
     ids=lambda value: getattr(value, "name", value),
 )
 async def test_a_step_for_what_is_not_declared_says_so(
-    clients: Clients, kubernetes: FakeKubernetes, task: Any, part: str
+    clients: Clients, kubernetes: Answering, task: Any, part: str
 ) -> None:
     kubernetes.put(LOAD_BALANCER)
     with pytest.raises(InvalidInput, match=f"{part}: dev declares no"):
@@ -114,7 +92,7 @@ async def test_a_step_for_what_is_not_declared_says_so(
     assert kubernetes.writes == []
 
 
-async def test_names_lead_to_the_ingress(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_names_lead_to_the_ingress(clients: Clients, kubernetes: Answering) -> None:
     kubernetes.put(LOAD_BALANCER)
     outcome = await dns_tasks.converge_dns.fn(declared(), clients)
     assert said(outcome) == ("dns", "names", "1 made or changed", False)
@@ -134,31 +112,6 @@ async def test_names_lead_to_the_ingress(clients: Clients, kubernetes: FakeKuber
     assert questions == [f"{dns.PROBED_LABEL}.dev.sandbox.example."]
     outcome = await dns_tasks.remove_dns.fn(declared(), clients)
     assert said(outcome) == ("dns", "names", "1 removed", True)
-
-
-async def test_certificates_are_brought_into_step_and_asked_for(
-    clients: Clients, kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kubernetes.put(LOAD_BALANCER)
-    assert len((await certificate_tasks.converge_certificate.fn(declared(), clients)).made) == 3
-    assert len((await certificate_tasks.converge_canary.fn(declared(), clients)).made) == 2, "the namespace is there"
-    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-    for kind, name, namespace in (
-        ("ClusterIssuer", "sandbox", None),
-        ("Certificate", "canary-tls", "plumbline-system"),
-    ):
-        kubernetes.live(kind, name, namespace)["status"] = ready
-    outcome = await certificate_tasks.probe_certificate_issued.fn(declared(), clients)
-    assert outcome.sentence == "issued for plumbline.dev.sandbox.example"
-
-    async def served(_environment: Environment, hosts: Sequence[str], _clients: Clients) -> str:
-        return " and ".join(hosts)
-
-    monkeypatch.setattr(handshakes, "probe", served)
-    outcome = await certificate_tasks.probe_certificate_served.fn(declared(), clients)
-    assert said(outcome)[1:3] == ("canary host", "plumbline.dev.sandbox.example")
-    outcome = await certificate_tasks.probe_pages.fn(declared(), clients)
-    assert said(outcome)[1:3] == ("pages", "no add-on has a page")
 
 
 async def test_steps_of_the_cluster_answer_with_their_planes_words(
@@ -218,16 +171,16 @@ async def test_an_addon_is_proved_by_its_probes(clients: Clients, monkeypatch: p
     assert said(outcome) == ("addons", "argo-cd", "argo-cd works", False)
 
 
-async def test_a_runner_set_is_proved_and_removed(clients: Clients, kubernetes: FakeKubernetes) -> None:
+async def test_a_runner_set_is_proved_and_removed(clients: Clients, kubernetes: Answering) -> None:
     metadata = {"name": "build", "namespace": "arc-runners", "annotations": {"runner-scale-set-id": "7"}}
-    kubernetes.put({"apiVersion": "x", "kind": "AutoscalingRunnerSet", "metadata": metadata})
+    kubernetes.put({"kind": "AutoscalingRunnerSet", "metadata": metadata})
     where = {"name": "build-listener", "namespace": "arc-systems"}
     spec = {"autoscalingRunnerSetName": "build", "autoscalingRunnerSetNamespace": "arc-runners"}
-    kubernetes.put({"apiVersion": "x", "kind": "AutoscalingListener", "metadata": where, "spec": spec})
+    kubernetes.put({"kind": "AutoscalingListener", "metadata": where, "spec": spec})
     kubernetes.put({"apiVersion": "v1", "kind": "Pod", "metadata": dict(where), "status": {"phase": "Running"}})
     outcome = await runners.probe_runners.fn(declared().spec.runners[0], declared(), clients)
     assert said(outcome) == ("runners", "runners build", "registered as 7, listening", False)
-    kubernetes.objects.clear()
+    kubernetes.clear()
     outcome = await runners.remove_runners.fn(declared(), clients)
     assert said(outcome) == ("runners", "runners", "nothing was there", True)
 

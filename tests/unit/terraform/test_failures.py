@@ -6,7 +6,7 @@ import pytest
 
 from infra.clients import errors
 from infra.terraform.events import Diagnostic
-from infra.terraform.failures import error_of
+from infra.terraform.failures import Busy, GaveUp, error_of
 
 LOCKED = """Error message: resource temporarily unavailable
 Lock Info:
@@ -51,6 +51,19 @@ def answer(status: int) -> str:
         ("Unable to establish connection to http://127.0.0.1:5000", errors.Unavailable),
         (WAITING + "openstack_containerinfra_cluster_v1 is in an error state: no host", errors.Failed),
         (WAITING + "unexpected state 'CREATE_FAILED', wanted target 'CREATE_COMPLETE'", errors.Failed),
+        # What the provider says where its first look came before Magnum's first write: creation, change, deletion.
+        (
+            WAITING + "unexpected state 'DELETE_COMPLETE', wanted target 'CREATE_COMPLETE'. last error: %!s(<nil>)",
+            GaveUp,
+        ),
+        (WAITING + "unexpected state 'CREATE_COMPLETE', wanted target 'UPDATE_COMPLETE'", GaveUp),
+        ("Error waiting for x c-1 to become deleted: unexpected state 'UPDATE_COMPLETE', wanted target", GaveUp),
+        ("Error waiting for x c-1 to become deleted: x is in an error state: No valid host", GaveUp),
+        ("got 400 instead: ClusterTemplate t-1 is referenced by one or multiple clusters.", Busy),
+        (r'got 400 instead: {"detail": "Upgrading a cluster when status is \"UPDATE_IN_PROGRESS\" is not sup"}', Busy),
+        ('got 400 instead: nodegroup_update when nodegroup status is "DELETE_IN_PROGRESS" is not supported.', Busy),
+        (answer(409) + " Cluster API address is not available yet", Busy),
+        ("Bad request with: [GET http://m/v1/clusters/c-1], error message: master_count. Value: '0'", errors.NotYet),
         (WAITING + "timeout while waiting for state to become 'CREATE_COMPLETE'", errors.DeadlineExceeded),
         (WAITING + "context canceled", errors.Unavailable),
         ("Saved plan is stale", errors.Conflict),
@@ -64,6 +77,10 @@ def answer(status: int) -> str:
         ('Backend initialization required, please run "terraform init"', errors.Misconfigured),
         ("Inconsistent dependency lock file", errors.Misconfigured),
         ("Plugin did not respond", errors.Unavailable),
+        (
+            "failed to retrieve schema from provider: Plugin did\n  not respond: it encountered an error",
+            errors.Unavailable,
+        ),
         ("Something nobody has seen before", errors.Failed),
     ],
 )

@@ -97,6 +97,19 @@ async def test_a_state_its_backend_did_not_take_is_the_newest(make: Any, reader:
     assert kept.exists() and not state.exists()
 
 
+async def test_what_the_state_doubts_is_named_as_terraform_names_it(make: Any, reader: Reader) -> None:
+    terraform: Terraform = make(node_groups=BUILD)
+    await terraform.apply(await terraform.plan())
+    file = terraform.folder / "terraform.tfstate"
+    state = json.loads(file.read_text())
+    for resource in state["resources"]:
+        resource["instances"][0]["status"] = "tainted"
+    file.write_text(json.dumps(state))
+    look = await reader(node_groups=BUILD).plan()
+    assert look.tainted == {CLUSTER, 'terraform_data.group["build"]'}
+    assert look.tainted == {change.address for change in look.plan.changes if change.tainted}
+
+
 LOCKS = """
 import fcntl, sys
 with open(sys.argv[1], "r+") as file:

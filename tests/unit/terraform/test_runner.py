@@ -196,3 +196,13 @@ async def test_a_changed_backend_asks_for_migration(make: Any, tmp_path: Path) -
     with pytest.raises(Misconfigured) as caught:
         await make(settings=moved).prepare()
     assert "migrate-state" in (caught.value.hint or "")
+
+
+async def test_an_apply_names_what_it_has_begun(make: Any) -> None:
+    terraform: Terraform = make(node_groups=(NodeGroup(name="build", count=1, flavor="m1.xlarge"),))
+    begun: set[str] = set()
+    await terraform.apply(await terraform.plan(), begun=begun)
+    assert begun == {CLUSTER, 'terraform_data.group["build"]'}
+    again: set[str] = set()
+    await terraform.apply(await terraform.plan(), begun=again)
+    assert again == set()

@@ -16,15 +16,23 @@ ODD = variables(image="fedora<&>ä", labels={"auto_healing_enabled": "true", "b/
 
 
 def test_terraform_named_these_so() -> None:
-    assert template_name(ODD) == "dev-v1.33.4-3084bc60"
+    assert template_name(ODD) == "dev-v1.33.4-0b7c2525"
 
 
 def test_any_content_makes_another_name() -> None:
     names = {
         template_name(variables(**changes))
-        for changes in ({}, {"image": "other"}, {"floating_ip": False}, {"labels": {"a": "b"}}, {"environment": "prod"})
+        for changes in (
+            {},
+            {"image": "other"},
+            {"floating_ip": False},
+            {"labels": {"a": "b"}},
+            {"environment": "prod"},
+            {"fixed_network": "n"},
+            {"volume_driver": None},
+        )
     }
-    assert len(names) == 5
+    assert len(names) == 7
 
 
 def test_the_module_computes_the_same(tmp_path: Path) -> None:

@@ -1,0 +1,3 @@
+module plumbline.example/frontproxy
+
+go 1.26.0

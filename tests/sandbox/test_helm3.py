@@ -1,0 +1,40 @@
+"""An environment that Helm 3 made, from then on in the hands of Helm 4."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helms import helm_of
+from tests.platform import Platform, writes
+
+pytestmark = pytest.mark.sandbox
+
+RUNNER = {"name": "elder", "url": "https://github.com/example/elder", "min": 0, "credentials": "github-app"}
+
+
+def test_an_environment_made_by_helm_3_is_in_step_changed_and_taken_away_by_helm_4(platform: Platform) -> None:
+    helm3 = {"PLUMBLINE_HELM_BINARY": str(helm_of(3))}
+    platform.declare("elder", runners=[{**RUNNER, "max": 2}])
+    made = platform.flow("create_environment", "elder", **helm3)
+    assert made.status == 0, made.log[-4000:]
+    sentences = {step["name"]: step["sentence"] for step in made.result["steps"]}
+    assert "helm 3." in sentences["prerequisites"]
+
+    before = len(platform.requests())
+    again = platform.flow("create_environment", "elder")
+    assert again.status == 0, again.log[-3000:]
+    assert "helm 4." in {step["name"]: step["sentence"] for step in again.result["steps"]}["prerequisites"]
+    assert (again.made, writes(platform.requests()[before:])) == ([], [])
+    checked = platform.flow("check_drift", "elder")
+    assert checked.status == 0, [plane["findings"] for plane in checked.result["planes"]]
+
+    platform.declare("elder", runners=[{**RUNNER, "max": 3}])
+    changed = platform.flow("create_environment", "elder")
+    assert changed.status == 0, changed.log[-3000:]
+    assert [one.split()[0] for one in changed.made] == ["release/arc-runners/elder"]
+    checked = platform.flow("check_drift", "elder")
+    assert checked.status == 0, [plane["findings"] for plane in checked.result["planes"]]
+
+    gone = platform.flow("destroy_environment", "elder", "--confirm", "elder")
+    assert gone.status == 0, gone.log[-3000:]
+    assert platform.leftovers("elder") == []

@@ -1,0 +1,116 @@
+"""Every operation on a cluster in one run, however late Magnum writes what it has accepted.
+
+Upstream's provider looks once, straight after its request, and believes what it sees; Magnum's conductor writes after a
+delay. The cluster plane alone is brought into step here: what the flows add does not depend on Magnum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.drift.findings import Severity
+from infra.planes.looking import Looked
+from infra.spec.models import Environment
+from tests.platform import Platform
+from tests.sandbox.clusters import BUILD, Site
+
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.timeout(900),
+    # openstacksdk warns of what it does itself.
+    pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),
+    pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning"),
+]
+
+DELAYS = (0, 1, 10)
+"""Seconds by which Magnum writes late."""
+TESTS = {"name": "tests", "count": 1, "flavor": "m1.large", "min": 0, "max": 3}
+
+Late = Callable[[float], Site]
+
+
+@pytest.fixture
+def late(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Late]:
+    """Makes sites about whose clusters Magnum writes late."""
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(platform.home / "clouds.yaml"))
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(platform.home / "terraformrc"))
+
+    def make(delay: float) -> Site:
+        site = Site(tmp_path / f"state-{delay}")
+        platform.sandbox("faults", "set", "--cluster", site.name, "--magnum-delay", str(delay))
+        return site
+
+    yield make
+    platform.sandbox("faults", "clear")
+
+
+async def every_operation(site: Site) -> dict[str, float]:
+    """From nothing to nothing, each operation in one run; returns how long each took."""
+    took: dict[str, float] = {}
+
+    async def timed(what: str, run: Awaitable[Any]) -> Any:
+        began = time.monotonic()
+        made = await run
+        took[what] = time.monotonic() - began
+        return made
+
+    async def step(what: str, environment: Environment, *shows: Any) -> None:
+        assert await timed(what, site.bring(environment)) != (), what
+        assert await site.shown(environment) == shows, what
+
+    counts = {"default-master": 1, "default-worker": 1}
+    await step("create", site.environment("v1.33.4", 1), "CREATE_COMPLETE", "v1.33.4", counts)
+    await step("upgrade", site.environment("v1.33.5", 1), "UPDATE_COMPLETE", "v1.33.5", counts)
+    for nodes in (2, 3):
+        counts["default-worker"] = nodes
+        await step(f"resize to {nodes}", site.environment("v1.33.5", nodes), "UPDATE_COMPLETE", "v1.33.5", counts)
+    both = site.environment("v1.33.5", 3, BUILD, TESTS)
+    await step("two groups", both, "UPDATE_COMPLETE", "v1.33.5", {**counts, "build": 1, "tests": 1})
+    assert await site.bring(both) == (), "the second run changes nothing"
+    assert site.journals[-1].began == []
+
+    one = site.environment("v1.33.5", 3, BUILD)
+    assert f"nodegroup/{site.name}/tests" in await timed("removal", site.agree(one))
+    assert await site.shown(one) == ("UPDATE_COMPLETE", "v1.33.5", {**counts, "build": 1})
+    assert f"cluster/{site.name}" in await timed("destroy", site.remove(one))
+    assert await site.shown(one) is None
+    return took
+
+
+async def test_each_operation_is_one_run_however_late_magnum_writes(late: Late) -> None:
+    """Side by side, for most of it is waiting."""
+    ends = await asyncio.gather(*(every_operation(late(delay)) for delay in DELAYS), return_exceptions=True)
+    for delay, end in zip(DELAYS, ends, strict=True):
+        if isinstance(end, dict):
+            print(f"delay {delay} s:", ", ".join(f"{what} {seconds:.0f} s" for what, seconds in end.items()))
+    failed = [f"delay {delay} s: {end!r}" for delay, end in zip(DELAYS, ends, strict=True) if not isinstance(end, dict)]
+    assert failed == []
+
+
+async def watched(site: Site, environment: Environment) -> list[Looked]:
+    """What checks say, one after the other, while a run brings the cluster into step."""
+    run = asyncio.ensure_future(site.bring(environment))
+    looks = []
+    while not run.done():
+        looks.append(await site.check(environment))
+    await run
+    return looks
+
+
+async def test_a_check_in_between_says_what_magnum_does_and_never_that_something_is_lost(late: Late) -> None:
+    site = late(3)
+    small, larger = site.environment("v1.33.4", 1), site.environment("v1.33.5", 1)
+    looks = [*await watched(site, small), *await watched(site, larger)]
+    said = " ".join(spot.why for look in looks for spot in look.blind_spots)
+    assert f"Cluster {site.name} is being created since 20" in said
+    assert "is being upgraded (from v1.33.4 to v1.33.5) since 20" in said
+    findings = [one for look in looks for one in look.findings]
+    assert [one.sentence for one in findings if one.severity is Severity.DESTRUCTIVE] == []
+    assert (await site.check(larger)).findings == ()
+    await site.remove(larger)
