@@ -83,9 +83,10 @@ def _names_and_certificates(graph: Graph, environment: Environment, order: Seque
     graph.step(PlaneName.DNS, "dns ready", probe_dns, needs=["dns"])
     if environment.spec.certificates is None:
         return
-    if "certificate" not in graph:
-        _certificate(graph, needs=["cert-manager ready", "dns ready"])
     graph.step(PlaneName.CERTIFICATES, "canary host", converge_canary, needs=[INGRESS_READY])
+    if "certificate" not in graph:
+        # HTTP-01 is answered through the canary's Ingress, which has to be there.
+        _certificate(graph, needs=["cert-manager ready", "dns ready", "canary host"])
     served = ["canary host", "certificate issued", "dns ready"]
     graph.step(PlaneName.CERTIFICATES, "certificate served", probe_certificate_served, needs=served)
     # Which add-ons have a page, the cluster says once they are there.

@@ -70,12 +70,23 @@ def issuing(environment: Environment, settings: Settings) -> Wanted | None:
         objects=(
             manifests.namespace(namespace),
             signer.manifest,
-            _certificate(namespace, secret, names, certificates.issuer),
+            _certificate(namespace, secret, names, certificates.issuer, _in_place(environment)),
         ),
         host=host,
         names=names,
         credentials=signer.credentials,
     )
+
+
+def _in_place(environment: Environment) -> dict[str, str]:
+    """The annotation by which a challenge is answered through the canary's own Ingress.
+
+    F5's controller serves one Ingress for each host, the oldest: a solver's own would come too late
+    (https://docs.nginx.com/nginx-ingress-controller/configuration/host-and-listener-collisions/).
+    """
+    certificates = environment.spec.certificates
+    proved = certificates is not None and certificates.challenge == "http01" and certificates.ca is None
+    return {"acme.cert-manager.io/http01-override-ingress-name": CANARY} if proved else {}
 
 
 def _place(environment: Environment) -> tuple[str, str]:
@@ -172,11 +183,13 @@ def _named(namespace: str, name: str) -> dict[str, Any]:
     return {"name": name, "namespace": namespace, "labels": dict(manifests.MANAGED_BY)}
 
 
-def _certificate(namespace: str, secret: str, names: tuple[str, ...], issuer: str) -> dict[str, Any]:
+def _certificate(
+    namespace: str, secret: str, names: tuple[str, ...], issuer: str, notes: dict[str, str]
+) -> dict[str, Any]:
     return {
         "apiVersion": CERTIFICATE[0],
         "kind": CERTIFICATE[1],
-        "metadata": _named(namespace, secret),
+        "metadata": _named(namespace, secret) | ({"annotations": notes} if notes else {}),
         "spec": {
             "secretName": secret,
             "dnsNames": list(names),

@@ -172,7 +172,7 @@ async def test_creating_dev_goes_plane_by_plane(stage: Stage, recorder: Recorder
     assert {step.name for step in report.steps} == set(recorder.edges)
     assert recorder.edges["cluster"] == ["prerequisites"]
     assert recorder.before("storage") == {"prerequisites", "cluster", "nodes"}
-    assert recorder.edges["certificate"] == ["cert-manager ready", "dns ready"]
+    assert recorder.edges["certificate"] == ["cert-manager ready", "dns ready", "canary host"]
     assert "certificate issued" not in recorder.before("nginx-ingress"), "HTTP-01 is answered through the ingress"
     assert {"certificate issued", "canary host", "dns ready"} <= recorder.before("certificate served")
     assert {"certificate served", "argo-cd ready"} <= recorder.before("pages served")
