@@ -18,8 +18,13 @@ from tests.helms import helm_of
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """The process's control plane; who makes objects asks for `plane` or `kept_plane`."""
-    with ControlPlane(tmp_path_factory.mktemp("plane"), port=free_port()) as plane:
+    plane = ControlPlane(tmp_path_factory.mktemp("plane"), port=free_port())
+    # Every module waits for this one: a machine that is busy with other tests gets the time that it needs.
+    plane.start(timeout=240)
+    try:
         yield plane
+    finally:
+        plane.stop()
 
 
 @pytest.fixture(scope="session")

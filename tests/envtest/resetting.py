@@ -27,8 +27,8 @@ TOO_EARLY = httpx.codes.TOO_MANY_REQUESTS
 """What the API server answers while it prepares the store of a kind that was defined a moment ago."""
 AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged"
 SIDE_BY_SIDE = 8
-PATIENCE = 60.0
-"""Seconds until what a test made has to be gone."""
+PATIENCE = 120.0
+"""Seconds until what a test made has to be gone, and then until its kinds and namespaces are."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ class Resetting:
             self._delete(left)
             if all(each.reports for each in left):
                 break
-        self._delete(self._strays(DEFINITIONS))
-        for each in self._strays(NAMESPACES):
-            name = each.path.rpartition("/")[2]
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {"finalizers": []}}
-            self._client.put(f"{each.path}/finalize", json=body)
+        deadline = time.monotonic() + PATIENCE
         while left := [*self._strays(DEFINITIONS), *self._strays(NAMESPACES)]:
             assert time.monotonic() < deadline, f"still there: {', '.join(each.path for each in left[:20])}"
+            self._delete([each for each in left if each.path.startswith(DEFINITIONS)])
+            for each in left:
+                if each.path.startswith(NAMESPACES):
+                    self._finalize(each)
 
     def _builtin(self) -> Iterator[str]:
         """The list paths of the built-in kinds that can be deleted, one version of each."""
@@ -138,6 +138,12 @@ class Resetting:
 
     def _delete(self, doomed: list[Found]) -> None:
         list(self._pool.map(self._delete_one, doomed))
+
+    def _finalize(self, namespace: Found) -> None:
+        """End a namespace with nothing in it: its controller would wait for five seconds before it looks."""
+        name = namespace.path.rpartition("/")[2]
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {"finalizers": []}}
+        self._client.put(f"{namespace.path}/finalize", json=body)
 
     def _delete_one(self, one: Found) -> None:
         request = partial(self._client.request, "DELETE", one.path, json=AT_ONCE)

@@ -23,6 +23,8 @@ from tests.corpora.everything import ENVIRONMENT
 
 pytestmark = [
     pytest.mark.envtest,
+    # The default is for tests that run alone on a machine.
+    pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH"),
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH"),
 ]
