@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from deployments.sandbox.controllers.kube.client import Client
-from deployments.sandbox.envtest import ControlPlane, available
+from deployments.sandbox.controlplane.plane import ControlPlane
 from infra.catalog import Catalog
 from infra.clients.errors import InvalidInput
 from infra.clients.helm import Ensured, HelmClient
@@ -31,10 +31,7 @@ from tests.envtest.packing import packed
 from tests.helms import helm_of, on_both
 from tests.unit.planes.fakes import FakeJournal
 
-pytestmark = [
-    pytest.mark.envtest,
-    pytest.mark.skipif(available() is None, reason="KUBEBUILDER_ASSETS names no control plane"),
-]
+pytestmark = pytest.mark.envtest
 
 TEMPLATE = """
 apiVersion: v1
