@@ -119,8 +119,8 @@ def _look(manifests: Path, kubeconfig: Path, *options: str) -> dict[str, Any]:
 
 
 def _theirs(manifests: Path, kubeconfig: Path, log: Path) -> Run:
-    argv = ["kubectl", f"--kubeconfig={kubeconfig}", "diff", "--server-side", "--force-conflicts", "-f", str(manifests)]
-    command = ["/usr/bin/time", "-f", "%M", *argv]
+    kubectl = [str(build.program("kubectl")), f"--kubeconfig={kubeconfig}", "diff", "--server-side"]
+    command = ["/usr/bin/time", "-f", "%M", *kubectl, "--force-conflicts", "-f", str(manifests)]
     environment = {**os.environ, "KUBECTL_EXTERNAL_DIFF": "diff -u -N"}
     before, began = _requests(log, "kubectl/"), time.monotonic()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1800)

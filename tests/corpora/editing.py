@@ -17,8 +17,9 @@ from typing import Any
 from aiohttp import ServerDisconnectedError
 
 from deployments.sandbox.controllers.kube.client import ApiError, Client
-from infra.clients.errors import PlumblineError
+from infra.clients.errors import NotYet, PlumblineError
 from infra.clients.kubernetes import KubernetesClient
+from infra.clients.waiting import wait_until
 from tests.corpora.chosen import chosen
 from tests.corpora.corpus import AGAIN, ANEW, CREATOR, EDITOR, Edit, Recorded
 from tests.corpora.mutations import Mutation, mutations, put
@@ -26,7 +27,7 @@ from tests.corpora.sanitising import sanitised
 from tests.corpora.staging import say
 
 Object = dict[str, Any]
-PER_OBJECT, PER_DEFINITION = 8, 3
+PER_OBJECT, PER_DEFINITION = 7, 3
 REALLY = 1
 UNTOUCHED = frozenset({"APIService"})
 """Kinds of which an edit disturbs discovery, even on a dry run."""
@@ -77,13 +78,20 @@ class Editor:
         """PUT an object over what is there, whatever has been written to it since it was recorded."""
         path = await self._path(item, item["metadata"]["name"])
         params = {"fieldManager": manager, **({"dryRun": "All"} if dry else {})}
-        try:
-            return await self._put(path, item, params)
-        except ApiError as error:
-            if error.status != CONFLICT:
-                raise
-        version = (await self._client.request("GET", path))["metadata"]["resourceVersion"]
-        return await self._put(path, {**item, "metadata": {**item["metadata"], "resourceVersion": version}}, params)
+        body = item
+
+        async def attempt() -> Object:
+            nonlocal body
+            try:
+                return await self._put(path, body, params)
+            except ApiError as error:
+                if error.status != CONFLICT:
+                    raise
+                version = (await self._client.request("GET", path))["metadata"]["resourceVersion"]
+                body = {**item, "metadata": {**item["metadata"], "resourceVersion": version}}
+                raise NotYet("Somebody else has written meanwhile.") from error
+
+        return await wait_until(attempt, describe=f"a write to {path}", timeout=60, interval=0.1)
 
     async def _put(self, path: str, body: Object, params: dict[str, str]) -> Object:
         try:

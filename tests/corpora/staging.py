@@ -46,6 +46,8 @@ GROUPS = {"kinds": ("access", "storage", "workloads", "network"), "defaults": ("
 WAYS = ("helm", "classic", "applied", "adopted")
 """Who installs them: Helm server-side, Helm client-side as Helm 3 does, we server-side, a person with kubectl."""
 SERVER_SIDE = {"helm": "true", "classic": "false"}
+PATIENCE = 600.0
+"""Seconds a control plane, or a release, may take: nobody waits for a recording."""
 JSON_PATCH = "application/json-patch+json"
 
 
@@ -68,7 +70,10 @@ async def cluster(base: Path, version: str | None) -> AsyncIterator[tuple[Kubern
     (sandbox / "secrets/github-app").mkdir(parents=True)
     make_github_app(sandbox / "secrets/github-app")
     settings = SandboxSettings(home=sandbox, port_base=18600, loadbalancer_network=IPv4Network("127.86.0.0/16"))
-    async with ControlPlane(home, port=free_port(), version=version) as plane:
+    plane = ControlPlane(home, port=free_port(), version=version)
+    async with contextlib.AsyncExitStack() as stack:
+        await plane.astart(PATIENCE)
+        stack.push_async_callback(plane.astop)
         config = plane.kubeconfig
         async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
             cloud = FakeCloud(settings.loadbalancer_network)
@@ -162,7 +167,7 @@ async def install(
         if done.returncode:
             raise NotYet(done.stderr[-400:])
 
-    await wait_until(attempt, describe=f"release {name}", timeout=60, interval=2)
+    await wait_until(attempt, describe=f"release {name}", timeout=PATIENCE, interval=2)
     say(f"installed {name}")
 
 
