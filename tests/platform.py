@@ -185,7 +185,23 @@ class Platform:
                 "template": [one.name for one in magnum.cluster_templates() if one.name.startswith(f"{name}-")],
                 "keypair": [one.name for one in cloud.compute.keypairs() if name in one.name],
                 "recordset": [one.name for one in cloud.dns.recordsets(zone) if f"{name}." in one.name],
+                **self._left_of_the_cloud_provider(cloud, name),
             }
+
+    @staticmethod
+    def _left_of_the_cloud_provider(cloud: Connection, name: str) -> dict[str, list[str]]:
+        """Networks, and what the cloud provider and the volume driver have made for a cluster."""
+        network, marked = cloud.network, ("cinder.csi.openstack.org/cluster", name)
+        groups = [one for one in network.security_groups() if one.name == name or one.description.endswith(f" {name}")]
+        balancers = cloud.load_balancer.load_balancers()
+        return {
+            "load balancer": [one.name for one in balancers if one.name.startswith(f"kube_service_{name}_")],
+            "floating IP": [one.name for one in network.ips() if one.description.endswith(f" {name}")],
+            "security group": [one.name for one in groups],
+            "network": [one.name for one in network.networks() if one.name == name],
+            "router": [one.name for one in network.routers() if one.name == name],
+            "volume": [one.name for one in cloud.block_storage.volumes() if marked in one.metadata.items()],
+        }
 
     def _left_on_this_machine(self, name: str) -> dict[str, list[str]]:
         clusters = json.loads(self.sandbox("status", "--json"))["clusters"]

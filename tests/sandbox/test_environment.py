@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import subprocess
 from typing import Any
 
 import httpx
@@ -54,6 +57,25 @@ def test_the_run_is_a_graph_of_at_most_forty_tasks_with_side_by_side_add_ons(dev
     assert "cert-manager ready" in upstream("certificate")
     assert tasks["argo-cd"]["start_time"] < tasks["cert-manager"]["end_time"]
     assert tasks["cert-manager"]["start_time"] < tasks["argo-cd"]["end_time"]
+
+
+@pytest.mark.usefixtures("dev")
+@pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning")
+@pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning")
+def test_the_ingress_has_one_address_in_octavia_service_designate_and_on_the_socket(platform: Platform) -> None:
+    asked = ["-n", "nginx-ingress", "get", "service", "nginx-ingress-controller", "-o", "json"]
+    argv = ["kubectl", f"--kubeconfig={platform.sandbox('kubeconfig', 'dev')}", *asked]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    (point,) = json.loads(done.stdout)["status"]["loadBalancer"]["ingress"]
+    with platform.connection() as cloud:
+        balancer = cloud.load_balancer.find_load_balancer("kube_service_dev_nginx-ingress_nginx-ingress-controller")
+        (floating,) = cloud.network.ips(port_id=balancer.vip_port_id)
+        zone = cloud.dns.find_zone("sandbox.example.")
+        records = [one.records for one in cloud.dns.recordsets(zone) if one.name == "*.dev.sandbox.example."]
+    assert (balancer.provisioning_status, balancer.operating_status) == ("ACTIVE", "ONLINE")
+    assert (floating.floating_ip_address, floating.status, records) == (point["ip"], "ACTIVE", [[point["ip"]]])
+    with socket.create_connection((point["ip"], 8443), timeout=10):
+        pass
 
 
 @pytest.mark.usefixtures("dev")
