@@ -53,7 +53,9 @@ class Resetting:
     def __init__(self, plane: ControlPlane) -> None:
         context = ssl.create_default_context(cafile=str(plane.home / "ca.crt"))
         credential = {"Authorization": f"Bearer {token(plane.home, 'admin')}"}
-        self._client = httpx.Client(base_url=plane.url, headers=credential, verify=context, trust_env=False, timeout=30)
+        self._client = httpx.Client(
+            base_url=plane.url, headers=credential, verify=context, trust_env=False, timeout=PATIENCE
+        )
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE)
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
