@@ -84,15 +84,17 @@ async def _remove(environment: Environment, clients: Clients, kinds: Collection[
                 # Something else stands in it, or Cinder does not let go of it yet: what goes first may free it.
                 refused[where] = error.detail or error.summary
         if left:
-            said = "; ".join(stuck(item, refused.get(_address(item))) for item in left)
-            raise NotYet(f"{len(left)} things are still there.", detail=said)
+            causes = [said for item in left if (said := stuck(item, refused.get(_address(item))))]
+            # Whatever else is there is only waiting.
+            named = causes or [f"{item.kind} {item.name or item.id}" for item in left]
+            raise NotYet(f"{len(left)} things are still there.", detail="; ".join(named))
 
     await clients.until(nothing, describe=f"the last things of {environment.name} to go")
     return list(removed)
 
 
-def stuck(item: Leftover, refusal: str | None) -> str:
-    """Why a thing has not gone, and what helps, in a sentence (pure)."""
+def stuck(item: Leftover, refusal: str | None) -> str | None:
+    """Why a thing does not go, and what helps, in a sentence; None while nothing keeps it (pure)."""
     what = f"{item.kind} {item.name or item.id}"
     servers = ", ".join(sorted({one.server for one in item.attachments if one.server}))
     if item.kind == "volume" and (item.attachments or item.status in ("detaching", "error_detaching")):
@@ -102,7 +104,7 @@ def stuck(item: Leftover, refusal: str | None) -> str:
         return f"{what} is in {item.status.upper()}: {STUCK[item.status]}"
     if refusal:
         return f"{what} cannot be deleted: {refusal}"
-    return f"{what} is going" if item.going else f"{what} is there"
+    return None
 
 
 def _address(item: Leftover) -> str:

@@ -119,7 +119,7 @@ async def test_a_dead_clusters_things_go_and_a_strangers_stay(clients: Clients, 
 async def test_what_cannot_be_deleted_has_its_sentence(
     clients: Clients, sandbox: SandboxSettings, demo: Connection, place: Place
 ) -> None:
-    clients.settings = clients.settings.model_copy(update={"probe_timeout": 15})
+    clients.settings = clients.settings.model_copy(update={"probe_timeout": 60})
     cluster_things(demo, place, DEAD)
     cli(sandbox, "faults", "set", "--load-balancer", f"kube_service_{DEAD}_*", "--delete", "fail")
     cli(sandbox, "faults", "set", "--volume", f"pvc-{DEAD}-1", "--detach", "fail")
