@@ -27,6 +27,7 @@ class Allotting:
     def __init__(self, declared: Mapping[str, Any], owners: Owners, *, defaults_known: bool) -> None:
         self._owners, self._defaults_known = owners, defaults_known
         self._on_host = bool(_pod(declared).get("hostNetwork"))
+        self._is_pod = declared.get("kind") == "Pod"
         self._data = CONTROLLER_DATA.get(declared.get("type", ""), frozenset())
 
     def assigned(self, key: str, there: Any, path: Path) -> bool:
@@ -45,9 +46,13 @@ class Allotting:
         """
         if not self._owners.founded(path):
             return False
-        if key in ALLOTTED or self.assigned(key, there, path):
+        if key in ALLOTTED or self.assigned(key, there, path) or self._limited(key, there):
             return True
         return not self._defaults_known and key not in TELLING and FREE_FORM.isdisjoint(path[-2:-1])
+
+    def _limited(self, key: str, there: Any) -> bool:
+        """Whether a LimitRange gives a container of a pod these resources; it gives none to a template."""
+        return self._is_pod and key == "resources" and isinstance(there, Mapping) and there.keys() <= ASSIGNED
 
     def challenged(self, item: Any, path: Path) -> bool:
         """Whether cert-manager answers a challenge by this rule, or path of one, while it is at work on an Ingress."""

@@ -56,6 +56,7 @@ DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "manualSelector": (False,),
     "matchPolicy": ("Equivalent",),
     "matchingPrecedence": (1000,),
+    "metadata": ({},),
     "metrics": ([{"type": "Resource", "resource": _CPU}],),
     "nodeAffinityPolicy": ("Honor",),
     "nodeTaintsPolicy": ("Ignore",),

@@ -302,6 +302,8 @@ CONTROLLER_KEYS: Final = frozenset(
         "kubernetes.io/legacy-token-last-used",
         "kubernetes.io/limit-ranger",
         "kubernetes.io/service-account.uid",
+        "topology.kubernetes.io/region",
+        "topology.kubernetes.io/zone",
     }
 )
 """Labels and annotations that the cluster adds, admission in the name of whoever creates the object: left alone where
