@@ -18,6 +18,8 @@ import yaml
 from deployments.sandbox.controllers import x509
 from deployments.sandbox.controlplane.home import CLIENT_USAGES, DECADE, MANAGER, kubeconfig_name
 from deployments.sandbox.controlplane.plane import ControlPlane, Front, free_port
+from infra.clients.kubernetes import KubernetesClient
+from infra.settings import Settings
 
 pytestmark = [pytest.mark.envtest]
 
@@ -181,3 +183,17 @@ def test_kubectl_gets_over_refusals_and_sees_a_cut(plane: ControlPlane) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         kubectl(plane, "get", "secrets")
     assert "Injected by the sandbox's faults.json" in refused.value.stderr
+
+
+async def test_our_client_gets_through_a_storm(plane: ControlPlane, settings: Settings) -> None:
+    set_faults(plane, {"rate": 0.2, "stall_seconds": 0.2, "retry_after": 0.2})
+    names = [f"storm-{number}" for number in range(60)]
+    async with KubernetesClient(plane.kubeconfig, settings, user_agent="storm") as kubernetes:
+        for name in names:
+            metadata = {"name": name, "namespace": "default"}
+            await kubernetes.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}})
+        there = {item["metadata"]["name"] for item in await kubernetes.list("v1", "ConfigMap", namespace="default")}
+    assert there >= set(names)
+    lines = [json.loads(line) for line in (plane.home.parent / "requests.jsonl").read_text().splitlines()]
+    struck = {line["status"] for line in lines if line["ua"].startswith("storm")}
+    assert struck >= {0, 429, 500, 503}
