@@ -182,9 +182,12 @@ def run_helm(argv: list[str], values: dict[str, Any], tmp_path: Path) -> subproc
 @pytest.mark.parametrize("chart", FOLDERS)
 def test_every_chart_is_clean(chart: str, tmp_path: Path) -> None:
     values = next(values for _, name, values in releases() if name == chart)
-    done = run_helm(["lint", "--strict", str(FOLDERS[chart])], values, tmp_path)
+    done = run_helm(["lint", str(FOLDERS[chart])], values, tmp_path)
     assert done.returncode == 0, done.stdout
     assert "0 chart(s) failed" in done.stdout
+    # Helm 4 warns of versions with a v, which are upstream's own; hence no --strict.
+    said = [line for line in done.stdout.splitlines() if line.startswith(("[WARNING]", "[ERROR]"))]
+    assert [line for line in said if "is not a valid SemVerV2" not in line] == []
 
 
 def template(chart: str, values: dict[str, Any], tmp_path: Path) -> list[dict[str, Any]]:
