@@ -167,6 +167,7 @@ def test_a_watch_over_a_websocket_gets_through(plane: ControlPlane) -> None:
 def test_the_plane_itself_passes_the_proxy_by(plane: ControlPlane) -> None:
     manager = yaml.safe_load((plane.home / kubeconfig_name(MANAGER)).read_text())
     assert manager["clusters"][0]["cluster"]["server"] == f"https://127.0.0.1:{API_PORT}"
+    kubectl(plane, "get", "namespaces")
     lines = [json.loads(line) for line in (plane.home.parent / "requests.jsonl").read_text().splitlines()]
     assert {line["service"] for line in lines} == {"kubernetes/dev"}
     assert not [line for line in lines if "kube-controller-manager" in line["ua"] or "plumbline-sandbox" in line["ua"]]
