@@ -46,12 +46,15 @@ class Allotting:
         """
         if not self._owners.founded(path):
             return False
-        if key in ALLOTTED or self.assigned(key, there, path) or self._limited(key, there):
+        if key in ALLOTTED or self.assigned(key, there, path):
             return True
         return not self._defaults_known and key not in TELLING and FREE_FORM.isdisjoint(path[-2:-1])
 
-    def _limited(self, key: str, there: Any) -> bool:
-        """Whether a LimitRange gives a container of a pod these resources; it gives none to a template."""
+    def limited(self, key: str, there: Any) -> bool:
+        """Whether a LimitRange may give a container of a pod these resources; it gives none to a template.
+
+        Admission fills them in when the books are made: whoever created the pod owns an empty map in them.
+        """
         return self._is_pod and key == "resources" and isinstance(there, Mapping) and there.keys() <= ASSIGNED
 
     def challenged(self, item: Any, path: Path) -> bool:

@@ -235,6 +235,7 @@ class _Walk:
             self._kind.is_default(there, path)
             or self._shared(there, path)
             or self._allotting.at_birth(key, there, path)
+            or (held.atomic and self._allotting.limited(key, there))
         ):
             return
         elif isinstance(there, list) and there and not held.atomic:

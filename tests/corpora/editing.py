@@ -108,6 +108,8 @@ class Editor:
         fresh["metadata"] = {key: value for key, value in fresh["metadata"].items() if key not in BORN_WITH}
         fresh["metadata"]["name"] = f"{name}-anew"
         fresh.pop("status", None)
+        # Who binds a volume anew knows no version of the claim.
+        fresh.get("spec", {}).get("claimRef", {}).pop("resourceVersion", None)
         params = {"fieldManager": CREATOR, "dryRun": "All"}
         live = await self._client.request("POST", await self._path(item), body=fresh, params=params)
         live["metadata"]["name"] = name

@@ -21,6 +21,10 @@ Change = tuple[str, Path, Make]
 _FINALIZERS, _WAIT = ("metadata", "finalizers"), "example.org/wait"
 
 
+CUSTOM_KEYS = {"parts": (("id",),), "listeners": (("name",),)}
+"""Keys of lists of custom resources in the manifests, as their definitions have them."""
+
+
 @dataclass(frozen=True)
 class Mutation:
     """One change to one object.
@@ -196,10 +200,13 @@ def _lists(item: Any, path: Path = ()) -> Iterator[tuple[Path, list[Any]]]:
 
 
 def _step_of(item: Any, index: int, path: Path) -> Step:
-    """The step to an item of the list at `path`; our own kind has `parts` by id and a set of `tags`."""
+    """The step to an item of the list at `path`; our own kind has `parts` by id and a set of `tags`.
+
+    A Gateway has `listeners` by name, which its definition says.
+    """
     name = next((step for step in reversed(path) if isinstance(step, str)), "")
     if isinstance(item, dict):
-        for fields in (*LIST_KEYS.get(name, ()), *((("id",),) if name == "parts" else ())):
+        for fields in (*LIST_KEYS.get(name, ()), *CUSTOM_KEYS.get(name, ())):
             found = key_of(item, fields)
             if found is not None:
                 return found
