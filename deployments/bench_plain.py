@@ -18,7 +18,7 @@ import yaml
 
 from infra.catalog import Catalog, Release
 from infra.planes import addons, certificates, delivery, storage
-from infra.settings import get_settings
+from infra.settings import Settings
 from infra.spec.models import Environment
 from infra.terraform.folder import MODULE
 from infra.terraform.variables import Variables
@@ -55,13 +55,12 @@ class Plain:
         return self.folder / "destroy.sh"
 
 
-def prepare(folder: Path, environment: Environment, catalog: Catalog, mirror: str, secrets: Path) -> Plain:
+def prepare(folder: Path, environment: Environment, catalog: Catalog, settings: Settings) -> Plain:
     """Write the scripts and what they read.
 
     Args:
         folder: made here, 0700.
-        mirror: base URL of the chart repository.
-        secrets: our folder of secrets, for the runners' GitHub credentials.
+        settings: of the platform that is measured: its chart mirror, secrets and ACME server.
     """
     folder.mkdir(mode=0o700, parents=True)
     module = folder / "terraform"
@@ -75,20 +74,20 @@ def prepare(folder: Path, environment: Environment, catalog: Catalog, mirror: st
     runners = [catalog.runner_release(environment, runner) for runner in environment.spec.runners]
     for release in (*releases, *runners):
         (folder / f"{release.name}.values.yaml").write_text(yaml.safe_dump(release.values))
-    for name, objects in manifests(environment).items():
+    for name, objects in manifests(environment, settings).items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump_all(objects))
     plain = Plain(folder)
-    plain.create.write_text(script(environment, releases, runners, mirror, secrets))
+    plain.create.write_text(script(environment, releases, runners, settings))
     uninstall = [f"helm uninstall {one.name} -n {one.namespace} --wait" for one in runners]
     destroy = _PERSISTENTLY.format(command="terraform destroy -auto-approve -input=false")
     plain.destroy.write_text(_text([*uninstall, "cd terraform", destroy]))
     return plain
 
 
-def manifests(environment: Environment) -> dict[str, list[dict[str, Any]]]:
+def manifests(environment: Environment, settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """The objects to apply, by file, in their order (pure)."""
     issued, served, delivered = (
-        certificates.issuing(environment, get_settings()),
+        certificates.issuing(environment, settings),
         certificates.serving(environment),
         delivery.desired(environment),
     )
@@ -101,7 +100,7 @@ def manifests(environment: Environment) -> dict[str, list[dict[str, Any]]]:
 
 
 def script(
-    environment: Environment, releases: Sequence[Release], runners: Sequence[Release], mirror: str, secrets: Path
+    environment: Environment, releases: Sequence[Release], runners: Sequence[Release], settings: Settings
 ) -> str:
     """The script that makes everything (pure)."""
     lines = [
@@ -113,7 +112,7 @@ def script(
         'export KUBECONFIG="$PWD/kubeconfig"',
         "kubectl wait --for=condition=Ready node --all --timeout=300s",
         "kubectl apply -f storage.yaml",
-        *(_install(release, mirror) for release in releases),
+        *(_install(release, settings.chart_mirror) for release in releases),
     ]
     if environment.spec.certificates is not None and environment.spec.dns is not None:
         lines += [
@@ -124,16 +123,16 @@ def script(
         healthy = f"'--for=jsonpath={{.status.health.status}}=Healthy' application/{environment.name} --timeout=300s"
         lines += ["kubectl apply -f delivery.yaml", f"kubectl wait -n {delivery.NAMESPACE} {healthy}"]
     for runner, release in zip(environment.spec.runners, runners, strict=True):
-        source = shlex.quote(str(secrets / runner.credentials))
+        source = shlex.quote(str(settings.secrets_dir / runner.credentials))
         lines += [
             f"kubectl create namespace {release.namespace} --dry-run=client -o yaml | kubectl apply -f -",
             f"kubectl create secret generic {runner.credentials} -n {release.namespace} --from-file={source}",
-            _install(release, mirror),
+            _install(release, settings.chart_mirror),
         ]
     return _text(lines)
 
 
-def _install(release: Release, mirror: str) -> str:
+def _install(release: Release, mirror: str | None) -> str:
     return (
         f"helm upgrade --install {release.name} {release.chart.name} --repo {mirror} --version {release.chart.version}"
         f" -n {release.namespace} --create-namespace -f {release.name}.values.yaml --wait --timeout 5m"

@@ -140,13 +140,19 @@ class BenchPlatform:
 
     def plain(self, name: str, folder: Path) -> Plain:
         """The plain scripts for a declared environment."""
+        values = self._variables
         settings = Settings(
-            environments_repository=str(self.home / "git/environments.git"), state_dir=self.home / "state"
+            environments_repository=str(self.home / "git/environments.git"),
+            state_dir=self.home / "state",
+            secrets_dir=self.home / "secrets",
+            chart_mirror=values["PLUMBLINE_CHART_MIRROR"],
+            acme_server=values["PLUMBLINE_ACME_SERVER"],
+            acme_ca_file=Path(values["PLUMBLINE_ACME_CA_FILE"]),
         )
         catalog = Catalog.load()
         rules = Rules.of(settings, frozenset(catalog))
         declared = load(settings.environments_repository, name, "main", rules=rules, settings=settings).environment
-        return prepare(folder, declared, catalog, self._variables["PLUMBLINE_CHART_MIRROR"], self.home / "secrets")
+        return prepare(folder, declared, catalog, settings)
 
     def import_seconds(self) -> float:
         """Seconds until the flow's code is there: the interpreter's start and all imports."""

@@ -16,7 +16,7 @@ from deployments.sandbox.acme import Acme
 from deployments.sandbox.layout import Layout, write, write_json
 from deployments.sandbox.openstack import config
 from deployments.sandbox.openstack.config_common import USERS, Cloud
-from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.settings import BEHIND, NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.upstream import build
 
 LOG_LIMIT = 32 * 1024 * 1024
@@ -54,6 +54,7 @@ def describe(settings: SandboxSettings, layout: Layout) -> Cloud:
         log=layout.log,
         etc=settings.venv.absolute() / "etc",
         ports=settings.ports(),
+        behind=BEHIND,
         name_servers=NAME_SERVERS,
         passwords=passwords(layout),
     )

@@ -83,7 +83,7 @@ def nova(cloud: Cloud) -> Sections:
         "api_database": {"connection": cloud.sqlite("nova", "api")},
         "api": {"auth_strategy": "keystone"},
         "quota": {"driver": "nova.quota.DbQuotaDriver"},
-        "glance": {"endpoint_override": cloud.url("glance")},
+        "glance": {"endpoint_override": cloud.internal_url("glance")},
         "keystone_authtoken": authtoken(cloud, "nova"),
         "service_user": credentials(cloud, "nova") | {"send_service_user_token": "true"},
         "placement": credentials(cloud, "nova"),
@@ -129,8 +129,10 @@ def magnum(cloud: Cloud) -> Sections:
         "drivers": {"default_driver": "sandbox_k8s"},
         "kubernetes": {"health_polling_interval": 5},
         "quotas": {"max_clusters_per_project": 100},
-        "nova_client": {"endpoint_type": "publicURL", "region_name": REGION},
-        "glance_client": {"region_name": REGION},
+        **{
+            f"{service}_client": {"endpoint_type": "internalURL", "region_name": REGION}
+            for service in ("nova", "glance", "neutron", "cinder", "octavia")
+        },
         "keystone_authtoken": authtoken(cloud, "magnum"),
         "keystone_auth": authtoken(cloud, "magnum"),
     }
@@ -205,10 +207,17 @@ def bootstrap(cloud: Cloud) -> dict[str, object]:
     paths = {"nova": "/v2.1", "magnum": "/v1", "cinder": "/v3"}
     return {
         "region": REGION,
-        "identity_url": cloud.url("keystone", "/v3"),
+        "identity": _addresses(cloud, "keystone", "/v3"),
         "passwords": dict(cloud.passwords),
-        "catalog": {name: {"type": kind, "url": cloud.url(name, paths.get(name, ""))} for name, kind in TYPES.items()},
+        "catalog": {
+            name: {"type": kind, "urls": _addresses(cloud, name, paths.get(name, ""))} for name, kind in TYPES.items()
+        },
     }
+
+
+def _addresses(cloud: Cloud, service: str, path: str) -> dict[str, str]:
+    """A service's endpoints by interface."""
+    return {"public": cloud.url(service, path), "internal": cloud.internal_url(service, path)}
 
 
 def clouds(cloud: Cloud) -> dict[str, object]:

@@ -33,6 +33,7 @@ class Cloud:
         log: folder for their logs.
         etc: the `etc` folder of the environment they are installed in (paste pipelines).
         ports: by name: the services, mdns and dns.
+        behind: the address at which the services listen behind the front proxy.
         name_servers: authoritative servers, name to address.
         passwords: by user name.
     """
@@ -41,12 +42,17 @@ class Cloud:
     log: Path
     etc: Path
     ports: Mapping[str, int]
+    behind: str
     name_servers: Mapping[str, str]
     passwords: Mapping[str, str] = field(repr=False)
 
     def url(self, service: str, path: str = "") -> str:
         """The loopback URL of a service."""
         return f"http://127.0.0.1:{self.ports[service]}{path}"
+
+    def internal_url(self, service: str, path: str = "") -> str:
+        """Where services find each other, past the front proxy: faults are for those who use the cloud."""
+        return f"http://{self.behind}:{self.ports[service]}{path}"
 
     def sqlite(self, service: str, name: str = "db") -> str:
         """The SQLAlchemy URL of one of a service's databases."""
@@ -82,7 +88,7 @@ def common(cloud: Cloud, service: str) -> Sections:
 def credentials(cloud: Cloud, service: str) -> dict[str, object]:
     return {
         "auth_type": "password",
-        "auth_url": cloud.url("keystone", "/v3"),
+        "auth_url": cloud.internal_url("keystone", "/v3"),
         "username": service,
         "password": cloud.passwords[service],
         "project_name": "service",

@@ -63,15 +63,15 @@ def bootstrap(wanted: dict[str, Any]) -> None:
     first.admin_password = passwords["admin"]
     first.service_name, first.region_id = "keystone", region
     first.immutable_roles = False
-    first.public_url = first.internal_url = wanted["identity_url"]
+    first.public_url, first.internal_url = wanted["identity"]["public"], wanted["identity"]["internal"]
     first.bootstrap()
     service_project, demo_project = _project("service"), _project("demo")
     for name in wanted["catalog"]:
         _user(name, passwords[name], service_project, first.admin_role_id, first.service_role_id)
     _user("demo", passwords["demo"], demo_project, first.member_role_id)
-    _endpoints("keystone", "identity", wanted["identity_url"], region)
+    _endpoints("keystone", "identity", wanted["identity"], region)
     for name, entry in wanted["catalog"].items():
-        _endpoints(name, entry["type"], entry["url"], region)
+        _endpoints(name, entry["type"], entry["urls"], region)
 
 
 def _apis() -> Any:
@@ -106,14 +106,14 @@ def _user(name: str, password: str, project: str, *roles: str) -> None:
         _apis().assignment_api.add_role_to_user_and_project(user_id=identifier, project_id=project, role_id=role)
 
 
-def _endpoints(name: str, kind: str, url: str, region: str) -> None:
+def _endpoints(name: str, kind: str, urls: dict[str, str], region: str) -> None:
     catalog = _apis().catalog_api
     service = next((s["id"] for s in catalog.list_services() if s["type"] == kind), None)
     if service is None:
         service = uuid.uuid4().hex
         catalog.create_service(service, {"id": service, "name": name, "type": kind, "enabled": True})
     there = {e["interface"]: e for e in catalog.list_endpoints() if e["service_id"] == service}
-    for interface in ("public", "internal"):
+    for interface, url in urls.items():
         if interface not in there:
             endpoint = uuid.uuid4().hex
             values = {"id": endpoint, "interface": interface, "url": url, "service_id": service}

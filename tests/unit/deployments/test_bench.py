@@ -18,7 +18,7 @@ from deployments.bench_figures import Figures, OurRun, parties, verdict
 from deployments.bench_plain import prepare
 from deployments.bench_platform import Seen
 from infra.catalog import Catalog
-from infra.settings import ROOT
+from infra.settings import ROOT, Settings
 from infra.spec.models import Environment
 
 WAITED = {"terraform": 10.0, "openstack-sandbox": 2.0, "helm": 6.0, "kubernetes": 3.0, "git": 0.5, "readiness": 1.0}
@@ -92,7 +92,12 @@ def test_a_target_is_met_at_its_limit() -> None:
 
 def test_the_plain_script_does_the_same_with_the_same(environment: Environment, tmp_path: Path) -> None:
     catalog = Catalog.load()
-    plain = prepare(tmp_path / "plain", environment, catalog, "http://charts.example.org", tmp_path / "secrets")
+    settings = Settings(
+        chart_mirror="http://charts.example.org",
+        secrets_dir=tmp_path / "secrets",
+        acme_server="https://acme.example/dir",
+    )
+    plain = prepare(tmp_path / "plain", environment, catalog, settings)
     for script in (plain.create, plain.destroy):
         subprocess.run(["bash", "-n", str(script)], check=True)
     text = plain.create.read_text()

@@ -26,7 +26,7 @@ from deployments.sandbox import authority, environment, preparation, terraform, 
 from deployments.sandbox.layout import Layout
 from deployments.sandbox.openstack import config, database, migrations
 from deployments.sandbox.openstack.config_common import USERS, Cloud
-from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.settings import BEHIND, NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.supervisor.content import FLAVORS, Seeder
 from deployments.sandbox.supervisor.daemon import SEEDED
 from infra.clients.errors import Failed, Misconfigured, Unavailable
@@ -35,7 +35,7 @@ from infra.clients.errors import Failed, Misconfigured, Unavailable
 def cloud(folder: Path) -> Cloud:
     passwords = {user: f"pass%{user}$" for user in USERS}
     settings = SandboxSettings()
-    return Cloud(folder, folder / "log", folder / "etc", settings.ports(), NAME_SERVERS, passwords)
+    return Cloud(folder, folder / "log", folder / "etc", settings.ports(), BEHIND, NAME_SERVERS, passwords)
 
 
 def test_every_service_is_configured_on_loopback(tmp_path: Path) -> None:

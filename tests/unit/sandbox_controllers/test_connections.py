@@ -39,7 +39,8 @@ def left_open(work: Coroutine[Any, Any, None]) -> list[str]:
 def inattentive(home: Path) -> Iterator[None]:
     """An API server that begins a watch and then looks at nothing any more, not even at the end of TLS."""
     listener = socket.create_server(("127.0.0.1", 0))
-    prepare(home, f"https://127.0.0.1:{listener.getsockname()[1]}")
+    url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    prepare(home, url, url)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(home / "server.crt", home / "server.key")
     over = threading.Event()
