@@ -30,8 +30,15 @@ REVISION = "cert-manager.io/certificate-revision"
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(hours=1), timedelta(hours=32)
 """How long cert-manager leaves a failed issuance alone: each time twice as long (cert-manager.io, "Certificate")."""
-ACCOUNT_LOST = "urn:ietf:params:acme:error:accountDoesNotExist"
-"""The ACME server does not know the account (any more): RFC 8555, 6.7."""
+ACCOUNT_LOST = re.compile(
+    r"urn:ietf:params:acme:error:accountDoesNotExist|urn:ietf:params:acme:error:malformed: [^;]*\bkey ID\b",
+    re.IGNORECASE,
+)
+"""What a refused order says where the ACME server does not know the account (any more): RFC 8555, 6.7.
+
+A cert-manager that was started since asks the server which account its key has. It is told that there is none, and asks
+for the order all the same, without a key ID: that is then what the server complains of.
+"""
 GIVEN_UP = re.compile(r"\b4\d\d urn:(?:ietf:params:)?acme:error:|HTTP 4\d\d response which is not an RFC 8555 problem")
 """What an issuer says whose account an ACME server has refused: cert-manager does not ask that server again."""
 
@@ -103,7 +110,9 @@ async def _judge_certificate(where: str, live: Object, is_ready: Object, kuberne
     what = "cannot be renewed" if is_ready["status"] == "True" else "could not be issued"
     when = next_try(live)
     again = f", and cert-manager tries again on {when:%Y-%m-%d at %H:%M} UTC" if when else ""
-    raise Stuck(f"{where} {what}{again}: {why}", detail=detail, account_lost=ACCOUNT_LOST in f"{why} {deeper}")
+    raise Stuck(
+        f"{where} {what}{again}: {why}", detail=detail, account_lost=ACCOUNT_LOST.search(f"{why} {deeper}") is not None
+    )
 
 
 def condition(live: Object, kind: str) -> Object | None:

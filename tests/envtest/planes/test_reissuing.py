@@ -35,7 +35,7 @@ ISSUER: Object = {
     "spec": {"acme": {"server": "https://acme.example.org/dir", "privateKeySecretRef": {"name": "key"}}},
 }
 LIMITED = condition("Issuing", "False", f"{FAILED}429 urn:ietf:params:acme:error:rateLimited: enough")
-LOST = condition("Issuing", "False", f"{FAILED}400 {issuance.ACCOUNT_LOST}: who?")
+LOST = condition("Issuing", "False", f"{FAILED}400 urn:ietf:params:acme:error:accountDoesNotExist: who?")
 REFUSED = condition("Ready", "False", "Failed to register ACME account: 429 urn:ietf:params:acme:error:rateLimited: no")
 
 

@@ -130,11 +130,30 @@ async def test_a_failed_issuance_is_told_by_its_own_condition_and_with_the_time_
 
 
 async def test_a_renewal_that_fails_is_told_though_the_old_certificate_is_good(kubernetes: Answering) -> None:
-    issuing = condition("Issuing", "False", f"{FAILED}400 {issuance.ACCOUNT_LOST}: unknown")
+    issuing = condition("Issuing", "False", f"{FAILED}400 urn:ietf:params:acme:error:accountDoesNotExist: unknown")
     error = await refused(kubernetes, made(issuance.CERTIFICATE, "shop", condition("Ready", "True"), issuing))
     assert isinstance(error, Stuck)
     assert error.summary.startswith("Certificate/apps/shop cannot be renewed: The certificate request has failed")
     assert error.account_lost
+
+
+@pytest.mark.parametrize(
+    ("problem", "lost"),
+    [
+        ("400 urn:ietf:params:acme:error:accountDoesNotExist: Account not found", True),
+        ("400 urn:ietf:params:acme:error:malformed: Key ID (kid) in JWS header missing expected URL prefix", True),
+        ("400 urn:ietf:params:acme:error:malformed: No Key ID in JWS header", True),
+        ("400 urn:ietf:params:acme:error:malformed: Error parsing the request", False),
+        ("403 urn:ietf:params:acme:error:unauthorized: The key ID is not allowed to", False),
+        ("429 urn:ietf:params:acme:error:rateLimited: too many", False),
+    ],
+)
+async def test_an_account_that_is_lost_is_told_from_other_refusals(problem: str, lost: bool) -> None:
+    """A cert-manager that was started since sends no key ID, since the server knows of none."""
+    issuing = condition("Issuing", "False", f"{FAILED}Failed to create Order: {problem}")
+    error = await refused(FakeKubernetes(), made(issuance.CERTIFICATE, "shop", NOTHING_YET, issuing))
+    assert isinstance(error, Stuck)
+    assert error.account_lost == lost
 
 
 async def test_an_invalid_order_says_nothing_and_its_challenges_do(kubernetes: Answering) -> None:
