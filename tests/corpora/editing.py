@@ -34,6 +34,8 @@ UNTOUCHED = frozenset({"APIService"})
 QUIET = frozenset({"ConfigMap", "CronJob", "Deployment", "Ingress", "LimitRange", "NetworkPolicy", "Role", "Secret",
                    "Service", "ServiceAccount", "StatefulSet", "Widgetapplied", "Widgethelm"})  # fmt: skip
 """Kinds that can be edited and put back without disturbing anybody."""
+WATCHED = "kubernetes.io/service-account-token"
+"""Secrets that the controller manager deletes as soon as they do not fit their ServiceAccount."""
 INVALID, CONFLICT = 422, 409
 BORN_WITH = ("creationTimestamp", "managedFields", "resourceVersion", "uid")
 
@@ -151,7 +153,7 @@ async def record_edits(rows: list[Recorded], kubernetes: KubernetesClient, clien
         if row.source == "adopted" and row.live["kind"] not in UNTOUCHED:
             found.append(await _again(editor, index, row))
     for index, row in enumerate(rows):
-        if row.live["kind"] in QUIET and row.dry_run is not None:
+        if row.live["kind"] in QUIET and row.live.get("type") != WATCHED and row.dry_run is not None:
             known = [make for what, make in mutations(row)]
             tried = [await editor.made(index, make()) for make in chance.sample(known, min(REALLY, len(known)))]
             found += [edit for edit in tried if edit is not None and edit.paths]
