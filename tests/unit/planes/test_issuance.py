@@ -148,10 +148,12 @@ async def test_a_renewal_that_fails_is_told_though_the_old_certificate_is_good(k
         ("429 urn:ietf:params:acme:error:rateLimited: too many", False),
     ],
 )
-async def test_an_account_that_is_lost_is_told_from_other_refusals(problem: str, lost: bool) -> None:
+async def test_an_account_that_is_lost_is_told_from_other_refusals(
+    kubernetes: Answering, problem: str, lost: bool
+) -> None:
     """A cert-manager that was started since sends no key ID, since the server knows of none."""
     issuing = condition("Issuing", "False", f"{FAILED}Failed to create Order: {problem}")
-    error = await refused(FakeKubernetes(), made(issuance.CERTIFICATE, "shop", NOTHING_YET, issuing))
+    error = await refused(kubernetes, made(issuance.CERTIFICATE, "shop", NOTHING_YET, issuing))
     assert isinstance(error, Stuck)
     assert error.account_lost == lost
 

@@ -163,6 +163,8 @@ async def test_a_kind_that_is_not_served_is_not_ready(clients: Clients, kubernet
 async def test_a_service_without_an_address_is_not_ready(clients: Clients, kubernetes: Answering) -> None:
     with pytest.raises(NotYet, match="There is no Service web/web"):
         await look(ADDRESS, clients)
+    about = kubernetes.listing("Event", "web", "&fieldSelector=involvedObject.name%3Dweb")
+    kubernetes.answer(about, {"items": []})
     without: list[dict[str, Any]] = [{}, {"loadBalancer": {}}, {"loadBalancer": {"ingress": [{"hostname": "x"}]}}]
     for status in without:
         kubernetes.put(there("Service", "web", status=status))
@@ -174,7 +176,8 @@ async def test_a_service_without_an_address_is_not_ready(clients: Clients, kuber
         ("Quota exceeded for resources: ['load_balancer'].", "quota is used up"),
     ):
         event = there("Event", "web.1", message=f"Error syncing load balancer: {said}", type="Warning")
-        kubernetes.put(event | {"involvedObject": {"kind": "Service", "name": "web"}})
+        about_it = {"involvedObject": {"kind": "Service", "name": "web"}}
+        kubernetes.answer(about, {"items": [event | about_it]})
         with pytest.raises(NotYet, match=said[:20]) as caught:
             await look(ADDRESS, clients)
         assert right in str(caught.value)

@@ -12,7 +12,17 @@ from infra.clients.tls import STAGING_ROOTS
 from infra.planes import signers
 from infra.planes.clients import Clients
 from infra.spec.certificates import Certificates
-from tests.unit.planes.test_certificates import ACME, AUTHORITY, CA, DNS01, HTTP01, PEM, SANDBOX, store
+from tests.unit.planes.test_certificates import ACME, AUTHORITY, CA, DNS01, HTTP01, PEM, SANDBOX
+
+
+def store(clients: Clients, name: str, **values: str) -> None:
+    """Keep a secret; `_` in a key stands for a dot."""
+    folder = clients.settings.secrets_dir / name
+    folder.mkdir(parents=True, mode=0o700)
+    for key, value in values.items():
+        file = folder / key.replace("_", ".")
+        file.write_text(value)
+        file.chmod(0o600)
 
 
 async def roots(clients: Clients, spec: dict[str, Any]) -> list[Certificate]:

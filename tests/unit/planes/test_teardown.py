@@ -159,7 +159,7 @@ async def test_templates_are_known_by_their_label_and_found_once(clients: Client
 
 async def test_what_cannot_be_removed_is_named(clients: Clients) -> None:
     clients.openstack.leftovers = FakeSweep(VOLUME, UNNAMED, stay=True)  # type: ignore[assignment]
-    with pytest.raises(DeadlineExceeded, match=r"2 things are still there. \(volume pvc-1, floating IP f1\)"):
+    with pytest.raises(DeadlineExceeded, match=r"2 things are still there. \(volume pvc-1; floating IP f1\)"):
         await leftovers.sweep(declared(), clients)
 
 
