@@ -178,6 +178,7 @@ KEPT_ZEROS: Final = frozenset(
         "maxItems",
         "maxLength",
         "maxProperties",
+        "maxSurge",
         "maxUnavailable",
         "maximum",
         "minAvailable",
