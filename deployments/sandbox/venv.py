@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from deployments.sandbox.settings import ROOT
+from deployments.sandbox.upstream.build import alone
 from infra.clients.errors import Misconfigured
 
 LOCK = ROOT / "deployments/sandbox/requirements.txt"
@@ -40,7 +39,7 @@ def ensure(venv: Path, *, log: Path, say: Callable[[str], None], lock: Path = LO
     if current(venv, lock):
         return False
     venv.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(venv.with_name(f"{venv.name}.lock")):
+    with alone(venv.with_name(f"{venv.name}.lock")):
         if current(venv, lock):
             return False
         say(f"Installing OpenStack into {venv} (once; a minute or two) …")
@@ -78,11 +77,3 @@ def _run(argv: list[str], output: object, log: Path) -> None:
 
 def _digest(lock: Path) -> str:
     return hashlib.sha256(lock.read_bytes()).hexdigest()
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Only one process at a time installs."""
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

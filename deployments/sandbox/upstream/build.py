@@ -161,7 +161,7 @@ def ensure(module: Module = UPSTREAM, *, say: Say = lambda _: None) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     say(f"Building {module.label} (once for each version; about {module.minutes:g} minutes on two cores) …")
     begun = time.monotonic()
-    with _alone(target.with_suffix(".lock")):
+    with alone(target.with_suffix(".lock")):
         if target.exists():
             say("Built by another process meanwhile.")
             return target
@@ -275,8 +275,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Only one process at a time builds."""
+def alone(path: Path) -> Iterator[None]:
+    """Only one process at a time does what follows; the others wait."""
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

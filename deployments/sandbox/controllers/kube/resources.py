@@ -61,28 +61,15 @@ VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", False)
 STORAGECLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False)
 CSIDRIVERS = Resource("storage.k8s.io", "v1", "csidrivers", "CSIDriver", False)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
-REPLICASETS = Resource("apps", "v1", "replicasets", "ReplicaSet")
 STATEFULSETS = Resource("apps", "v1", "statefulsets", "StatefulSet")
 DAEMONSETS = Resource("apps", "v1", "daemonsets", "DaemonSet")
 JOBS = Resource("batch", "v1", "jobs", "Job")
-CRONJOBS = Resource("batch", "v1", "cronjobs", "CronJob")
-ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 INGRESSCLASSES = Resource("networking.k8s.io", "v1", "ingressclasses", "IngressClass", False)
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
-VALIDATING = Resource(
-    "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False
-)
-MUTATING = Resource(
-    "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False
-)
 
 CERTIFICATES = _custom("cert-manager.io", "v1", "certificates", "Certificate")
-CERTIFICATEREQUESTS = _custom("cert-manager.io", "v1", "certificaterequests", "CertificateRequest")
-ISSUERS = _custom("cert-manager.io", "v1", "issuers", "Issuer")
 CLUSTERISSUERS = _custom("cert-manager.io", "v1", "clusterissuers", "ClusterIssuer", namespaced=False)
-ORDERS = _custom("acme.cert-manager.io", "v1", "orders", "Order")
-CHALLENGES = _custom("acme.cert-manager.io", "v1", "challenges", "Challenge")
 
 APPLICATIONS = _custom("argoproj.io", "v1alpha1", "applications", "Application")
 APPPROJECTS = _custom("argoproj.io", "v1alpha1", "appprojects", "AppProject")
