@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from functools import lru_cache
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -10,8 +12,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deployments.sandbox.upstream import build
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 """The checkout."""
+
+LOCK = ROOT / "deployments/sandbox/requirements.txt"
+"""What OpenStack is installed from."""
 
 NAME_SERVERS = {"ns1": "127.0.53.1", "ns2": "127.0.53.2"}
 """The two authoritative servers and the addresses they answer on."""
@@ -45,6 +52,14 @@ CLUSTERS_OFFSET = 20
 OptionalPort = Annotated[int | None, Field(default=None, ge=1024, le=65535)]
 
 
+def cached_venv() -> Path:
+    """Where OpenStack is installed once for each lock and each Python that it is installed with."""
+    digest = hashlib.sha256(LOCK.read_bytes())
+    for part in (sys.version, sys.base_prefix):
+        digest.update(part.encode())
+    return build.cache() / "openstack" / digest.hexdigest()[:16]
+
+
 class SandboxSettings(BaseSettings):
     """What can be set about the sandbox. The defaults suit one sandbox per machine."""
 
@@ -52,7 +67,8 @@ class SandboxSettings(BaseSettings):
 
     home: Path = Field(default=ROOT / ".sandbox", description="Folder with all of the sandbox's state (mode 0700).")
     venv: Path = Field(
-        default=ROOT / ".venv-openstack", description="Virtual environment that holds OpenStack; made when missing."
+        default_factory=cached_venv,
+        description="Virtual environment that holds OpenStack, made when missing; by default in the user's cache.",
     )
     port_base: int = Field(
         default=15000, ge=1024, le=64000, description="First port; each service listens at a fixed distance from it."

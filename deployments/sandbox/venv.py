@@ -6,18 +6,24 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 
-from deployments.sandbox.settings import ROOT
+from deployments.sandbox.settings import LOCK, ROOT
 from deployments.sandbox.upstream.build import alone
 from infra.clients.errors import Misconfigured
 
-LOCK = ROOT / "deployments/sandbox/requirements.txt"
 PLUGINS = ROOT / "deployments/sandbox/openstack/plugins"
 """On PYTHONPATH, its .dist-info registers our Magnum driver and Designate backend as entry points."""
 
 MARKER = ".plumbline-lock"
+
+ENTRY_POINTS = "from stevedore import extension; extension.ExtensionManager('none')"
+"""Fills stevedore's cache."""
+
+OPTIONS = ("-P", "-W", "ignore")
+"""Of Python: sys.path is the same wherever a service is started."""
 
 
 def current(venv: Path, lock: Path = LOCK) -> bool:
@@ -48,24 +54,25 @@ def ensure(venv: Path, *, log: Path, say: Callable[[str], None], lock: Path = LO
                 _run([sys.executable, "-m", "venv", str(venv)], output, log)
             pip = [str(venv / "bin/python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
             _run([*pip, "--requirement", str(lock)], output, log)
+            _run([str(venv / "bin/python"), *OPTIONS, "-c", ENTRY_POINTS], output, log, environment(venv))
         (venv / MARKER).write_text(_digest(lock))
     return True
 
 
-def environment(home: Path) -> dict[str, str]:
+def environment(venv: Path) -> dict[str, str]:
     """The environment of a process that runs in it: nothing of ours leaks into oslo.config."""
     kept = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "HOME")
     return {key: os.environ[key] for key in kept if key in os.environ} | {
         "PYTHONPATH": f"{ROOT}{os.pathsep}{PLUGINS}",
         "PYTHONUNBUFFERED": "1",
-        # stevedore caches entry points by path; its cache is the sandbox's, too.
-        "XDG_CACHE_HOME": str(home / "openstack/cache"),
+        # stevedore caches there, by sys.path, which entry points there are: a second's work for each service otherwise.
+        "XDG_CACHE_HOME": str(venv / "cache"),
         "NO_PROXY": "*",
     }
 
 
-def _run(argv: list[str], output: object, log: Path) -> None:
-    done = subprocess.run(argv, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)  # type: ignore[call-overload]
+def _run(argv: list[str], output: IO[bytes], log: Path, env: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(argv, env=env, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
         raise Misconfigured(

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import json
 import os
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ def run(home: Path, host: str, port: int) -> None:
     database.tune(lambda _: True)
     migrations.prepare("keystone", home)
     os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(folder / "keystone.conf")
+    _load_when_used("keystone.federation.idp")
     from keystone.wsgi.api import application
 
     document = (home / "openstack/bootstrap.json").read_text()
@@ -35,6 +38,19 @@ def run(home: Path, host: str, port: int) -> None:
     # Not get_enforcer(): that is the command line's, and parses the configuration anew.
     policies.load(policy._ENFORCER._enforcer)
     serve(application, host, port, stop=lambda: None)
+
+
+def _load_when_used(name: str) -> None:
+    """Load a module when something of it is used first: SAML's schemas take a second, and nobody asks for them."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        return  # another Keystone: it loads whatever it wants
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    package, _, own = name.rpartition(".")
+    setattr(sys.modules[package], own, module)
+    spec.loader.exec_module(module)
 
 
 def _keys(repository: Path) -> None:

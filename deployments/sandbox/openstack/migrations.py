@@ -31,8 +31,7 @@ def prepare(service: str, home: Path) -> bool:
         subprocess.run(
             [
                 sys.executable,
-                "-W",
-                "ignore",
+                *("-P", "-W", "ignore"),
                 "-m",
                 "deployments.sandbox.openstack.migrations",
                 service,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -21,6 +22,8 @@ STOP_SECONDS = 3.0
 def serve(application: Application, host: str, port: int, *, stop: Callable[[], None]) -> None:
     """Answer requests until SIGTERM or SIGINT, then call `stop` and leave the process.
 
+    What was loaded until now is not looked at by the garbage collector any more.
+
     Args:
         host: an address of loopback.
         stop: ends what runs beside the API in this process.
@@ -34,6 +37,8 @@ def serve(application: Application, host: str, port: int, *, stop: Callable[[], 
         # waitress runs its loop until SystemExit, then lets running requests finish.
         raise SystemExit(0)
 
+    gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     server.run()

@@ -35,10 +35,10 @@ def services(settings: SandboxSettings, layout: Layout) -> list[Program]:
         Program(
             name=name,
             argv=(
-                *(python, "-W", "ignore", "-m", "deployments.sandbox.openstack", name),
+                *(python, *venv.OPTIONS, "-m", "deployments.sandbox.openstack", name),
                 *("--home", str(layout.home), "--host", BEHIND, "--port", str(settings.port(name))),
             ),
-            env=venv.environment(layout.home),
+            env=venv.environment(settings.venv.absolute()),
             log=layout.log / f"{name}.out",
             probe=http_answers(settings.url(name, "/")),
             cwd=layout.home,

@@ -212,7 +212,7 @@ def test_the_environment_is_installed_once_per_lock(tmp_path: Path) -> None:
     assert not venv.current(folder, lock)
     assert venv.ensure(folder, log=log, say=said.append, lock=lock)
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert [call.split()[-1] for call in calls] == [str(lock)] * 2
+    assert [call.split()[-1] for call in calls if " install " in call] == [str(lock)] * 2
     assert len(said) == 2
 
 

@@ -25,7 +25,7 @@ class PrefectStandIn:
         self.refuses = False
         self.hook_status = 200
         server.expect_request("/api/csrf-token").respond_with_data("CSRF protection is disabled.", status=422)
-        server.expect_request("/api/admin/version").respond_with_json("3.8.8")
+        server.expect_request("/api/admin/version").respond_with_json("3.9.1")
         server.expect_request("/api/events", method="POST").respond_with_handler(self._receive)
         server.expect_request("/api/events/filter", method="POST").respond_with_handler(self._filter)
         server.expect_request(HOOK, method="POST").respond_with_handler(self._hook)
