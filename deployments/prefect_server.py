@@ -101,6 +101,11 @@ class LocalPrefect:
         """Bring the deployments to what prefect.yaml says."""
         deploy(self._settings, {**_base_environment(), **self.variables()})
 
+    def deploy_when_ready(self) -> None:
+        """Wait for the server, then deploy."""
+        self.wait_server()
+        self.deploy()
+
     def start_worker(self, variables: dict[str, str]) -> None:
         """Start the worker with the variables that its flow runs inherit."""
         env = {**_base_environment(), **variables, **self.variables()}

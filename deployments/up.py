@@ -1,6 +1,7 @@
 """`make up`: everything from nothing to an environment that is ready.
 
-What takes long goes side by side: Prefect's server starts beside the sandbox; the flow run begins when both answer.
+What takes long goes side by side: Prefect's server starts, and gets its deployments, beside the sandbox; the flow run
+begins when both answer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,13 +53,13 @@ class Up:
         with self._step("helm", "on PATH, or built from its own Go module"):
             helm = ensure_helm()
         Layout(self._home).make()
-        fresh = not self._prefect.auth_file.exists()
+        fresh, pool = not self._prefect.auth_file.exists(), self._settings.work_pool
         self._prefect.start_server()
-        with self._step("sandbox", "Keystone, Nova, Glance, Magnum, Designate, name servers, charts, git"):
-            self._sandbox()
-        with self._step("prefect", f"server, {self._settings.work_pool} worker, deployments"):
-            self._prefect.wait_server()
-            self._prefect.deploy()
+        with ThreadPoolExecutor(1) as beside, self._step("prefect", f"server, {pool} worker, deployments"):
+            deploying = beside.submit(self._prefect.deploy_when_ready)
+            with self._step("sandbox", "OpenStack, name servers, charts, git"):
+                self._sandbox()
+            deploying.result()
             environment.merge(
                 Layout(self._home).environment,
                 self._prefect.variables(),

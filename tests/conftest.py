@@ -7,8 +7,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from deployments.helm import built_helm
 from deployments.sandbox.upstream import build
@@ -19,6 +21,8 @@ from infra.clients.masking import MASKER
 os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = ""
 
 HELM = pytest.StashKey[str]()
+ON_DEV = frozenset(f"tests/sandbox/test_{name}.py" for name in ("drift", "environment", "restart"))
+"""Files whose tests need environment `dev`, which takes minutes."""
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +52,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[HELM] = f"none: {error}"
     known = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder not in folders]
     os.environ["PATH"] = os.pathsep.join([*folders, *known])
+
+
+class ByWorld(LoadFileScheduling):  # type: ignore[misc]
+    """Each file to one process; files that need the same environment to the same one, which makes it once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "dev" if file in ON_DEV else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWorld:
+    """How tests are shared out among processes."""
+    return ByWorld(config, log)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

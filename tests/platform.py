@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -71,6 +72,14 @@ class Platform:
         self._settings = dict(settings)
         self._warm: Warm | None = None
 
+    @property
+    def settings(self) -> SandboxSettings:
+        """The sandbox's."""
+        own = {
+            name.removeprefix(OURS).lower(): value for name, value in self._settings.items() if name.startswith(OURS)
+        }
+        return SandboxSettings.model_validate(own)
+
     def variables(self) -> dict[str, str]:
         """The environment of a user who has sourced `.sandbox/env`."""
         values = environment.parse((self.home / "env").read_text())
@@ -101,12 +110,9 @@ class Platform:
 
     def sandbox(self, *arguments: str) -> str:
         """What `python -m deployments.sandbox …` prints; in this process, since starting one takes a second."""
-        own = {
-            name.removeprefix(OURS).lower(): value for name, value in self._settings.items() if name.startswith(OURS)
-        }
         with redirect_stdout(StringIO()) as printed:
             out = Console(file=printed, highlight=False)
-            status = run(parser().parse_args(arguments), SandboxSettings.model_validate(own), out, out)
+            status = run(parser().parse_args(arguments), self.settings, out, out)
         assert status == 0, printed.getvalue()
         return printed.getvalue().strip()
 
@@ -255,11 +261,12 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
     prefect_settings = PrefectSettings(port=base + 90)
     prefect = LocalPrefect(prefect_settings, prefect_settings.home(home), scheduling=False)
     try:
-        _sandbox("up", variables)
         prefect.start_server()
+        with ThreadPoolExecutor(1) as beside:
+            deploying = beside.submit(prefect.deploy_when_ready)
+            _sandbox("up", variables)
+            deploying.result()
         environment.merge(home / "env", prefect.variables(), path=(str(helm.parent),))
-        prefect.wait_server()
-        prefect.deploy()
         platform = Platform(home, variables, prefect)
         prefect.start_worker(platform.variables())
         try:

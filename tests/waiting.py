@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(probe: Callable[[], T], what: str, seconds: float = 60, every: float = 0.1) -> T:
+def until(probe: Callable[[], T], what: str, seconds: float = 60, every: float = 0.25) -> T:
     """Wait until `probe` says something true, and return it.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the tests of the embedded cloud share: its fixtures, waits and questions."""
+"""What the tests of the sandbox's cloud share: waits and questions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import dns.flags
@@ -15,7 +15,6 @@ import dns.message
 import dns.query
 import dns.rcode
 import openstack
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -24,9 +23,6 @@ from openstack.connection import Connection
 
 from deployments.sandbox import lifecycle
 from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
-from tests.platform import WORKER
-
-PORT_BASE = int(os.environ.get("PLUMBLINE_SANDBOX_PORT_BASE", "15000")) + 200 + 1000 * WORKER
 
 
 def make_template(demo: Connection, name: str, version: str) -> Any:
@@ -61,7 +57,7 @@ def wait(what: str, look: Callable[[], Any], wanted: Any, seconds: float = 60) -
             return time.monotonic() - begun
         if not seen or seen[-1] != now:
             seen.append(now)
-        time.sleep(0.1)
+        time.sleep(0.25)
     raise AssertionError(f"{what} never was {wanted!r}, but in turn {seen}")
 
 
@@ -152,36 +148,3 @@ def cli_status(sandbox: SandboxSettings) -> int:
 def connect(settings: SandboxSettings, cloud: str) -> Connection:
     config = openstack.config.OpenStackConfig(config_files=[str(settings.home / "clouds.yaml")])
     return Connection(config=config.get_one(cloud))
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> SandboxSettings:
-    return SandboxSettings(home=tmp_path_factory.mktemp("cloud") / "home", port_base=PORT_BASE)
-
-
-@pytest.fixture(scope="module")
-def sandbox(settings: SandboxSettings) -> Iterator[SandboxSettings]:
-    try:
-        lifecycle.up(settings, print)
-        yield settings
-    finally:
-        lifecycle.down(settings, print)
-
-
-@pytest.fixture(scope="module")
-def demo(sandbox: SandboxSettings) -> Iterator[Connection]:
-    connection = connect(sandbox, "sandbox")
-    yield connection
-    connection.close()
-
-
-@pytest.fixture(scope="module")
-def admin(sandbox: SandboxSettings) -> Iterator[Connection]:
-    connection = connect(sandbox, "sandbox-admin")
-    yield connection
-    connection.close()
-
-
-@pytest.fixture(scope="module")
-def template(demo: Connection) -> Any:
-    return make_template(demo, "kubernetes", "v1.33.4")

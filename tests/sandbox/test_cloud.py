@@ -1,6 +1,5 @@
 """The embedded cloud, driven as its users do: through openstacksdk, its files and the command line."""
 
-# ruff: noqa: F811 - a fixture that is imported, and the argument that asks for it, have one name.
 from __future__ import annotations
 
 import json
@@ -21,23 +20,18 @@ from openstack.connection import Connection
 from deployments.sandbox import lifecycle
 from deployments.sandbox.settings import ROOT, SandboxSettings
 from infra.clients.errors import Misconfigured
-from tests.sandbox.cloud import (  # noqa: F401
-    admin,
+from tests.sandbox.cloud import (
     cli,
     cli_status,
     connect,
     create_cluster,
     delete_cluster,
-    demo,
     everywhere,
     make_template,
     raw,
     ready,
-    sandbox,
-    settings,
     sign,
     status,
-    template,
     wait,
 )
 

@@ -1,6 +1,5 @@
 """What goes wrong in the embedded cloud when it is told to, and how its DNS behaves."""
 
-# ruff: noqa: F811 - a fixture that is imported, and the argument that asks for it, have one name.
 from __future__ import annotations
 
 import json
@@ -18,18 +17,14 @@ import pytest
 from openstack.connection import Connection
 
 from deployments.sandbox.settings import NAME_SERVERS, SandboxSettings
-from tests.sandbox.cloud import (  # noqa: F401
+from tests.sandbox.cloud import (
     ask,
     cli,
     create_cluster,
     delete_cluster,
-    demo,
     everywhere,
     get,
-    sandbox,
-    settings,
     status,
-    template,
     wait,
 )
 

@@ -23,7 +23,7 @@ from infra.settings import Settings
 from infra.spec.capacity import needs
 from infra.spec.models import Environment
 from infra.spec.preflight import preflight
-from tests.sandbox.cloud import cli, demo, sandbox, settings, wait  # noqa: F401
+from tests.sandbox.cloud import cli, wait
 from tests.sandbox.test_cloud_infrastructure import (
     Place,
     attach,
@@ -43,7 +43,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning"),
 ]
 
-DEAD, STRANGER = "dev", "dev-2"
+DEAD, STRANGER = "gone", "gone-2"
+
+
+def named(name: str) -> Environment:
+    document = declared().document()
+    document["metadata"]["name"] = name
+    return Environment.model_validate(document)
 
 
 @pytest.fixture
@@ -51,7 +57,7 @@ async def clients(sandbox: SandboxSettings, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(sandbox.home / "clouds.yaml"))
     own = Settings(state_dir=tmp_path, probe_timeout=120, probe_interval=1, secrets_dir=sandbox.home / "secrets")
     journal: Any = FakeJournal()
-    async with open_clients(declared(), settings=own, catalog=Catalog.load(), journal=journal) as found:
+    async with open_clients(named(DEAD), settings=own, catalog=Catalog.load(), journal=journal) as found:
         yield found
 
 
@@ -101,38 +107,35 @@ async def test_a_dead_clusters_things_go_and_a_strangers_stay(clients: Clients, 
     cluster_things(demo, place, STRANGER)
     ports = {one.id for one in demo.network.ports(network_id=place.network.id)}
     assert (things(demo, DEAD), things(demo, STRANGER)) == (ALL, ALL)
-    outcome = await leftovers.sweep(declared(), clients)
+    outcome = await leftovers.sweep(named(DEAD), clients)
     assert (things(demo, DEAD), things(demo, STRANGER)) == (NONE, ALL)
     assert demo.network.find_network(own.network.id) is None
     assert demo.network.find_router(own.router.id) is None
     assert {one.id for one in demo.network.ports(network_id=place.network.id)} == ports
     assert len(outcome.made) == 8
-    again = await leftovers.sweep(declared(), clients)
+    again = await leftovers.sweep(named(DEAD), clients)
     assert (again.made, again.sentence) == ((), "nothing of it is left")
-    document = declared().model_dump(mode="json", by_alias=True)
-    await leftovers.sweep(
-        Environment.model_validate(document | {"metadata": {"name": STRANGER, "owner": "x"}}), clients
-    )
+    await leftovers.sweep(named(STRANGER), clients)
     assert things(demo, STRANGER) == NONE
 
 
 async def test_what_cannot_be_deleted_has_its_sentence(
     clients: Clients, sandbox: SandboxSettings, demo: Connection, place: Place
 ) -> None:
-    clients.settings = clients.settings.model_copy(update={"probe_timeout": 60})
+    clients.settings = clients.settings.model_copy(update={"probe_timeout": 20})
     cluster_things(demo, place, DEAD)
     cli(sandbox, "faults", "set", "--load-balancer", f"kube_service_{DEAD}_*", "--delete", "fail")
     cli(sandbox, "faults", "set", "--volume", f"pvc-{DEAD}-1", "--detach", "fail")
     try:
         with pytest.raises(DeadlineExceeded) as caught:
-            await leftovers.sweep(declared(), clients)
+            await leftovers.sweep(named(DEAD), clients)
     finally:
         cli(sandbox, "faults", "clear")
     said = str(caught.value)
     assert f"load balancer kube_service_{DEAD}_web_web is in ERROR" in said
     assert f"volume pvc-{DEAD}-1 is still attached to server " in said
     clients.settings = clients.settings.model_copy(update={"probe_timeout": 120})
-    await leftovers.sweep(declared(), clients)
+    await leftovers.sweep(named(DEAD), clients)
     assert things(demo, DEAD) == NONE
 
 
@@ -145,7 +148,7 @@ def with_networks(**changes: Any) -> Environment:
 
 
 async def test_the_preflight_knows_the_clouds_networks_types_and_quotas(clients: Clients, place: Place) -> None:
-    facts = await gather_facts(declared(), clients)
+    facts = await gather_facts(named(DEAD), clients)
     assert facts.networks is not None
     assert "public" in facts.networks
     assert facts.subnets is not None

@@ -45,8 +45,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPrefect]:
     local = LocalPrefect(PrefectSettings(port=PORT_BASE + 400 * WORKER + 95), tmp_path_factory.mktemp("prefect"))
     try:
         local.start_server()
-        local.wait_server()
-        local.deploy()
+        local.deploy_when_ready()
         yield local
     finally:
         local.stop()

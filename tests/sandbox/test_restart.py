@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from infra.clients.kubernetes import KubernetesClient
 from infra.clients.waiting import wait_until
 from infra.planes import issuance
 from infra.settings import Settings
-from tests.platform import Platform, running
+from tests.platform import Platform
 from tests.sandbox.test_drift import found
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
@@ -28,13 +27,6 @@ CANARY: dict[str, Any] = {
     "kind": issuance.CERTIFICATE[1],
     "metadata": {"name": "canary-tls", "namespace": "plumbline-system"},
 }
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """One of its own: others would not bear its being stopped."""
-    with running(tmp_path_factory.mktemp("restarted"), 1) as platform:
-        yield platform
 
 
 def restart(platform: Platform) -> None:
@@ -62,9 +54,8 @@ async def renew(kubeconfig: Path) -> str:
         return await wait_until(failed, describe="the renewal to fail", timeout=60)
 
 
+@pytest.mark.usefixtures("dev")
 def test_dev_is_in_step_after_a_restart_and_a_renewal_succeeds(platform: Platform) -> None:
-    created = platform.flow("create_environment", "dev")
-    assert created.status == 0, created.log[-4000:]
     roots = Path(platform.variables()["PLUMBLINE_TLS_CA_FILE"])
     before = load_pem_x509_certificates(roots.read_bytes())
     restart(platform)

@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from deployments.sandbox.openstack import database
 from deployments.sandbox.openstack.config import SERVICES
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     os.umask(0o077)
     # A fifth of the start is looking for garbage among modules that stay; server.serve looks again.
     gc.disable()
+    database.keep_connections()
     # The services read sys.argv themselves.
     sys.argv = [arguments.service]
     module = importlib.import_module(f"deployments.sandbox.openstack.{arguments.service}_service")

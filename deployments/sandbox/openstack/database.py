@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 PRAGMAS = ("journal_mode=WAL", "synchronous=OFF", "busy_timeout=30000")
@@ -42,6 +43,28 @@ def tune(writes: Callable[[Any], bool] | None = None) -> None:
             if statement == "BEGIN" and connection.dialect.name == "sqlite" and writes(connection):
                 statement = "BEGIN IMMEDIATE"
             return statement, parameters
+
+
+def keep_connections() -> None:
+    """oslo.db opens a connection to SQLite for each transaction; ours are kept, as those to MySQL are.
+
+    Call before a service opens one.
+    """
+    from oslo_db.sqlalchemy import engines
+    from sqlalchemy import pool
+
+    class Kept(pool.QueuePool):
+        """Enough for every thread of a service."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options | {"pool_size": 16, "max_overflow": 100})
+
+    engines.pool = SimpleNamespace(
+        NullPool=Kept,
+        QueuePool=pool.QueuePool,
+        StaticPool=pool.StaticPool,
+        SingletonThreadPool=pool.SingletonThreadPool,
+    )
 
 
 def initialise(databases: dict[str, Path], create: Callable[[], None], templates: Path | None = None) -> bool:

@@ -10,7 +10,7 @@ from deployments.sandbox.openstack import database, magnum_lateness, migrations,
 from deployments.sandbox.openstack.faults import FaultFile
 from deployments.sandbox.openstack.server import serve
 
-STATUS_SECONDS = 0.5
+STATUS_SECONDS = 1.0
 """How often operations under way are looked at; Magnum's own 10 s is hard-coded in a decorator."""
 
 

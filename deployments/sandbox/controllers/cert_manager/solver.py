@@ -122,7 +122,9 @@ class Solver:
         except PlumblineError as error:
             log.warning("%s %s: %s", asked["action"], asked["resolvedFQDN"], error)
             answer |= {"success": False, "status": {"status": "Failure", "message": str(error), "code": 500}}
-        return web.json_response({**{name: payload[name] for name in ("kind", "apiVersion")}, "response": answer})
+        # As cert-manager's own library answers; what cert-manager sends names neither.
+        kind = {"kind": "ChallengePayload", "apiVersion": "webhook.acme.cert-manager.io/v1alpha1"}
+        return web.json_response({**kind, "response": answer})
 
 
 def objects(namespace: str, account: str) -> list[tuple[str, Obj]]:
