@@ -337,6 +337,11 @@ async def test_a_missing_helm_is_a_sentence(settings: Any, kubeconfig: Path) -> 
         ("Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress", Conflict),
         ('Error: INSTALLATION FAILED: failed calling webhook "x": connection refused', WebhookUnavailable),
         ("Error: Kubernetes cluster unreachable: connection refused", Unavailable),
+        (
+            'Error: failed to install CRD crds/a.yaml: server-side apply failed for object /a: Patch "https://c/a": '
+            "stream error: stream ID 17; INTERNAL_ERROR; received from peer",
+            Unavailable,
+        ),
         ("Error: uninstall: Release not loaded: demo: release: not found", NotFound),
         ("Error: timed out waiting for the condition", DeadlineExceeded),
         ('Error: no matches for kind "Issuer" in version "x/v1"', UnknownKind),
