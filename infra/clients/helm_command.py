@@ -57,7 +57,8 @@ _ERRORS: tuple[tuple[str, type[PlumblineError], str], ...] = (
         r"etcdserver|connection refused|connection reset|cluster unreachable|i/o timeout|tls handshake timeout"
         r"|unexpected eof|network is unreachable|the server is currently unable|: eof$|http2: client connection lost"
         r"|http2: server sent goaway|stream error: stream id|server closed idle connection|broken pipe"
-        r"|an error on the server|internal error occurred|service unavailable|too many requests|unable to retrieve the complete list",
+        r"|an error on the server|internal error occurred|service unavailable|too many requests"
+        r"|unable to retrieve the complete list",
         Unavailable,
         "The API server did not answer",
     ),
