@@ -94,7 +94,8 @@ _ROWS: tuple[tuple[str, type[PlumblineError], str | None], ...] = (
      r"The service is currently unable|server timed out waiting", Unavailable, None),
     (r"Bad request with|but got 4\d\d instead", InvalidInput, None),
     (r"connection (?:refused|reset|aborted)|unexpected EOF|: EOF\b|stream error: stream ID|i/o timeout|"
-     r"no such host|TLS handshake timeout|Client\.Timeout exceeded|[Tt]imed? ?out|Unable to establish connection|Connection (?:reset|refused|aborted)|"
+     r"no such host|TLS handshake timeout|Client\.Timeout exceeded|[Tt]imed? ?out|"
+     r"Unable to establish connection|Connection (?:reset|refused|aborted)|"
      r"Remote end closed", Unavailable, None),
     (r"context canceled|Plugin did not respond|operation was interrupted|Execution halted", Unavailable, None),
 )  # fmt: skip
