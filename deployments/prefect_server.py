@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sqlite3
+import tempfile
+from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -12,6 +16,7 @@ import httpx
 from deployments.daemon import Daemon
 from deployments.deploy import PREFECT, deploy
 from deployments.patience import Patient
+from deployments.sandbox.upstream import build
 from deployments.settings import PrefectSettings
 from infra.clients.errors import Misconfigured
 from infra.settings import ROOT, get_settings
@@ -30,11 +35,22 @@ class LocalPrefect:
         self._scheduling = scheduling
         self.server = Daemon("prefect-server", home)
         self.worker = Daemon("prefect-worker", home)
+        self._fresh = False
 
     @property
     def auth_file(self) -> Path:
         """Where the auth string is kept, 0600."""
         return self._home / "auth"
+
+    @property
+    def _database(self) -> Path:
+        """Prefect's."""
+        return self._home / "prefect.db"
+
+    @property
+    def _empty_database(self) -> Path:
+        """One that this version of Prefect has just made: a hundred migrations, half a minute's work, once a user."""
+        return build.cache() / "prefect" / f"{version('prefect')}.db"
 
     def auth_string(self) -> str:
         """`user:password` for UI and API: made once, then kept."""
@@ -90,12 +106,18 @@ class LocalPrefect:
             # Concurrency leases in memory would stay held for ever after a restart of the server.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         }
+        self._fresh = not self._database.exists()
+        if self._fresh and self._empty_database.exists():
+            copy_database(self._empty_database, self._database)
         argv = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(self._settings.port)]
         self.server.start(argv, env, ROOT)
 
     def wait_server(self) -> None:
         """Wait until the API answers."""
         self.server.wait_ready(self._healthy, self._settings.start_timeout)
+        if self._fresh and not self._empty_database.exists():
+            copy_database(self._database, self._empty_database)
+        self._fresh = False
 
     def deploy(self) -> None:
         """Bring the deployments to what prefect.yaml says."""
@@ -131,6 +153,16 @@ class LocalPrefect:
         except httpx.HTTPError:
             return False
         return answer.is_success
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """A consistent copy of an SQLite database that may be open, in place in one step, 0600."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, name = tempfile.mkstemp(dir=target.parent)
+    os.close(descriptor)
+    with closing(sqlite3.connect(source)) as origin, closing(sqlite3.connect(name)) as copy:
+        origin.backup(copy)
+    Path(name).replace(target)
 
 
 def _base_environment() -> dict[str, str]:

@@ -30,6 +30,7 @@ from deployments.helm import built_helm
 from deployments.prefect_server import LocalPrefect
 from deployments.sandbox import environment
 from deployments.sandbox.__main__ import parser, run
+from deployments.sandbox.layout import Layout
 from deployments.sandbox.settings import OFFSETS, SandboxSettings
 from deployments.settings import PrefectSettings
 from infra.settings import ROOT
@@ -261,6 +262,7 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
     prefect_settings = PrefectSettings(port=base + 90)
     prefect = LocalPrefect(prefect_settings, prefect_settings.home(home), scheduling=False)
     try:
+        Layout(home).make()
         prefect.start_server()
         with ThreadPoolExecutor(1) as beside:
             deploying = beside.submit(prefect.deploy_when_ready)

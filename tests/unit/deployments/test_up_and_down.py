@@ -113,11 +113,20 @@ def test_deploying_makes_the_pool_then_the_deployments_then_closes_them(
 ) -> None:
     monkeypatch.setattr(deploy, "close_parameters", lambda _api: programs.ran.append(["close"]))
     monkeypatch.setattr(automations, "add_missing", lambda _api: programs.ran.append(["automations"]))
+    made: list[dict[str, Any]] = []
+
+    def create(request: Request) -> Response:
+        made.append(request.get_json())
+        return Response(status=201)
+
     httpserver.expect_oneshot_request("/api/work_pools/p").respond_with_data("", status=404)
+    httpserver.expect_oneshot_request("/api/work_pools/", method="POST").respond_with_handler(create)
     httpserver.expect_request("/api/deployments/filter").respond_with_json([])
     local(home, work_pool="p", port=httpserver.port).deploy()
+    (pool,) = made
+    assert (pool["name"], pool["type"]) == ("p", "process")
+    assert {"env", "working_dir"} <= set(pool["base_job_template"]["variables"]["properties"])
     assert programs.ran == [
-        ["work-pool", "create", "p", "--type", "process"],
         ["--no-prompt", "deploy", "--all"],
         ["close"],
         ["automations"],
