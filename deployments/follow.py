@@ -87,7 +87,7 @@ class FlowRuns:
                     f"The flow run is still {run['state_name']} after {timeout:g} s; it goes on.",
                     hint="Look at it in the UI, or set PLUMBLINE_PREFECT_RUN_TIMEOUT.",
                 )
-            time.sleep(0.5)
+            time.sleep(1)
 
     def steps(self, environment: str) -> list[dict[str, Any]]:
         """The steps of the newest run over an environment, from its published report; none before the first."""

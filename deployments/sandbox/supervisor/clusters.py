@@ -1,4 +1,4 @@
-"""The Kubernetes control planes that Magnum has asked for: one folder, one port and two processes each."""
+"""The Kubernetes clusters that Magnum has asked for: a folder, a port, a control plane and its controllers for each."""
 
 from __future__ import annotations
 

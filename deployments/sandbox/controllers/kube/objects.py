@@ -49,12 +49,6 @@ def quantity(text: str | int | float) -> Decimal:
     return Decimal(match[1]) * SUFFIXES[match[2]]
 
 
-def meta(obj: Mapping[str, Any]) -> Obj:
-    """The object's metadata."""
-    metadata: Obj = obj["metadata"]
-    return metadata
-
-
 def key_of(obj: Mapping[str, Any]) -> Key:
     """Namespace and name."""
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
