@@ -52,6 +52,8 @@ _ERRORS: tuple[tuple[str, type[PlumblineError], str], ...] = (
     ),
     # Helm 4 waits by status, and quotes what the workload itself says of its state.
     (r"not ready\. status: failed", Failed, "A workload failed"),
+    # Unknown before the time is up: helm's watch was refused, and it gave up at once.
+    (r"(?s)not ready\. status: unknown(?!.*deadline exceeded)", Unavailable, "The API server did not answer"),
     (r"not ready\. status:|still exists\. status:", DeadlineExceeded, "It was not ready in time"),
     (
         r"etcdserver|connection refused|connection reset|cluster unreachable|i/o timeout|tls handshake timeout"

@@ -355,6 +355,15 @@ async def test_a_missing_helm_is_a_sentence(settings: Any, kubeconfig: Path) -> 
             "Available: 0/1, connection refused\ncontext deadline exceeded",
             DeadlineExceeded,
         ),
+        (
+            "Error: UPGRADE FAILED: resource CustomResourceDefinition//a.example not ready. status: Unknown, message: ",
+            Unavailable,
+        ),
+        (
+            "Error: UPGRADE FAILED: resource Deployment/a/b not ready. status: Unknown, message: \n"
+            "resource Deployment/a/c not ready. status: InProgress, message: x\ncontext deadline exceeded",
+            DeadlineExceeded,
+        ),
         ("Error: resource Job/apps/demo not ready. status: Failed, message: Job has failed", Failed),
         ("Error: uninstallation completed with 1 error(s): resource Pod/a/b still exists. status: x", DeadlineExceeded),
         (
