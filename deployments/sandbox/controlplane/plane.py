@@ -49,7 +49,7 @@ GUARD = 'exec 3<&0; (read -r _ <&3; kill -TERM $$) & exec "$@" </dev/null 3<&-'
 OLDER_MINORS = 3
 """How many minors before its own the API server can behave as (its --emulated-version says which it refuses)."""
 
-MEMORY = {"kube-apiserver": "600MiB", "etcd": "150MiB", "kwok": "150MiB"}
+MEMORY = {"kube-apiserver": "450MiB", "etcd": "150MiB", "kwok": "150MiB"}
 """Soft limits of the programs' heaps: with a score of CRDs the API server otherwise grows beyond a gigabyte.
 
 Below them half as much is collected as by default, which is a quarter of an API server's work.
