@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.helms import helm_of
-from tests.platform import Platform, writes
+from tests.platform import Finished, Platform, writes
 
 pytestmark = pytest.mark.sandbox
 
 RUNNER = {"name": "elder", "url": "https://github.com/example/elder", "min": 0, "credentials": "github-app"}
+
+
+def sentences_of(checked: Finished) -> list[str]:
+    return [finding["sentence"] for plane in checked.result["planes"] for finding in plane["findings"]]
 
 
 def test_an_environment_made_by_helm_3_is_in_step_changed_and_taken_away_by_helm_4(platform: Platform) -> None:
@@ -26,14 +30,14 @@ def test_an_environment_made_by_helm_3_is_in_step_changed_and_taken_away_by_helm
     assert "helm 4." in {step["name"]: step["sentence"] for step in again.result["steps"]}["prerequisites"]
     assert (again.made, writes(platform.requests()[before:])) == ([], [])
     checked = platform.flow("check_drift", "elder")
-    assert checked.status == 0, [plane["findings"] for plane in checked.result["planes"]]
+    assert checked.status == 0, sentences_of(checked)
 
     platform.declare("elder", runners=[{**RUNNER, "max": 3}])
     changed = platform.flow("create_environment", "elder")
     assert changed.status == 0, changed.log[-3000:]
     assert [one.split()[0] for one in changed.made] == ["release/arc-runners/elder"]
     checked = platform.flow("check_drift", "elder")
-    assert checked.status == 0, [plane["findings"] for plane in checked.result["planes"]]
+    assert checked.status == 0, sentences_of(checked)
 
     gone = platform.flow("destroy_environment", "elder", "--confirm", "elder")
     assert gone.status == 0, gone.log[-3000:]

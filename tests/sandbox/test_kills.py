@@ -47,7 +47,7 @@ def kill(processes: list[psutil.Process]) -> None:
             process.kill()
 
 
-def helm_writes(platform: Platform, seconds: float = 60) -> list[psutil.Process]:
+def helm_writes(platform: Platform, seconds: float = 180) -> list[psutil.Process]:
     """Wait until helm has written its record of an unfinished revision, and return the helm."""
     known = len(platform.requests())
 
@@ -56,6 +56,16 @@ def helm_writes(platform: Platform, seconds: float = 60) -> list[psutil.Process]
         return helms(platform) if made else []
 
     return until(writing, "helm's record", seconds, every=0.02)
+
+
+def asked_for(platform: Platform) -> None:
+    """Wait until Magnum has accepted a cluster's creation."""
+    until(
+        lambda: ("POST", "/v1/clusters") in [(one["method"], one["path"]) for one in platform.requests()[-200:]],
+        "the cluster's creation to be asked for",
+        30,
+        every=0.02,
+    )
 
 
 def test_a_run_killed_during_terraform_between_planes_and_during_helm_is_finished_by_the_next(
@@ -94,12 +104,7 @@ def test_terraform_killed_together_with_its_run_loses_nothing(platform: Platform
     running = Running(platform, FLOW, "torn")
     running.until(MAKING_CLUSTER)
     # Magnum has the cluster, terraform's state does not.
-    until(
-        lambda: ("POST", "/v1/clusters") in [(one["method"], one["path"]) for one in platform.requests()[-200:]],
-        "the cluster's creation to be asked for",
-        30,
-        every=0.02,
-    )
+    asked_for(platform)
     running.kill()
     kill(children(platform, "torn"))
     wait_gone(platform, "torn")
@@ -128,6 +133,8 @@ def test_a_cancelled_run_lets_terraform_write_its_state_and_leaves_no_process(
     finally:
         signal.signal(signal.SIGINT, before)
     running.until(MAKING_CLUSTER)
+    # Before that, the provider gives up its own request, and knows no cluster.
+    asked_for(platform)
     began = time.monotonic()
     running.process.send_signal(number)
     finished = running.end(60)
