@@ -10,7 +10,7 @@ import pytest
 
 from infra.clients.errors import Failed, Unavailable
 from infra.clients.openstack_models import Cluster, Leftovers
-from infra.ledger import Clusters, Ledger
+from infra.ledger import Clusters, Ledger, LedgerRun
 from infra.planes import leftovers
 from infra.planes.clients import Clients
 from infra.settings import Settings
@@ -90,29 +90,28 @@ class Asked:
 async def test_the_sweep_knows_every_cluster_also_after_a_kill_and_forgets_none_before_all_is_gone(
     tmp_path: Path,
 ) -> None:
-    settings = Settings(state_dir=tmp_path / "ledger")
-    for uuid in (FIRST, SECOND):  # made, lost, and made anew
-        async with Ledger.open(settings) as ledger:
-            run = await ledger.begin("create-environment", "dev", None)
+    project = Asked(Cinder="timed out")
+    async with Ledger.open(Settings(state_dir=tmp_path / "ledger")) as ledger:
+
+        async def next_run(flow: str) -> tuple[LedgerRun, Clients]:
+            run = await ledger.begin(flow, "dev", None)
             clients = without_cluster(tmp_path, run)
+            clients.openstack.leftovers = project  # type: ignore[assignment]
+            return run, clients
+
+        for uuid in (FIRST, SECOND):  # made, lost, and made anew
+            run, clients = await next_run("create-environment")
             clients.openstack.magnum = in_magnum(uuid)  # type: ignore[assignment]
             await leftovers.reach(declared(), clients)
             await run.end("ready")
-    # The run that had Magnum delete the cluster was killed, and left Terraform's state empty.
-    project = Asked(Cinder="timed out")
-    async with Ledger.open(settings) as ledger:
-        run = await ledger.begin("destroy-environment", "dev", None)
-        clients = without_cluster(tmp_path, run)
-        clients.openstack.leftovers = project  # type: ignore[assignment]
+        # The run that had Magnum delete the cluster was killed, and left Terraform's state empty.
+        run, clients = await next_run("destroy-environment")
         await leftovers.reach(declared(), clients)
         with pytest.raises(Failed, match="timed out"):
             await leftovers.clear_the_way(declared(), clients)
         await run.end("failed")
-    project.not_looked = {}
-    async with Ledger.open(settings) as ledger:
-        run = await ledger.begin("destroy-environment", "dev", None)
-        clients = without_cluster(tmp_path, run)
-        clients.openstack.leftovers = project  # type: ignore[assignment]
+        project.not_looked = {}
+        run, clients = await next_run("destroy-environment")
         await leftovers.sweep(declared(), clients)
         await run.end("removed")
         assert await run.clusters() == ()
