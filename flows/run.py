@@ -93,6 +93,6 @@ async def open_run(flow: str, name: str, commit: str | None) -> AsyncIterator[Ru
             async with Ledger.open(settings) as ledger:
                 run = await ledger.begin(flow, name, loaded.commit, flow_run.id)
                 async with open_clients(
-                    loaded.environment, settings=settings, catalog=catalog, journal=run.journal
+                    loaded.environment, settings=settings, catalog=catalog, journal=run.journal, clusters=run
                 ) as clients:
                     yield Run(flow, loaded, settings, clients, ledger, run, stopwatch, began)

@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from ipaddress import IPv4Network
@@ -72,6 +72,7 @@ class Platform:
         self.prefect = prefect
         self._settings = dict(settings)
         self._warm: Warm | None = None
+        self._clusters: dict[str, str] = {}
 
     @property
     def settings(self) -> SandboxSettings:
@@ -101,7 +102,9 @@ class Platform:
         """Run a flow as a command, in a process that has its modules loaded, and wait for it."""
         if self._warm is None:
             self._warm = Warm(self.variables())
+        self._clusters |= self._clusters_now()
         ended = self._warm.run(f"flows.{flow}", [*arguments, "--json"], {**self.variables(), **settings}, timeout)
+        self._clusters |= self._clusters_now()
         return Finished(ended.status, json.loads(ended.out) if ended.out.strip() else {}, ended.err)
 
     def stop(self) -> None:
@@ -195,20 +198,45 @@ class Platform:
                 **self._left_of_the_cloud_provider(cloud, name),
             }
 
-    @staticmethod
-    def _left_of_the_cloud_provider(cloud: Connection, name: str) -> dict[str, list[str]]:
-        """Networks, and what the cloud provider and the volume driver have made for a cluster."""
-        network, marked = cloud.network, ("cinder.csi.openstack.org/cluster", name)
-        groups = [one for one in network.security_groups() if one.name == name or one.description.endswith(f" {name}")]
-        balancers = cloud.load_balancer.load_balancers()
+    def _left_of_the_cloud_provider(self, cloud: Connection, name: str) -> dict[str, list[str]]:
+        """Networks, and what the cloud provider and the volume driver have made for a cluster.
+
+        These know a cluster by its UUID. Of a UUID that no living cluster has, everything is left: of this environment,
+        unless the cluster was seen under another name.
+        """
+        living = {one.uuid for one in cloud.container_infrastructure_management.clusters()}
+        seen = self._clusters | self._clusters_now()
+        network = cloud.network
+
+        def left(cluster: str | None) -> bool:
+            return cluster is not None and cluster not in living and seen.get(cluster, name) == name
+
+        def described(thing: Any) -> str | None:
+            found = re.search(r" cluster (\S+)$", thing.description or "")
+            return found[1] if found else None
+
+        def served(balancer: Any) -> str | None:
+            found = re.match(r"kube_service_([^_]+)_", balancer.name)
+            return found[1] if found else described(balancer)
+
+        groups = [one for one in network.security_groups() if one.name == name or left(described(one))]
+        volumes = cloud.block_storage.volumes()
         return {
-            "load balancer": [one.name for one in balancers if one.name.startswith(f"kube_service_{name}_")],
-            "floating IP": [one.name for one in network.ips() if one.description.endswith(f" {name}")],
+            "load balancer": [one.name for one in cloud.load_balancer.load_balancers() if left(served(one))],
+            "floating IP": [one.name for one in network.ips() if left(described(one))],
             "security group": [one.name for one in groups],
             "network": [one.name for one in network.networks() if one.name == name],
             "router": [one.name for one in network.routers() if one.name == name],
-            "volume": [one.name for one in cloud.block_storage.volumes() if marked in one.metadata.items()],
+            "volume": [one.name for one in volumes if left(one.metadata.get("cinder.csi.openstack.org/cluster"))],
         }
+
+    def _clusters_now(self) -> dict[str, str]:
+        """The names of the clusters whose control planes there are, by UUID."""
+        found = {}
+        for path in (self.home / "clusters").glob("*/cluster.json"):
+            with suppress(FileNotFoundError):  # it is going
+                found[path.parent.name] = str(json.loads(path.read_text())["name"])
+        return found
 
     def _left_on_this_machine(self, name: str) -> dict[str, list[str]]:
         clusters = json.loads(self.sandbox("status", "--json"))["clusters"]

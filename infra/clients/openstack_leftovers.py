@@ -3,8 +3,11 @@
 Magnum's drivers and Kubernetes' cloud provider leave things behind when a cluster goes
 (kubernetes-sigs/cluster-api-provider-openstack#842), and a sweep that guesses deletes a stranger's
 (cluster-api-provider-openstack#668). So a thing belongs to an environment only by one of these signs:
-its name *is* one of the environment's names; the cloud provider or the Cinder driver recorded the cluster's name in
+its name *is* one of the environment's names; the cloud provider or the Cinder driver recorded one of its clusters in
 it; or one of the environment's marks (an id, a word no other environment carries) stands in it as a whole word.
+
+What cloud-provider-openstack and the Cinder driver call a cluster is their `--cluster-name`: Magnum's manifests give
+the cluster's UUID there, others its name.
 """
 
 from __future__ import annotations
@@ -71,6 +74,21 @@ _BY_NAME = {kind.name: kind for kind in KINDS}
 PAGE = 500
 
 
+@dataclass(frozen=True)
+class Signs:
+    """By which things are known as an environment's.
+
+    Attributes:
+        names: what they may be called.
+        clusters: what cloud provider and Cinder driver may call their cluster.
+        marks: words that may stand in them.
+    """
+
+    names: Collection[str]
+    clusters: Collection[str] = ()
+    marks: Collection[str] = ()
+
+
 class Sweep:
     """Finds and deletes what an environment left behind."""
 
@@ -78,19 +96,26 @@ class Sweep:
         self._session = session
 
     async def find(
-        self, *, names: Collection[str], marks: Collection[str] = (), project_only: bool = True
+        self,
+        *,
+        names: Collection[str],
+        clusters: Collection[str] = (),
+        marks: Collection[str] = (),
+        project_only: bool = True,
     ) -> Leftovers:
-        """Everything in the project that carries one of the environment's names or marks.
+        """Everything in the project that carries one of the environment's names or marks, or was made for its clusters.
 
         A service that could not be asked is named in `not_looked`: nothing found there means nothing.
 
         Args:
             names: exact names (of the cluster, its template, keypair …).
-            marks: words that stand in no other environment's things: the cluster's uuid, stack id, a marker text.
+            clusters: UUIDs of the cluster and of earlier ones.
+            marks: words that stand in no other environment's things: a stack id, a marker text.
             project_only: leave out what shows up here but belongs to another project.
         """
         project = await self._session.project_id() if project_only else None
-        results = await asyncio.gather(*(self._look(kind, names, marks, project) for kind in KINDS))
+        signs = Signs(names, (*names, *clusters), marks)
+        results = await asyncio.gather(*(self._look(kind, signs, project) for kind in KINDS))
         found: list[Leftover] = []
         not_looked: dict[str, str] = {}
         absent: set[str] = set()
@@ -129,9 +154,7 @@ class Sweep:
             path = f"/routers/{segment(router.id)}/remove_router_interface"
             await self._session.send("network", "PUT", path, json={"port_id": port["id"]})
 
-    async def _look(
-        self, kind: Kind, names: Collection[str], marks: Collection[str], project: str | None
-    ) -> list[Leftover] | PlumblineError:
+    async def _look(self, kind: Kind, signs: Signs, project: str | None) -> list[Leftover] | PlumblineError:
         try:
             items = await self._items(kind)
         except PlumblineError as error:
@@ -141,7 +164,7 @@ class Sweep:
             owner = item.get("project_id") or item.get("tenant_id") or item.get("os-vol-tenant-attr:tenant_id")
             if project and owner and owner != project:
                 continue
-            why = belongs(item, names, marks)
+            why = belongs(item, signs)
             if why:
                 found.append(
                     Leftover(
@@ -177,17 +200,17 @@ def _more(answer: Mapping[str, Any], key: str) -> bool:
     return bool(answer.get("next") or answer.get(f"{key}_links"))
 
 
-def belongs(item: Mapping[str, Any], names: Collection[str], marks: Collection[str]) -> str | None:
-    """Why a thing belongs to the environment of these names and marks, None when it does not."""
+def belongs(item: Mapping[str, Any], signs: Signs) -> str | None:
+    """Why a thing belongs to the environment of these signs, None when it does not (pure)."""
     name = str(item.get("name") or "")
     description = str(item.get("description") or "")
     metadata = item.get("metadata") if isinstance(item.get("metadata"), dict) else {}
-    for own in names:
-        if name == own:
-            return f"its name is {own}"
+    if name in signs.names:
+        return f"its name is {name}"
+    for own in signs.clusters:
         if name.startswith(f"kube_service_{own}_"):  # cloud-provider-openstack's load balancers
             return f"it was made for a Service of cluster {own}"
-        # cloud-provider-openstack's floating IPs (from) and security groups (in).
+        # cloud-provider-openstack's load balancers and floating IPs (from), and security groups (in).
         if re.search(rf"\b(from|Service LoadBalancer in) cluster {re.escape(own)}$", description):
             return f"its description names cluster {own}"
         if (metadata or {}).get("cinder.csi.openstack.org/cluster") == own:
@@ -200,7 +223,7 @@ def belongs(item: Mapping[str, Any], names: Collection[str], marks: Collection[s
         # external-dns writes its owner into TXT records.
         "records": " ".join(map(str, item.get("records") or ())) if item.get("type") == "TXT" else "",
     }
-    for mark in marks:
+    for mark in signs.marks:
         whole = re.compile(rf"(?<![A-Za-z0-9.-]){re.escape(mark)}(?![A-Za-z0-9.-])")
         for where, text in texts.items():
             if whole.search(text):

@@ -6,6 +6,7 @@ And drift: every check, and every onset of a finding, which are given out as the
 from __future__ import annotations
 
 from infra.ledger.checks import CANARY
+from infra.ledger.clusters import BriefClusters, Clusters
 from infra.ledger.journal import Journal, JournalEntry, ReadOnlyJournal
 from infra.ledger.ledger import Ledger
 from infra.ledger.records import EnvironmentRecord, JournalRecord, RunRecord, StepRecord
@@ -13,6 +14,8 @@ from infra.ledger.run import LedgerRun
 
 __all__ = [
     "CANARY",
+    "BriefClusters",
+    "Clusters",
     "EnvironmentRecord",
     "Journal",
     "JournalEntry",

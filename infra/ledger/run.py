@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from infra.ledger.checks import close_removed
 from infra.ledger.journal import Journal, LedgerJournal, finished
 from infra.ledger.masking import masked
 from infra.ledger.store import Store
-from infra.ledger.tables import EnvironmentRow, JournalRow, RunRow, StepRow
+from infra.ledger.tables import ClusterRow, EnvironmentRow, JournalRow, RunRow, StepRow
 
 RUNNING = "running"
 INTERRUPTED = "interrupted"
@@ -112,15 +113,33 @@ class LedgerRun:
         await finished(write)
         self.ended = True
 
-    async def note_cluster(self, cluster_uuid: str | None) -> None:
-        """Keep the id of the environment's cluster; None when it is gone."""
+    async def note_cluster(self, cluster_uuid: str) -> None:
+        """Keep the UUID of the environment's cluster, besides those of earlier ones.
+
+        They are forgotten when a run has shown that nothing of the environment is left, and not when a cluster goes:
+        whoever is killed in between, or makes the cluster anew, has to know what the earlier one's things are called.
+        """
 
         def write() -> None:
+            now = datetime.now(UTC)
             with self._store.session(write=True) as session:
+                if session.get(ClusterRow, (self.environment, cluster_uuid)) is None:
+                    session.add(ClusterRow(environment=self.environment, cluster_uuid=cluster_uuid, noted=now))
                 row = _environment(session, self.environment)
-                row.cluster_uuid, row.updated = cluster_uuid, datetime.now(UTC)
+                if row.cluster_uuid != cluster_uuid:
+                    row.cluster_uuid, row.updated = cluster_uuid, now
 
         await finished(write)
+
+    async def clusters(self) -> tuple[str, ...]:
+        """The UUIDs of all clusters that the environment has had since it was last proved gone, the oldest first."""
+
+        def read() -> tuple[str, ...]:
+            with self._store.session(write=False) as session:
+                query = select(ClusterRow.cluster_uuid).where(ClusterRow.environment == self.environment)
+                return tuple(session.scalars(query.order_by(ClusterRow.noted, ClusterRow.cluster_uuid)))
+
+        return await asyncio.to_thread(read)
 
 
 def _settle(session: Session, environment: str, run_id: str, now: datetime) -> None:
@@ -145,6 +164,7 @@ def note_environment(session: Session, run: RunRow, environment: str) -> None:
         row.last_commit = run.commit or row.last_commit
     if run.state == "removed":
         row.cluster_uuid = None
+        session.execute(delete(ClusterRow).where(ClusterRow.environment == environment))
 
 
 def _environment(session: Session, name: str) -> EnvironmentRow:

@@ -23,7 +23,7 @@ from infra.clients.errors import Failed, Misconfigured, Unavailable
 from infra.clients.masking import MASKER
 from infra.settings import Settings
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration; a test compares it with the folder."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x504C554D  # "PLUM": the advisory lock that migrating processes take on PostgreSQL

@@ -106,9 +106,20 @@ class EnvironmentRow(Base):
 
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
     cluster_uuid: Mapped[str | None] = mapped_column(String(36))
+    """Of its newest cluster; all that it has had are in `clusters`."""
     last_commit: Mapped[str | None] = mapped_column(String(40))
     state: Mapped[str] = mapped_column(String(20))
     updated: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class ClusterRow(Base):
+    """One cluster that an environment has had and that may have left something; gone when the environment is."""
+
+    __tablename__ = "clusters"
+
+    environment: Mapped[str] = mapped_column(String(63), primary_key=True)
+    cluster_uuid: Mapped[str] = mapped_column(String(36), primary_key=True)
+    noted: Mapped[datetime] = mapped_column(UtcTime)
 
 
 class CheckRow(Base):

@@ -22,12 +22,13 @@ from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding
 from infra.drift.memory import Memory
 from infra.drift.waiving import waive
-from infra.ledger import Journal
+from infra.ledger import BriefClusters, Clusters, Journal
 from infra.planes.cloud.findings import deletion
 from infra.planes.live import LiveObjects
 from infra.planes.remembering import remembered
 from infra.settings import Settings
 from infra.spec.models import Environment
+from infra.spec.names import MARK
 from infra.terraform.runner import Terraform
 from infra.terraform.variables import Variables
 
@@ -48,13 +49,16 @@ class Clients:
         journal: Journal,
         openstack: OpenStackClient,
         stack: AsyncExitStack,
+        clusters: Clusters | None = None,
         memory: Memory | None = None,
         read_only: bool = False,
     ) -> None:
+        self._environment = environment.name
         self._waivers = environment.spec.policy.drift.waivers
         self.settings = settings
         self.catalog = catalog
         self.journal = journal
+        self.clusters: Clusters = clusters or BriefClusters()
         self.openstack = openstack
         self._terraform = Terraform(
             Variables.of(environment, cluster_timeout=settings.cluster_timeout),
@@ -106,6 +110,8 @@ class Clients:
     async def connect(self, cluster_name: str) -> None:
         """Mint a kubeconfig for the cluster and open its clients; does nothing the second time.
 
+        From here on the cluster can make things in the cloud, so its UUID is kept before.
+
         Raises:
             NotFound: there is no such cluster.
             NotYet: it has no API address yet; or it is being deleted, where half of what a look shows is gone.
@@ -115,6 +121,8 @@ class Clients:
         cluster = await self.openstack.magnum.cluster(cluster_name)
         if cluster is None:
             raise NotFound(f"There is no cluster {cluster_name}.")
+        if cluster.labels.get(MARK) == self._environment:
+            await self.clusters.note_cluster(cluster.uuid)
         leaving = deletion(cluster)
         if leaving is not None and cluster.in_progress and self._read_only:
             raise NotYet(leaving)
@@ -158,11 +166,18 @@ class Clients:
 
 @asynccontextmanager
 async def open_clients(
-    environment: Environment, *, settings: Settings, catalog: Catalog, journal: Journal, read_only: bool = False
+    environment: Environment,
+    *,
+    settings: Settings,
+    catalog: Catalog,
+    journal: Journal,
+    clusters: Clusters | None = None,
+    read_only: bool = False,
 ) -> AsyncIterator[Clients]:
     """The clients of one run over one environment; closed, and their credentials removed, at its end.
 
     Args:
+        clusters: where the UUIDs of the environment's clusters are kept; only in here where None.
         read_only: refuse whatever is not a read (or a dry run), before it is sent (see openstack_guard).
     """
     async with AsyncExitStack() as stack:
@@ -176,6 +191,7 @@ async def open_clients(
             journal=journal,
             openstack=openstack,
             stack=stack,
+            clusters=clusters,
             memory=memory,
             read_only=read_only,
         )

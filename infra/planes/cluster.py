@@ -254,7 +254,7 @@ async def _identifier(wanted: Wanted, change: Change, clients: Clients) -> str |
 
 
 async def _ours(wanted: Wanted, clients: Clients) -> Cluster | None:
-    """The environment's cluster.
+    """The environment's cluster; its UUID is kept, since what it leaves in the cloud is found by that.
 
     Raises:
         InvalidInput: there is a cluster of that name which is not ours.
@@ -265,6 +265,8 @@ async def _ours(wanted: Wanted, clients: Clients) -> Cluster | None:
             f"There is a cluster {wanted.cluster} in the project that Plumbline did not make.",
             hint="Give the environment another name, or remove that cluster.",
         )
+    if cluster is not None:
+        await clients.clusters.note_cluster(cluster.uuid)
     return cluster
 
 

@@ -11,6 +11,7 @@ from infra.drift.findings import PlaneName
 from infra.planes import dns
 from infra.planes.bring import Outcome
 from infra.planes.clients import Clients
+from infra.planes.cloud.terraform import CLUSTER
 from infra.spec.models import Environment
 from infra.spec.names import MARK, cluster_name, keypair_name
 
@@ -28,18 +29,26 @@ STUCK = {
 async def reach(environment: Environment, clients: Clients) -> str:
     """Connect to the cluster; a cluster that is gone or does not answer is no reason not to go on.
 
-    What such a cluster still holds in the cloud is found by the sweep at the end.
+    What such a cluster still holds in the cloud is found by the sweep at the end, if its UUID is known: Magnum forgets
+    it with the cluster, Terraform's state with the destroy. So it is kept now.
+
+    Raises:
+        PlumblineError: Terraform's state cannot be read.
     """
     name = cluster_name(environment)
     try:
         await clients.connect(name)
         return f"Kubernetes {await clients.kubernetes.version()} answers"
     except (NotFound, NotYet):
-        return f"there is no cluster {name} to ask"
+        said = f"there is no cluster {name} to ask"
     except PlumblineError as error:
         clients.disconnect()
         log.warning("The cluster does not answer: %s", error)
-        return f"cluster {name} does not answer; what it left in the cloud is swept at the end"
+        said = f"cluster {name} does not answer; what it left in the cloud is swept at the end"
+    for item in await clients.terraform.objects():
+        if item.type == CLUSTER and item.identifier:
+            await clients.clusters.note_cluster(item.identifier)
+    return said
 
 
 async def sweep(environment: Environment, clients: Clients) -> Outcome:
@@ -114,9 +123,9 @@ def _address(item: Leftover) -> str:
 
 
 async def _left(environment: Environment, clients: Clients) -> list[Leftover]:
-    name = cluster_name(environment)
+    names = [cluster_name(environment), keypair_name(environment.name)]
     found = await clients.openstack.leftovers.find(
-        names=[name, keypair_name(environment.name)], marks=[dns.mark(environment.name)]
+        names=names, clusters=await clients.clusters.clusters(), marks=[dns.mark(environment.name)]
     )
     if found.not_looked:
         said = "; ".join(f"{service}: {why}" for service, why in found.not_looked.items())

@@ -36,6 +36,8 @@ from tests.fakecloud import NETWORK, FakeCloud
 pytestmark = pytest.mark.envtest
 CHARTS = ROOT / "deployments/sandbox/charts"
 SERVERS = {"master": 1, "worker": 2}
+UUID = "5d9f9a2c-0d0f-4c39-9d8e-0a4f1b2c3d4e"
+"""The cluster's, as Magnum gives it; in the cloud the cluster is called so."""
 T = TypeVar("T")
 
 
@@ -142,7 +144,7 @@ def description(counts: dict[str, int]) -> Obj:
         for role, count in counts.items()
         for number in range(count)
     ]
-    return {"name": "dev", "version": "v1.33.4", "nodes": servers, "network": NETWORK}
+    return {"name": "dev", "uuid": UUID, "version": "v1.33.4", "nodes": servers, "network": NETWORK}
 
 
 @pytest.fixture
@@ -459,13 +461,14 @@ async def test_load_balancer_addresses_are_stable_unique_and_given_back(plane: P
     def there(kind: str, field: str) -> set[str]:
         return {row[field] for row in plane.cloud.rows[kind].values() if "balanced" in row[field]}
 
-    assert there("loadbalancers", "name") == {f"kube_service_dev_balanced_{name}" for name in ("one", "two")}
+    assert there("loadbalancers", "name") == {f"kube_service_{UUID}_balanced_{name}" for name in ("one", "two")}
     await plane.client.delete(kinds.SERVICES, "balanced", "one")
     await plane.gone(kinds.SERVICES, "balanced", "one")
-    assert there("loadbalancers", "name") == {"kube_service_dev_balanced_two"}
+    assert there("loadbalancers", "name") == {f"kube_service_{UUID}_balanced_two"}
+    assert there("loadbalancers", "description") == {f"Kubernetes external service balanced/two from cluster {UUID}"}
     assert there("floatingips", "description") == {
-        "Floating IP for Kubernetes external service balanced/two from cluster dev"
+        f"Floating IP for Kubernetes external service balanced/two from cluster {UUID}"
     }
     assert there("security-groups", "description") == {
-        "Security Group for balanced/two Service LoadBalancer in cluster dev"
+        f"Security Group for balanced/two Service LoadBalancer in cluster {UUID}"
     }

@@ -15,7 +15,7 @@ from openstack.connection import Connection
 
 from deployments.sandbox import lifecycle
 from deployments.sandbox.settings import SandboxSettings
-from tests.sandbox.cloud import cli, connect, make_template, raw, wait
+from tests.sandbox.cloud import cli, connect, create_cluster, delete_cluster, make_template, raw, status, wait
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -56,12 +56,12 @@ def place(demo: Connection) -> Iterator[Place]:
     remove_place(demo, made)
 
 
-def make_balancer(cloud: Connection, subnet: Any, name: str) -> Any:
+def make_balancer(cloud: Connection, subnet: Any, name: str, description: str = "") -> Any:
     member = {"name": "node", "address": "10.9.0.200", "protocol_port": 30080, "subnet_id": subnet.id}
     pool = {"name": "pool", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "members": [member]}
     listener = {"name": "http", "protocol": "TCP", "protocol_port": 80, "default_pool": pool}
     return cloud.load_balancer.create_load_balancer(
-        name=name, vip_subnet_id=subnet.id, tags=[name], listeners=[listener]
+        name=name, description=description, vip_subnet_id=subnet.id, tags=[name], listeners=[listener]
     )
 
 
@@ -267,6 +267,30 @@ def attach(cloud: Connection, identifier: str) -> None:
     )
     (made,) = [each for each in cloud.block_storage.attachments() if each.volume_id == identifier]
     cloud.block_storage.complete_attachment(made)
+
+
+def test_magnum_deletes_a_clusters_load_balancers_before_its_network(demo: Connection, place: Place) -> None:
+    template = make_template(demo, "mortal", "v1.33.4")
+    uuid = create_cluster(demo, template, "mortal", 1)
+    wait("cluster", status(demo, uuid), "CREATE_COMPLETE", 120)
+    (subnet,) = demo.network.subnets(network_id=demo.network.find_network("mortal").id)
+    said = "Kubernetes external service web/web from cluster"
+    made = make_balancer(demo, subnet, "mortal", f"{said} {uuid}")
+    others = make_balancer(demo, place.subnet, "immortal", f"{said} 99999999-0d0f-4c39-9d8e-0a4f1b2c3d4e")
+    for name in ("mortal", "immortal"):
+        wait(name, balancer(demo, name), "ACTIVE", 120)
+    demo.network.create_ip(
+        floating_network_id=demo.network.find_network("public").id,
+        port_id=made.vip_port_id,
+        description=f"Floating IP for {said} {uuid}",
+    )
+    delete_cluster(demo, uuid)
+    assert balancer(demo, "mortal")() == "absent"
+    assert demo.network.find_network("mortal") is None
+    assert [one for one in demo.network.ips() if one.port_id and one.description.endswith(uuid)] == []
+    assert balancer(demo, "immortal")() == "ACTIVE"
+    demo.load_balancer.delete_load_balancer(others.id, cascade=True)
+    wait("gone", balancer(demo, "immortal"), "absent")
 
 
 def test_the_pool_of_floating_ips_is_exhausted_as_told(sandbox: SandboxSettings, demo: Connection) -> None:

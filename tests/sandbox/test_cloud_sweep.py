@@ -44,6 +44,8 @@ pytestmark = [
 ]
 
 DEAD, STRANGER = "gone", "gone-2"
+OWN = "5d9f9a2c-0d0f-4c39-9d8e-0a4f1b2c3d4e"
+"""The dead cluster's UUID. Cloud provider and volume driver call it so, or by its name: as they were started."""
 
 
 def named(name: str) -> Environment:
@@ -58,13 +60,14 @@ async def clients(sandbox: SandboxSettings, tmp_path: Path, monkeypatch: pytest.
     own = Settings(state_dir=tmp_path, probe_timeout=120, probe_interval=1, secrets_dir=sandbox.home / "secrets")
     journal: Any = FakeJournal()
     async with open_clients(named(DEAD), settings=own, catalog=Catalog.load(), journal=journal) as found:
+        await found.clusters.note_cluster(OWN)
         yield found
 
 
 def cluster_things(cloud: Connection, place: Place, cluster: str) -> None:
     """What cloud provider and volume driver make for a cluster."""
     name = f"kube_service_{cluster}_web_web"
-    made = make_balancer(cloud, place.subnet, name)
+    made = make_balancer(cloud, place.subnet, name, f"Kubernetes external service web/web from cluster {cluster}")
     wait(name, balancer(cloud, name), "ACTIVE", 120)
     cloud.network.create_ip(
         floating_network_id=cloud.network.find_network("public").id,
@@ -74,6 +77,11 @@ def cluster_things(cloud: Connection, place: Place, cluster: str) -> None:
     cloud.network.create_security_group(
         name=f"lb-sg-{cluster}", description=f"Security Group for web/web Service LoadBalancer in cluster {cluster}"
     )
+    volumes(cloud, cluster)
+
+
+def volumes(cloud: Connection, cluster: str) -> None:
+    """What the volume driver alone makes for a cluster."""
     marks = {"cinder.csi.openstack.org/cluster": cluster}
     for number in range(2):
         claim = cloud.block_storage.create_volume(name=f"pvc-{cluster}-{number}", size=1, metadata=marks)
@@ -98,21 +106,23 @@ def things(cloud: Connection, cluster: str) -> dict[str, int]:
 
 ALL = {"load balancers": 1, "floating IPs": 1, "security groups": 1, "volumes": 2, "snapshots": 1}
 NONE = dict.fromkeys(ALL, 0)
+VOLUMES = {"volumes": 2, "snapshots": 1}
 
 
 async def test_a_dead_clusters_things_go_and_a_strangers_stay(clients: Clients, demo: Connection, place: Place) -> None:
     # The dead cluster has a network of its own, too, as it is left when its deletion stopped half-way.
     own = make_place(demo, DEAD)
-    cluster_things(demo, own, DEAD)
+    cluster_things(demo, own, OWN)
+    volumes(demo, DEAD)
     cluster_things(demo, place, STRANGER)
     ports = {one.id for one in demo.network.ports(network_id=place.network.id)}
-    assert (things(demo, DEAD), things(demo, STRANGER)) == (ALL, ALL)
+    assert (things(demo, OWN), things(demo, DEAD), things(demo, STRANGER)) == (ALL, NONE | VOLUMES, ALL)
     outcome = await leftovers.sweep(named(DEAD), clients)
-    assert (things(demo, DEAD), things(demo, STRANGER)) == (NONE, ALL)
+    assert (things(demo, OWN), things(demo, DEAD), things(demo, STRANGER)) == (NONE, NONE, ALL)
     assert demo.network.find_network(own.network.id) is None
     assert demo.network.find_router(own.router.id) is None
     assert {one.id for one in demo.network.ports(network_id=place.network.id)} == ports
-    assert len(outcome.made) == 8
+    assert len(outcome.made) == 11
     again = await leftovers.sweep(named(DEAD), clients)
     assert (again.made, again.sentence) == ((), "nothing of it is left")
     await leftovers.sweep(named(STRANGER), clients)
@@ -123,20 +133,20 @@ async def test_what_cannot_be_deleted_has_its_sentence(
     clients: Clients, sandbox: SandboxSettings, demo: Connection, place: Place
 ) -> None:
     clients.settings = clients.settings.model_copy(update={"probe_timeout": 20})
-    cluster_things(demo, place, DEAD)
-    cli(sandbox, "faults", "set", "--load-balancer", f"kube_service_{DEAD}_*", "--delete", "fail")
-    cli(sandbox, "faults", "set", "--volume", f"pvc-{DEAD}-1", "--detach", "fail")
+    cluster_things(demo, place, OWN)
+    cli(sandbox, "faults", "set", "--load-balancer", f"kube_service_{OWN}_*", "--delete", "fail")
+    cli(sandbox, "faults", "set", "--volume", f"pvc-{OWN}-1", "--detach", "fail")
     try:
         with pytest.raises(DeadlineExceeded) as caught:
             await leftovers.sweep(named(DEAD), clients)
     finally:
         cli(sandbox, "faults", "clear")
     said = str(caught.value)
-    assert f"load balancer kube_service_{DEAD}_web_web is in ERROR" in said
-    assert f"volume pvc-{DEAD}-1 is still attached to server " in said
+    assert f"load balancer kube_service_{OWN}_web_web is in ERROR" in said
+    assert f"volume pvc-{OWN}-1 is still attached to server " in said
     clients.settings = clients.settings.model_copy(update={"probe_timeout": 120})
     await leftovers.sweep(named(DEAD), clients)
-    assert things(demo, DEAD) == NONE
+    assert things(demo, OWN) == NONE
 
 
 def with_networks(**changes: Any) -> Environment:

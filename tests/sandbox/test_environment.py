@@ -68,11 +68,14 @@ def test_the_ingress_has_one_address_in_octavia_service_designate_and_on_the_soc
     done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
     (point,) = json.loads(done.stdout)["status"]["loadBalancer"]["ingress"]
     with platform.connection() as cloud:
-        balancer = cloud.load_balancer.find_load_balancer("kube_service_dev_nginx-ingress_nginx-ingress-controller")
+        (cluster,) = [one.uuid for one in cloud.container_infrastructure_management.clusters() if one.name == "dev"]
+        name = f"kube_service_{cluster}_nginx-ingress_nginx-ingress-controller"
+        balancer = cloud.load_balancer.find_load_balancer(name)
         (floating,) = cloud.network.ips(port_id=balancer.vip_port_id)
         zone = cloud.dns.find_zone("sandbox.example.")
         records = [one.records for one in cloud.dns.recordsets(zone) if one.name == "*.dev.sandbox.example."]
     assert (balancer.provisioning_status, balancer.operating_status) == ("ACTIVE", "ONLINE")
+    assert balancer.description.endswith(f" from cluster {cluster}"), "Magnum finds it by that"
     assert (floating.floating_ip_address, floating.status, records) == (point["ip"], "ACTIVE", [[point["ip"]]])
     with socket.create_connection((point["ip"], 8443), timeout=10):
         pass

@@ -57,8 +57,9 @@ async def run(options: Options) -> None:
     inventory = Inventory(options.cluster_home / "cluster.json")
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(Client.from_kubeconfig(options.kubeconfig))
-        name = str(inventory.document.get("name", options.cluster_home.name))
-        cluster = Cluster(client, name=name)
+        # Magnum's manifests start the cloud provider and the volume driver with --cluster-name=<the cluster's UUID>.
+        uuid = str(inventory.document.get("uuid", options.cluster_home.name))
+        cluster = Cluster(client, name=uuid)
         besides = _core(cluster, inventory, options)
         settings = options.settings
         egress = Egress(cluster.informer(SERVICES))

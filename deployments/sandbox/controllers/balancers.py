@@ -1,4 +1,7 @@
-"""What a Service asks of Octavia: names, tags and parts as cloud-provider-openstack has them. Pure."""
+"""What a Service asks of Octavia: names, tags and parts as cloud-provider-openstack has them. Pure.
+
+Magnum finds a cluster's load balancers, and their floating IPs, by the descriptions (magnum.common.octavia).
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,11 @@ class Change:
 def balancer_name(cluster: str, service: Obj) -> str:
     """The load balancer's name, which is its tag as well."""
     return _short("kube_service", cluster, *key_of(service))
+
+
+def balancer_description(cluster: str, service: Obj) -> str:
+    """By which the load balancer is known as the cluster's."""
+    return f"Kubernetes external service {'/'.join(key_of(service))} from cluster {cluster}"
 
 
 def group_name(service: Obj) -> str:
@@ -64,7 +72,7 @@ def describe(cluster: str, service: Obj, nodes: Iterable[Obj], subnet: str) -> O
         listeners.append(listener | {"default_pool": pool | {"members": members}})
     return {
         "name": name,
-        "description": f"Kubernetes external service {'/'.join(key_of(service))} from cluster {cluster}",
+        "description": balancer_description(cluster, service),
         "tags": [name],
         "vip_subnet_id": subnet,
         "listeners": listeners,

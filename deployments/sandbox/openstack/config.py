@@ -123,8 +123,8 @@ def magnum(cloud: Cloud) -> Sections:
         },
         "certificates": {"cert_manager_type": "x509keypair"},
         # No cache of certificates: a health poll of a cluster that has none yet leaves an empty folder there, and every
-        # later one fails on it.
-        "cluster": {"temp_cache_dir": ""},
+        # later one fails on it. Load balancers go within a second here, or never.
+        "cluster": {"temp_cache_dir": "", "pre_delete_lb_timeout": 30},
         "cluster_template": {"kubernetes_allowed_network_drivers": "all"},
         "drivers": {"default_driver": "sandbox_k8s"},
         # Each look decrypts a private key: half a second's work.

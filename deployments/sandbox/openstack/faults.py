@@ -9,7 +9,7 @@ of them read the file (`faults.json` in the sandbox's home) again when it change
                {"service": "kubernetes/dev", "kinds": ["latency"], "latency_ms": 20}],
      "clusters": {"dev": {"create": "fail", "delete": "hang", "reason": "No valid host was found.", "delay": 5}},
      "magnum": {"delay": 1},
-     "load_balancers": {"kube_service_dev_*": {"create": "fail", "delete": "hang", "reason": "No amphora."}},
+     "load_balancers": {"kube_service_*_web_web": {"create": "fail", "delete": "hang", "reason": "No amphora."}},
      "volumes": {"pvc-*": {"delete": "fail", "detach": "fail"}},
      "floating_ips": "none",
      "dns": {"lag": {"ns2": 5.0}}}

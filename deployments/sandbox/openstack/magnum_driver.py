@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
 from keystoneauth1.exceptions import ClientException
+from keystoneauth1.exceptions import ConnectionError as NoAnswer
 from magnum.common import context as magnum_context
-from magnum.common import exception
+from magnum.common import exception, octavia
 from magnum.conductor.handlers.common import cert_manager
 from magnum.drivers.common import driver, k8s_monitor
 from magnum.objects import Cluster
@@ -31,6 +33,9 @@ LOG = logging.getLogger(__name__)
 _WATCHING = threading.Lock()
 UNHARMED = Scenario(create=None, delete=None, reason="")
 
+SETTLING = 5.0
+"""Seconds in which whoever saw the end of a deletion removes the cluster's rows; nobody else looks meanwhile."""
+
 DEFAULT_VERSION = "v1.33.4"
 """Kubernetes where neither cluster nor template has the label kube_tag."""
 
@@ -43,6 +48,8 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
     networks: ClassVar[Networks] = Networks()
     _watched: ClassVar[set[str]] = set()
     """Clusters that are being looked at."""
+    _deleted: ClassVar[dict[str, float]] = {}
+    """Clusters whose deletion has just ended, and when."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,16 +134,33 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
     def update_cluster_status(self, context: Any, cluster: Any, use_admin_ctx: bool = False) -> None:
         """Look at an operation under way, and end it when the supervisor says it is done.
 
-        Magnum asks again and again, whether the look before has ended or not: one at a time is enough.
+        Magnum asks again and again, each time in a thread of its own, whether the look before has ended or not: one at
+        a time is enough, and what was read before the end of an operation is out of date.
         """
-        with _WATCHING:
-            if cluster.uuid in self._watched:
-                return
-            self._watched.add(cluster.uuid)
+        if not self._begin(cluster.uuid):
+            return
         try:
-            self._watch(context, cluster)
+            if _is_current(context, cluster):
+                self._watch(context, cluster)
         finally:
+            self._end(cluster)
+
+    def _begin(self, uuid: str) -> bool:
+        """Whether nobody looks at a cluster, who now is us."""
+        with _WATCHING:
+            if uuid in self._watched or time.monotonic() - self._deleted.get(uuid, -SETTLING) < SETTLING:
+                return False
+            self._watched.add(uuid)
+            return True
+
+    def _end(self, cluster: Any) -> None:
+        now = time.monotonic()
+        with _WATCHING:
             self._watched.discard(cluster.uuid)
+            if cluster.status == ClusterStatus.DELETE_COMPLETE:
+                for uuid in [uuid for uuid, then in self._deleted.items() if now - then >= SETTLING]:
+                    del self._deleted[uuid]
+                self._deleted[cluster.uuid] = now
 
     def _watch(self, context: Any, cluster: Any) -> None:
         fate = self._fate(cluster)
@@ -200,6 +224,15 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
         if fate.delete == "fail":
             _finish(cluster, ClusterStatus.DELETE_FAILED, fate.reason)
             return
+        try:
+            # As Magnum's own drivers do first (pre_delete_cluster). This thread waits for them, no other cluster does.
+            octavia.delete_loadbalancers(context, cluster)
+        except exception.PreDeletionFailed as error:
+            if _unreachable(error):
+                LOG.warning("%s", error)
+            else:
+                _finish(cluster, ClusterStatus.DELETE_FAILED, str(error))
+            return
         magnum_credentials.remove(cluster)
         try:
             self.networks.remove(cluster)
@@ -212,6 +245,24 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
         cert_manager.delete_client_files(cluster, context=context)
         # The periodic task that asked destroys the rows.
         cluster.status = ClusterStatus.DELETE_COMPLETE
+
+
+def _is_current(context: Any, cluster: Any) -> bool:
+    """Whether the row is there, and the operation that was read from it still under way."""
+    try:
+        return bool(Cluster.get_by_uuid(context, cluster.uuid).status == cluster.status)
+    except exception.ClusterNotFound:
+        return False
+
+
+def _unreachable(error: BaseException | None) -> bool:
+    """Whether an error comes of a service that cannot be asked, such as one that is starting."""
+    while error is not None:
+        # Magnum says AuthorizationFailure of every client that it cannot make.
+        if isinstance(error, (NoAnswer, exception.AuthorizationFailure)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _finish(cluster: Any, status: str, reason: str | None) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from infra.clients.errors import Conflict, Denied, Failed, InvalidInput, Misconfigured, NotFound, NotYet, Unavailable
 from infra.clients.openstack import OpenStackClient
+from infra.clients.openstack_leftovers import KINDS, Signs, belongs
 from infra.clients.openstack_models import Leftover
 from infra.clients.openstack_session import ServiceAbsent
 
@@ -177,6 +178,65 @@ async def test_a_sweep_names_what_it_found_and_where_it_could_not_look(cloud: An
     assert await client.leftovers.delete(swept.found[2]) is True
     with pytest.raises(InvalidInput):
         await client.leftovers.delete(Leftover(kind="planet", id="1", why=""))
+
+
+OWN, EARLIER = "5d9f9a2c-0d0f-4c39-9d8e-0a4f1b2c3d4e", "11111111-0d0f-4c39-9d8e-0a4f1b2c3d4e"
+STRANGERS = ("99999999-0d0f-4c39-9d8e-0a4f1b2c3d4e", f"{OWN}0", f"0{OWN}", "dev-2")
+
+
+def made_for(cluster: str) -> dict[str, list[dict[str, Any]]]:
+    """What cloud provider and Cinder driver make for a cluster, as its services list it."""
+    service = f"external service web/web from cluster {cluster}"
+    mark = {"cinder.csi.openstack.org/cluster": cluster}
+    return {
+        "loadbalancers": [
+            {"id": f"name-{cluster}", "name": f"kube_service_{cluster}_web_web", "description": ""},
+            {"id": f"said-{cluster}", "name": "renamed", "description": f"Kubernetes {service}"},
+        ],
+        "floatingips": [{"id": f"ip-{cluster}", "description": f"Floating IP for Kubernetes {service}"}],
+        "security_groups": [
+            {
+                "id": f"group-{cluster}",
+                "name": "lb-sg-1",
+                "description": f"Security Group for web/web Service LoadBalancer in cluster {cluster}",
+            }
+        ],
+        "volumes": [{"id": f"volume-{cluster}", "name": "pvc-1", "metadata": mark}],
+        "snapshots": [{"id": f"snapshot-{cluster}", "name": "snapshot-1", "metadata": mark}],
+    }
+
+
+async def test_a_sweep_finds_what_was_made_for_a_cluster_by_name_or_uuid_and_no_strangers(
+    cloud: Any, client: Any
+) -> None:
+    session: Any = client.leftovers._session
+
+    async def get(_service: str, path: str, **_: Any) -> dict[str, Any]:
+        key = {kind.path: kind.key for kind in KINDS}[path]
+        return {key: [row for one in ("dev", OWN, EARLIER, *STRANGERS) for row in made_for(one).get(key, ())]}
+
+    session.get = get
+    swept = await client.leftovers.find(names=["dev"], clusters=[OWN, EARLIER], project_only=False)
+    ours = {row["id"] for one in ("dev", OWN, EARLIER) for rows in made_for(one).values() for row in rows}
+    assert {item.id for item in swept.found} == ours
+    assert len(swept.found) == len(ours) == 18
+    assert {item.why for item in swept.found if item.id == f"volume-{OWN}"} == {
+        f"it was made for a volume claim of cluster {OWN}"
+    }
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"name": OWN},
+        {"name": f"backup of {OWN}"},
+        {"description": f"replaces what was made from cluster {OWN} by hand"},
+        {"metadata": {"source": OWN}},
+        {"name": f"kube_service_{OWN}"},
+    ],
+)
+def test_a_uuid_is_looked_for_only_where_cloud_provider_and_cinder_driver_write_it(item: dict[str, Any]) -> None:
+    assert belongs(item, Signs(["dev"], ["dev", OWN])) is None
 
 
 async def test_errors_are_typed_by_status(cloud: Any, client: Any) -> None:

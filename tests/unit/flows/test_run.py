@@ -35,6 +35,7 @@ class Stage:
         self.published: list[RunReport] = []
         self.events: list[str] = []
         self.refused: Exception | None = None
+        self.given: dict[str, Any] = {}
 
     async def load(self, name: str, commit: str | None, _settings: Settings, addons: frozenset[str]) -> Any:
         assert "cert-manager" in addons
@@ -46,6 +47,7 @@ class Stage:
     @asynccontextmanager
     async def clients(self, _environment: Environment, **given: Any) -> AsyncIterator[Any]:
         self.events.append("open")
+        self.given = given
         try:
             yield SimpleNamespace(catalog=Catalog.load(), journal=given["journal"])
         finally:
@@ -79,6 +81,7 @@ async def test_a_run_that_succeeds_is_kept_published_and_returned(stage: Stage) 
         report = await opened.conclude((row("dns", StepState.READY),))
     assert (report.state, report.commit, report.environment) == ("ready", "f" * 40, "dev")
     assert report.overhead <= report.seconds
+    assert stage.given["clusters"] is opened.ledger, "it is remembered beyond the run which clusters there were"
     assert stage.published == [report]
     assert stage.events == [f"load dev {'f' * 40}", "open", "close"]
     (kept,) = await stage.history()

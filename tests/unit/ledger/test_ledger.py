@@ -69,6 +69,24 @@ async def test_keeps_runs_with_their_steps_and_writes(settings: Settings) -> Non
         assert await ledger.unfinished() == [] and await ledger.history("other") == []
 
 
+async def test_clusters_are_known_until_their_environment_is_gone(ledger: Ledger) -> None:
+    first, second, other = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "123")
+    run = await ledger.begin("create-environment", "dev", COMMIT)
+    for uuid in (second, first, second):
+        await run.note_cluster(uuid)
+    assert await run.clusters() == (second, first)
+    stranger = await ledger.begin("create-environment", "prod", COMMIT)
+    await stranger.note_cluster(other)
+    for state in ("ready", "failed", "cancelled"):
+        await run.end(state)
+        run = await ledger.begin("destroy-environment", "dev", COMMIT)
+        assert await run.clusters() == (second, first), state
+    assert [(one.name, one.cluster_uuid) for one in await ledger.environments()] == [("dev", second), ("prod", other)]
+    await run.end("removed")
+    assert (await run.clusters(), await stranger.clusters()) == ((), (other,))
+    assert [(one.name, one.cluster_uuid) for one in await ledger.environments()] == [("dev", None), ("prod", other)]
+
+
 @dataclass(frozen=True)
 class _Step:
     plane: str

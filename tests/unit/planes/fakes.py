@@ -18,8 +18,10 @@ from infra.clients.kubernetes import KubernetesClient
 from infra.clients.openstack_models import Cluster, Recordset, Zone
 from infra.ledger.journal import JournalEntry
 from infra.planes.clients import Clients
+from infra.planes.cloud.terraform import CLUSTER, KEYPAIR
 from infra.settings import ROOT, Settings
 from infra.spec.models import Environment
+from infra.terraform.state import StateObject
 
 ACME_SERVER = "https://127.0.0.1:15012/dir"
 
@@ -134,6 +136,16 @@ class FakeDesignate:
 
     async def wait_deleted(self, _zone: str, identifier: str, *, timeout: float) -> None:
         assert identifier not in self.sets, timeout
+
+
+def state_knows(clients: Clients, *clusters: str) -> None:
+    """Have Terraform's state know these clusters, and a keypair."""
+
+    async def objects() -> tuple[StateObject, ...]:
+        made = tuple(StateObject(f"{CLUSTER}.this", CLUSTER, uuid, tainted=False) for uuid in clusters)
+        return (StateObject(f"{KEYPAIR}.this", KEYPAIR, "plumbline-dev", tainted=False), *made)
+
+    clients._terraform = SimpleNamespace(objects=objects)  # type: ignore[assignment]
 
 
 class FakeMagnum:

@@ -13,7 +13,7 @@ from infra.clients.openstack_models import Cluster, Leftover, Leftovers
 from infra.planes import dns, leftovers, teardown
 from infra.planes.clients import Clients
 from tests.unit.planes.answering import Answering, Refusal
-from tests.unit.planes.fakes import FakeJournal, FakeMagnum, declared
+from tests.unit.planes.fakes import FakeJournal, FakeMagnum, declared, state_knows
 
 
 def item(kind: str, name: str, namespace: str | None = "web", **parts: Any) -> dict[str, Any]:
@@ -38,11 +38,13 @@ async def test_a_cluster_that_is_gone_is_no_reason_to_stop(clients: Clients, err
         raise error
 
     clients.connect = connect  # type: ignore[method-assign, assignment]
+    state_knows(clients)
     assert await leftovers.reach(declared(), clients) == "there is no cluster dev to ask"
 
 
 async def test_a_cluster_that_does_not_answer_is_disconnected(clients: Clients, kubernetes: Answering) -> None:
     kubernetes.answer("GET /version", Refusal(503))
+    state_knows(clients)
     said = await leftovers.reach(declared(), clients)
     assert said == "cluster dev does not answer; what it left in the cloud is swept at the end"
     assert not clients.connected
@@ -129,7 +131,7 @@ async def test_what_is_left_is_removed_and_looked_for_again(clients: Clients, jo
     clients.openstack.leftovers = sweep  # type: ignore[assignment]
     outcome = await leftovers.sweep(declared(), clients)
     assert (outcome.made, outcome.taken_away) == (("volume/pvc-1", "floating-ip/f1"), True)
-    assert sweep.asked == {"names": ["dev", "plumbline-dev"], "marks": [dns.mark("dev")]}
+    assert sweep.asked == {"names": ["dev", "plumbline-dev"], "clusters": (), "marks": [dns.mark("dev")]}
     assert journal.actions == ["sweep volume/pvc-1", "sweep floating-ip/f1"]
     again = await leftovers.sweep(declared(), clients)
     assert (again.made, again.sentence) == ((), "nothing of it is left")

@@ -90,11 +90,11 @@ def test_the_command_adds_shows_and_clears(tmp_path: Path) -> None:
     run(path, "set", "--cluster", "slow", "--magnum-delay", "10")
     delays = parse(json.loads(run(path, "show")))
     assert [delays.delay_of(name) for name in ("dev", "slow", "other")] == [1.5, 10, 1.5]
-    run(path, "set", "--load-balancer", "kube_service_dev_*", "--create", "fail", "--floating-ips", "none")
+    run(path, "set", "--load-balancer", "kube_service_*_web_one", "--create", "fail", "--floating-ips", "none")
     run(path, "set", "--volume", "pvc-?", "--detach", "hang", "--reason", "Busy.")
     now = parse(json.loads(run(path, "show")))
-    assert mishaps.of(now.load_balancers, "kube_service_dev_web_one") == Mishap(create="fail")
-    assert mishaps.of(now.load_balancers, "kube_service_prod_web_one") == mishaps.UNHARMED
+    assert mishaps.of(now.load_balancers, "kube_service_5d9f9a2c_web_one") == Mishap(create="fail")
+    assert mishaps.of(now.load_balancers, "kube_service_5d9f9a2c_web_two") == mishaps.UNHARMED
     assert (mishaps.of(now.volumes, "pvc-1"), now.no_floating_ips) == (Mishap(detach="hang", reason="Busy."), True)
     run(path, "clear")
     assert not path.exists()

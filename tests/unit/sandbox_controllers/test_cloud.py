@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from aiohttp.test_utils import TestServer
 from deployments.sandbox.controllers import balancers, storage
 from deployments.sandbox.controllers.cloud import CloudError, Project
 from deployments.sandbox.controllers.kube.resources import Obj
+
+UUID = "5d9f9a2c-0d0f-4c39-9d8e-0a4f1b2c3d4e"
+"""The cluster's, by which the cloud knows it."""
 
 
 def service(*ports: int, name: str = "web") -> Obj:
@@ -36,21 +40,28 @@ MEMBERS = [("10.1.1.10", 30080), ("10.1.1.11", 30080)]
 
 
 def test_a_load_balancer_is_named_and_marked_as_the_cloud_provider_does() -> None:
-    wanted = balancers.describe("dev", service(80), NODES, "subnet-1")
-    assert (wanted["name"], wanted["tags"]) == ("kube_service_dev_shop_web", ["kube_service_dev_shop_web"])
-    assert wanted["description"] == "Kubernetes external service shop/web from cluster dev"
+    wanted = balancers.describe(UUID, service(80), NODES, "subnet-1")
+    name = f"kube_service_{UUID}_shop_web"
+    assert (wanted["name"], wanted["tags"]) == (name, [name])
+    assert wanted["description"] == f"Kubernetes external service shop/web from cluster {UUID}"
     (listener,) = wanted["listeners"]
     assert (listener["name"], listener["protocol"], listener["protocol_port"]) == (
-        "listener_0_kube_service_dev_shop_web",
+        f"listener_0_{name}",
         "TCP",
         80,
     )
     members = listener["default_pool"]["members"]
     assert [(each["address"], each["protocol_port"]) for each in members] == MEMBERS
     assert {each["subnet_id"] for each in members} == {"subnet-1"}
-    assert balancers.address_description("dev", service(80)).endswith("from cluster dev")
-    assert balancers.group_description("dev", service(80)).endswith("Service LoadBalancer in cluster dev")
-    assert len(balancers.balancer_name("dev", service(80, name="x" * 300))) == 255
+    assert balancers.group_description(UUID, service(80)).endswith(f"Service LoadBalancer in cluster {UUID}")
+    assert len(balancers.balancer_name(UUID, service(80, name="x" * 300))) == 255
+
+
+def test_magnum_recognises_what_it_deletes_before_a_cluster() -> None:
+    # The patterns of magnum.common.octavia and magnum.common.neutron.
+    balancer, address = rf"Kubernetes .+ from cluster {UUID}", rf"Floating IP for Kubernetes .+ from cluster {UUID}$"
+    assert re.match(balancer, balancers.describe(UUID, service(80), NODES, "subnet-1")["description"])
+    assert re.match(address, balancers.address_description(UUID, service(80)))
 
 
 def member(address: str, port: int) -> Obj:
@@ -76,7 +87,7 @@ def seen(port: int, pool: str | None) -> Obj:
 def test_parts_are_changed_one_call_at_a_time(
     listeners: list[Obj], pools: dict[str, list[tuple[str, int]]], call: tuple[str, str] | None
 ) -> None:
-    wanted = balancers.describe("dev", service(80), NODES, "subnet-1")
+    wanted = balancers.describe(UUID, service(80), NODES, "subnet-1")
     there = {pool: [member(*each) for each in members] for pool, members in pools.items()}
     change = balancers.next_change("lb", wanted, listeners, there)
     assert (None if change is None else (change.method, change.path)) == call
@@ -92,15 +103,15 @@ CLAIM: Obj = {
 
 
 def test_a_volume_is_named_and_marked_as_the_csi_driver_does() -> None:
-    wanted = storage.request("dev", CLAIM, {"parameters": {"type": "ssd", "availability": "az-2"}})
+    wanted = storage.request(UUID, CLAIM, {"parameters": {"type": "ssd", "availability": "az-2"}})
     assert (wanted["name"], wanted["size"], wanted["volume_type"], wanted["availability_zone"]) == (
         "pvc-u1",
         2,
         "ssd",
         "az-2",
     )
-    assert wanted["metadata"]["cinder.csi.openstack.org/cluster"] == "dev"
-    plain = storage.request("dev", CLAIM, {})
+    assert wanted["metadata"]["cinder.csi.openstack.org/cluster"] == UUID
+    plain = storage.request(UUID, CLAIM, {})
     assert (plain["availability_zone"], "volume_type" in plain) == ("nova", False)
 
 

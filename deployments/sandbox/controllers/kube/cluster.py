@@ -19,7 +19,7 @@ class Cluster:
 
     Args:
         client: of its API server.
-        name: the cluster's name.
+        name: what the cluster is called in the cloud, by load balancers and volumes: its UUID, as Magnum has it.
     """
 
     def __init__(self, client: Client, *, name: str) -> None:
