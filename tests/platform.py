@@ -287,7 +287,7 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
         "PLUMBLINE_SANDBOX_LOADBALANCER_NETWORK": str(network),
         **settings,
     }
-    prefect_settings = PrefectSettings(port=base + 90)
+    prefect_settings = PrefectSettings(port=base + 90, start_timeout=300)
     prefect = LocalPrefect(prefect_settings, prefect_settings.home(home), scheduling=False)
     try:
         Layout(home).make()

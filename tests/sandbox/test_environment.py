@@ -19,7 +19,7 @@ pytestmark = pytest.mark.sandbox
 PLANES = {"cluster", "storage", "addons", "dns", "certificates", "delivery", "runners"}
 
 
-def wait_over(api: httpx.Client, run_id: str, seconds: float = 240) -> dict[str, Any]:
+def wait_over(api: httpx.Client, run_id: str, seconds: float = 600) -> dict[str, Any]:
     """Wait until a flow run has ended."""
 
     def ended() -> dict[str, Any] | None:

@@ -42,7 +42,9 @@ pytestmark = [pytest.mark.sandbox]
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPrefect]:
     """A server with our deployments, and no worker."""
-    local = LocalPrefect(PrefectSettings(port=PORT_BASE + 400 * WORKER + 95), tmp_path_factory.mktemp("prefect"))
+    local = LocalPrefect(
+        PrefectSettings(port=PORT_BASE + 400 * WORKER + 95, start_timeout=300), tmp_path_factory.mktemp("prefect")
+    )
     try:
         local.start_server()
         local.deploy_when_ready()
