@@ -87,8 +87,7 @@ class Applying:
         while True:
             if await self._at_work():
                 await self.clients.terraform.discard(plan)
-                await quiet(self.cluster, self.clients, timeout=ends - time.monotonic())
-                plan = await self.replan()
+                plan = await quietly(self.replan, self.cluster, self.clients, timeout=ends - time.monotonic())
             plan = await self.prepare(plan)
             if plan.empty:
                 await self.clients.terraform.discard(plan)
@@ -196,6 +195,32 @@ class _Watch:
         groups = await ask(self._magnum.node_groups(cluster.uuid))
         unread = [part.why for part in (template, groups) if isinstance(part, NotLooked)]
         return unread or undone(self._wanted, self._plan, Seen(cluster, template, groups))
+
+
+async def quietly(replan: Callable[[], Awaitable[Plan]], name: str, clients: Clients, *, timeout: float) -> Plan:
+    """Plan while Magnum is not at work on a cluster.
+
+    A terraform that outlives its run holds the state's lock, and what it asked for begins while the next one waits for
+    that: a plan then meets a cluster half made, and is made again when Magnum is done.
+
+    Args:
+        timeout: seconds to wait for Magnum.
+
+    Raises:
+        PlumblineError: the plan's own, where Magnum shows the cluster as it was; else as `quiet`.
+    """
+    ends = time.monotonic() + timeout
+    for _ in range(ROUNDS - 1):
+        before = await quiet(name, clients, timeout=ends - time.monotonic())
+        try:
+            return await replan()
+        except PlumblineError as error:
+            now = await ask(clients.openstack.magnum.cluster(name))
+            if isinstance(now, NotLooked) or now == before:
+                raise
+            log.info("%s Magnum has changed the cluster meanwhile.", error.sentence)
+    await quiet(name, clients, timeout=ends - time.monotonic())
+    return await replan()
 
 
 async def quiet(name: str, clients: Clients, *, timeout: float) -> Cluster | None:

@@ -13,7 +13,7 @@ from infra.clients.errors import Failed, InvalidInput, NotYet, Refused
 from infra.clients.openstack_models import Cluster
 from infra.clients.waiting import wait_until
 from infra.drift.findings import Finding, PlaneName
-from infra.planes.applying import Applying, quiet
+from infra.planes.applying import Applying, quiet, quietly
 from infra.planes.clients import Clients
 from infra.planes.cloud.findings import deletion
 from infra.planes.cloud.groups import autoscaled
@@ -61,8 +61,8 @@ async def observe(wanted: Wanted, clients: Clients) -> Observed:
         Failed: Magnum was deleting the cluster, and could not.
         DeadlineExceeded: Magnum is still at work after `cluster_timeout`.
     """
-    await quiet(wanted.cluster, clients, timeout=clients.settings.cluster_timeout * 60)
-    return Observed(await clients.terraform.plan())
+    timeout = clients.settings.cluster_timeout * 60
+    return Observed(await quietly(clients.terraform.plan, wanted.cluster, clients, timeout=timeout))
 
 
 def compare(wanted: Wanted, observed: Observed) -> list[Finding]:
@@ -209,8 +209,8 @@ async def remove(environment: Environment, clients: Clients) -> list[str]:
 async def _take_back_all(wanted: Wanted, clients: Clients) -> None:
     """Adopt what a plan to create would make although it is there."""
     await _ours(wanted, clients)
-    await quiet(wanted.cluster, clients, timeout=clients.settings.cluster_timeout * 60)
-    plan = await clients.terraform.plan()
+    timeout = clients.settings.cluster_timeout * 60
+    plan = await quietly(clients.terraform.plan, wanted.cluster, clients, timeout=timeout)
     await clients.terraform.discard(plan)
     found = await _found(wanted, plan, clients)
     if found:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from infra.clients.errors import Conflict, Denied, Failed, InvalidInput, PlumblineError
+from infra.clients.errors import Conflict, Denied, Failed, InvalidInput, NotFound, PlumblineError
 from infra.clients.openstack_models import Cluster, NodeGroup
 from infra.planes import applying
-from infra.planes.applying import Applying, quiet
+from infra.planes.applying import Applying, quiet, quietly
 from infra.planes.clients import Clients
 from infra.planes.cloud.carried import undone
 from infra.planes.cloud.terraform import CLUSTER, KEYPAIR, NODE_GROUP
@@ -231,6 +231,35 @@ async def test_quiet_waits_for_the_end_and_a_deletion_that_failed_is_one(clients
     clients.openstack.magnum = Late(leaving, (cluster(status="DELETE_FAILED"), ()))  # type: ignore[assignment]
     with pytest.raises(Failed, match="deletion of cluster dev failed"):
         await quiet("dev", clients, timeout=5)
+
+
+async def test_a_plan_that_met_a_cluster_half_made_is_made_again_when_magnum_is_done(clients: Clients) -> None:
+    making: Shown = (cluster(status="CREATE_IN_PROGRESS"), ())
+    clients.openstack.magnum = Late(NOTHING, making, making, AS_DECLARED)  # type: ignore[assignment]
+    plans: list[Plan | PlumblineError] = [NotFound("A key pair None could not be found"), Plan(environment="dev")]
+
+    async def replan() -> Plan:
+        made = plans.pop(0)
+        if isinstance(made, PlumblineError):
+            raise made
+        return made
+
+    assert (await quietly(replan, "dev", clients, timeout=5)).empty
+    assert plans == []
+
+
+async def test_a_plan_that_fails_on_a_cluster_that_is_as_it_was_is_not_made_again(clients: Clients) -> None:
+    clients.openstack.magnum = Late(AS_DECLARED)  # type: ignore[assignment]
+    made = 0
+
+    async def replan() -> Plan:
+        nonlocal made
+        made += 1
+        raise Denied("no role")
+
+    with pytest.raises(Denied, match="no role"):
+        await quietly(replan, "dev", clients, timeout=5)
+    assert made == 1
 
 
 @pytest.mark.parametrize(
