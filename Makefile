@@ -40,8 +40,7 @@ test: $(VENV)/.dev programs ## every test
 	@$(PY) -m pytest $(PYTEST_SIDE_BY_SIDE) --durations=15
 
 coverage: $(VENV)/.dev programs ## how much of infra/ and tasks/ is tested, by tests that need no whole platform: at least 90 %
-	@$(PY) -m pytest tests/sandbox/test_cloud.py tests/envtest/test_controllers.py tests/unit \
-	  $(PYTEST_SIDE_BY_SIDE) -q --cov --cov-report=term
+	@$(PY) -m pytest tests/unit $(PYTEST_SIDE_BY_SIDE) -q --cov --cov-report=term
 
 test-quick: $(VENV)/.dev ## the tests that need nothing running, but for the few that take more than a second
 	@$(PY) -m pytest tests/unit -q $(PYTEST_SIDE_BY_SIDE) -m "not thorough"

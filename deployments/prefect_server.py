@@ -130,7 +130,8 @@ class LocalPrefect:
 
     def start_worker(self, variables: dict[str, str]) -> None:
         """Start the worker with the variables that its flow runs inherit."""
-        env = {**_base_environment(), **variables, **self.variables()}
+        # By default a run that is asked for waits up to ten seconds until a worker looks.
+        env = {**_base_environment(), **variables, **self.variables(), "PREFECT_WORKER_QUERY_SECONDS": "2"}
         argv = [PREFECT, "worker", "start", "--pool", self._settings.work_pool, "--type", "process"]
         argv += ["--name", "local", "--limit", str(self._settings.worker_limit)]
         self.worker.start(argv, env, ROOT)
