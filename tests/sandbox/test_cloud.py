@@ -1,4 +1,4 @@
-"""The embedded cloud, driven as its users do: through openstacksdk, its files and the command line."""
+"""The sandbox's cloud, driven as its users do: through openstacksdk, its files and the command line."""
 
 from __future__ import annotations
 

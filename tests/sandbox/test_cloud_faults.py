@@ -1,4 +1,4 @@
-"""What goes wrong in the embedded cloud when it is told to, and how its DNS behaves."""
+"""What goes wrong in the sandbox's cloud when it is told to, and how its DNS behaves."""
 
 from __future__ import annotations
 
