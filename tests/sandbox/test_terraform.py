@@ -21,6 +21,7 @@ import yaml
 from infra.clients.errors import Conflict, Failed, InvalidInput, NotYet, Refused
 from infra.clients.waiting import wait_until
 from infra.settings import ROOT
+from infra.spec.models import Environment
 from tests.platform import Platform
 from tests.sandbox.clusters import BUILD, Site
 
@@ -198,7 +199,9 @@ async def test_an_upgrade_is_in_place_and_makes_others_wait_for_the_state(
     assert magnum.groups(first.cluster_id or "")["default-worker"]["node_count"] == 2
     assert (await site.terraform(newer).plan()).empty
 
-    larger = site.environment("v1.33.5", 2, nodes={"count": 2, "flavor": "m1.xlarge"})
+    document = newer.document()
+    document["spec"]["cluster"]["nodes"]["flavor"] = "m1.xlarge"
+    larger = Environment.model_validate(document)
     with pytest.raises(Refused, match=r"replace the cluster .* because flavor \(from m1.large to m1.xlarge\)"):
         await site.bring(larger)
     assert magnum.cluster(site.name)["uuid"] == outputs.cluster_id
