@@ -52,9 +52,13 @@ class Watcher:
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
-        while not self._end.wait(PAUSE):
+        took = 0.0
+        # Not more than a third of a core: what is looked at lives for seconds, and others have work to do.
+        while not self._end.wait(max(PAUSE, 2 * took)):
+            began = time.thread_time()
             self._look_at_processes()
             self._look_at_files()
+            took = time.thread_time() - began
 
     def _look_at_processes(self) -> None:
         now = time.monotonic()
