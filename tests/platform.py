@@ -72,6 +72,8 @@ class Platform:
         self.prefect = prefect
         self._settings = dict(settings)
         self._warm: Warm | None = None
+        self._requests: list[dict[str, Any]] = []
+        self._requests_read = 0
         self._clusters: dict[str, str] = {}
 
     @property
@@ -121,9 +123,16 @@ class Platform:
         return printed.getvalue().strip()
 
     def requests(self) -> list[dict[str, Any]]:
-        """Every request the sandbox's services have answered so far."""
+        """Every request the sandbox's services have answered so far; asked often, so only what is new is read."""
         log = self.home / "log" / "requests.jsonl"
-        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        if log.exists():
+            with log.open("rb") as file:
+                file.seek(self._requests_read)
+                complete, _, _ = file.read().rpartition(b"\n")
+            if complete:
+                self._requests_read += len(complete) + 1
+                self._requests += [json.loads(line) for line in complete.splitlines()]
+        return list(self._requests)
 
     def api(self) -> httpx.Client:
         """A client of the Prefect API."""
