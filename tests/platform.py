@@ -126,6 +126,8 @@ class Platform:
         """Every request the sandbox's services have answered so far; asked often, so only what is new is read."""
         log = self.home / "log" / "requests.jsonl"
         if log.exists():
+            if log.stat().st_size < self._requests_read:  # put aside by a restart
+                self._requests, self._requests_read = [], 0
             with log.open("rb") as file:
                 file.seek(self._requests_read)
                 complete, _, _ = file.read().rpartition(b"\n")
