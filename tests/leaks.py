@@ -218,7 +218,8 @@ class Scanner:
                 continue
             relative = str(path.relative_to(folder))
             try:
-                data = path.read_bytes()
+                # etcd's log is 64 MB of nothing at first, and as much again for the next one.
+                data = path.read_bytes().rstrip(b"\0")
             except FileNotFoundError:  # gone since
                 continue
             found |= self.look(data, relative, relative)

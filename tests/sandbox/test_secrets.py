@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
 NAME = "vault"
 APP = "vault-app"
 STATE = "state/terraform/*/terraform.tfstate*"
-IN_THE_CLUSTER = "clusters/*/db.sqlite*"
+IN_THE_CLUSTER = "clusters/*/etcd/*"
 OF_THE_CLOUD = ("openstack/*", "clouds.yaml")
 PUBLIC = (
     ".plumbline-sandbox",  # says whose folder this is
