@@ -218,10 +218,12 @@ class Scanner:
                 continue
             relative = str(path.relative_to(folder))
             try:
-                # etcd's log is 64 MB of nothing at first, and as much again for the next one.
-                data = path.read_bytes().rstrip(b"\0")
+                data = path.read_bytes()
             except FileNotFoundError:  # gone since
                 continue
+            if path.suffix in (".wal", ".tmp"):
+                # etcd's log is 64 MB of nothing at first, and as much again for the next one.
+                data = data.rstrip(b"\0")
             found |= self.look(data, relative, relative)
             if data.startswith(b"SQLite format 3\0"):
                 for table, data in tables(path):
