@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +11,9 @@ from typing import Any
 import openstack
 import psutil
 import pytest
-import yaml
 
 from infra.clients.errors import Conflict, Failed, InvalidInput, NotYet, Refused
 from infra.clients.waiting import wait_until
-from infra.settings import ROOT
 from infra.spec.models import Environment
 from tests.platform import Platform
 from tests.sandbox.clusters import BUILD, Site
@@ -257,51 +250,6 @@ def processes_in(folder: Path) -> list[int]:
     return found
 
 
-CHILD = """
-import asyncio, sys
-import yaml
-from pathlib import Path
-from infra.spec.models import Environment
-from tests.sandbox.clusters import Site
-
-asyncio.run(Site(Path(sys.argv[1])).bring(Environment.model_validate(yaml.safe_load(sys.argv[2]))))
-"""
-
-
-async def test_killing_everything_mid_create_loses_nothing(site: Site, magnum: Magnum) -> None:
-    environment = site.environment("v1.33.4", 1, BUILD)
-    folder = site.terraform(environment).folder
-    child = subprocess.Popen(  # noqa: ASYNC220  # it has to be killed like a stranger
-        [
-            *(sys.executable, "-c", textwrap.dedent(CHILD)),
-            *(str(folder.parents[1]), yaml.safe_dump(environment.document())),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-    )
-    await wait_cluster(magnum, site.name)
-    for process in [child.pid, *processes_in(folder)]:
-        os.kill(process, signal.SIGKILL)
-    child.wait()
-    await wait_no_process(folder)
-    uuid = magnum.clusters(site.name)[0]["uuid"]
-
-    await site.bring(environment)
-    assert magnum.cluster(site.name)["uuid"] == uuid
-    assert len(magnum.clusters(site.name)) == 1
-    assert (await site.terraform(environment).plan()).empty
-
-
-async def wait_no_process(folder: Path) -> None:
-    async def look() -> None:
-        left = processes_in(folder)
-        if left:
-            raise NotYet(f"{left} still run")
-
-    await wait_until(look, describe="terraform and its provider to end", timeout=30, interval=0.1)
-
-
 async def test_what_the_cloud_refuses_is_said_in_its_words(site: Site) -> None:
     with pytest.raises(InvalidInput, match="no-such-image could not be found"):
         await site.bring(site.environment(image="no-such-image"))
@@ -326,24 +274,6 @@ def faults(platform: Platform) -> Iterator[Faults]:
     """Sets and clears faults as a person would."""
     yield lambda *arguments: platform.sandbox("faults", *arguments)
     platform.sandbox("faults", "clear")
-
-
-async def test_a_creation_that_fails_says_why_and_is_made_anew(site: Site, magnum: Magnum, faults: Faults) -> None:
-    environment = site.environment()
-    faults("set", "--cluster", site.name, "--create", "fail", "--reason", "No valid host was found")
-    with pytest.raises(Failed, match="is CREATE_FAILED: No valid host was found"):
-        await site.bring(environment)
-    broken = magnum.cluster(site.name)["uuid"]
-    terraform = site.terraform(environment)
-    again = await terraform.plan()
-    await terraform.discard(again)
-    (change,) = (change for change in again.changes if change.address == CLUSTER)
-    assert change.tainted and change.identifier == broken
-    faults("clear")
-    await site.bring(environment)
-    outputs = await terraform.outputs()
-    assert outputs.cluster_id != broken
-    assert [item["uuid"] for item in magnum.clusters(site.name)] == [outputs.cluster_id]
 
 
 async def test_reads_that_fail_now_and_then_disturb_nothing(site: Site, magnum: Magnum, faults: Faults) -> None:
