@@ -7,10 +7,9 @@ import json
 import os
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,14 @@ from deployments.sandbox.acme import ENVIRONMENT, Acme
 from deployments.sandbox.authority import make_authority
 from deployments.sandbox.charts.upstream import cert_manager
 from deployments.sandbox.controllers import x509
+from deployments.sandbox.controllers.app import Options, run
 from deployments.sandbox.controlplane.plane import free_port
 from deployments.sandbox.dns.servers import Server
-from deployments.sandbox.settings import NAME_SERVERS, ROOT, SandboxSettings
+from deployments.sandbox.settings import NAME_SERVERS, SandboxSettings
 from deployments.sandbox.upstream import build
 from infra.clients.errors import NotYet
 from infra.clients.waiting import wait_until
+from tests.fakecloud import NETWORK, FakeCloud
 
 ZONE = "acme.example."
 PORT_BASE = int(os.environ.get("PLUMBLINE_TEST_PORT_BASE", "26000")) + 600
@@ -66,7 +67,7 @@ class World:
     def running(self) -> Iterator[World]:
         """Everything started, and ended."""
         servers = [{"name": "dev-0", "role": "worker", "nodegroup": "w", "address": "10.0.0.1", "flavor": "m1.large"}]
-        described = {"name": "dev", "version": "v1.36.3", "nodes": servers}
+        described = {"name": "dev", "version": "v1.36.3", "nodes": servers, "network": NETWORK}
         (self.home / "cluster.json").write_text(json.dumps(described))
         with ExitStack() as stack:
             stack.enter_context(self._serving_names())
@@ -98,22 +99,23 @@ class World:
 
     @contextmanager
     def _controllers(self) -> Iterator[None]:
-        homes = ("--cluster-home", str(self.home), "--sandbox-home", str(self.sandbox))
-        values = {"port_base": PORT_BASE, "loadbalancer_network": LOAD_BALANCERS}
-        values["ingress_http_port"] = self.settings.ingress_http_port
-        env = {f"PLUMBLINE_SANDBOX_{name.upper()}": str(value) for name, value in values.items()}
-        with (self.sandbox / "controllers.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "deployments.sandbox.controllers", *homes, "--parent", str(os.getpid())],
-                env={**os.environ, **env, "PYTHONPATH": str(ROOT)},
-                stdout=log,
-                stderr=log,
-            )
+        cloud = FakeCloud(LOAD_BALANCERS)
+        options = Options(self.home, self.kubeconfig, self.sandbox, self.settings, cloud)
+        loop = asyncio.new_event_loop()
+        work = loop.create_task(run(options))
+
+        def serve() -> None:
+            with suppress(asyncio.CancelledError):
+                loop.run_until_complete(work)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
         try:
             yield
         finally:
-            process.terminate()
-            process.wait(20)
+            loop.call_soon_threadsafe(work.cancel)
+            thread.join(20)
+            loop.close()
 
     def _install(self) -> None:
         values = ("--set", "crds.enabled=true,startupapicheck.enabled=false")
