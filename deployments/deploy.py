@@ -67,7 +67,7 @@ def create_pool(api: httpx.Client, name: str) -> None:
     workers = json.loads((PACKAGE / "server/api/collections_data/views/aggregate-worker-metadata.json").read_text())
     template = workers["prefect"]["process"]["default_base_job_configuration"]
     made = api.post("work_pools/", json={"name": name, "type": "process", "base_job_template": template})
-    # Whoever made it at the same time made the same.
+    # Another deployment may have made the same pool meanwhile.
     if made.status_code not in (httpx.codes.CREATED, httpx.codes.CONFLICT):
         raise Failed(f"Prefect refused the work pool {name!r}.", detail=made.text)
 

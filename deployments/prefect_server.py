@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sqlite3
-import tempfile
-from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import httpx
 from deployments.daemon import Daemon
 from deployments.deploy import PREFECT, deploy
 from deployments.patience import Patient
+from deployments.sandbox.openstack.database import copy_database
 from deployments.sandbox.upstream import build
 from deployments.settings import PrefectSettings
 from infra.clients.errors import Misconfigured
@@ -116,6 +114,7 @@ class LocalPrefect:
         """Wait until the API answers."""
         self.server.wait_ready(self._healthy, self._settings.start_timeout)
         if self._fresh and not self._empty_database.exists():
+            self._empty_database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             copy_database(self._database, self._empty_database)
         self._fresh = False
 
@@ -154,16 +153,6 @@ class LocalPrefect:
         except httpx.HTTPError:
             return False
         return answer.is_success
-
-
-def copy_database(source: Path, target: Path) -> None:
-    """A consistent copy of an SQLite database that may be open, in place in one step, 0600."""
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, name = tempfile.mkstemp(dir=target.parent)
-    os.close(descriptor)
-    with closing(sqlite3.connect(source)) as origin, closing(sqlite3.connect(name)) as copy:
-        origin.backup(copy)
-    Path(name).replace(target)
 
 
 def _base_environment() -> dict[str, str]:

@@ -116,8 +116,8 @@ class LedgerRun:
     async def note_cluster(self, cluster_uuid: str) -> None:
         """Keep the UUID of the environment's cluster, besides those of earlier ones.
 
-        They are forgotten when a run has shown that nothing of the environment is left, and not when a cluster goes:
-        whoever is killed in between, or makes the cluster anew, has to know what the earlier one's things are called.
+        A run that shows that nothing of the environment is left forgets them. The end of a cluster does not: a run
+        that was killed before its sweep, or that made the cluster anew, has left things under the earlier UUID.
         """
 
         def write() -> None:

@@ -48,7 +48,7 @@ def group_description(cluster: str, service: Obj) -> str:
 
 def address_description(cluster: str, service: Obj) -> str:
     """By which the floating IP is known as the cluster's."""
-    return f"Floating IP for Kubernetes external service {'/'.join(key_of(service))} from cluster {cluster}"
+    return f"Floating IP for {balancer_description(cluster, service)}"
 
 
 def describe(cluster: str, service: Obj, nodes: Iterable[Obj], subnet: str) -> Obj:

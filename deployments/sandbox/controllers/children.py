@@ -20,8 +20,11 @@ SETTLED = 30.0
 GRACE = 10.0
 """Seconds a program gets to end by itself."""
 
-GUARD = 'exec 3<&0; (read -r _ <&3; kill -TERM $$) & exec "$@" </dev/null 3<&-'
-"""Becomes the program, and leaves a watcher that ends it when our end of the pipe closes: it dies when we die."""
+GUARD = 'exec 3<&0; (read -r _ <&3; kill -TERM $$; sleep 5; kill -KILL $$ 2>/dev/null) & exec "$@" </dev/null 3<&-'
+"""Becomes the program, and leaves a watcher that ends it when our end of the pipe closes: it dies when we die.
+
+An API server whose etcd went first never ends by itself.
+"""
 
 log = logging.getLogger(__name__)
 

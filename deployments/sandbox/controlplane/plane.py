@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.sandbox import front
+from deployments.sandbox.controllers.children import GUARD
 from deployments.sandbox.controlplane.home import (
     MANAGER,
     apiserver_flags,
@@ -42,12 +43,6 @@ from infra.clients.waiting import wait_until
 
 GRACE = 10.0
 """Seconds a program gets to end by itself."""
-
-GUARD = 'exec 3<&0; (read -r _ <&3; kill -TERM $$; sleep 5; kill -KILL $$ 2>/dev/null) & exec "$@" </dev/null 3<&-'
-"""Becomes the program, and leaves a watcher that ends it when our end of the pipe closes: it dies when we die.
-
-An API server whose etcd went first never ends by itself.
-"""
 
 OLDER_MINORS = 3
 """How many minors before its own the API server can behave as (its --emulated-version says which it refuses)."""

@@ -3,9 +3,10 @@
 # ruff: noqa: PLC0415 - the services' modules act on import; each is imported when its turn comes.
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
-import uuid
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,12 +88,12 @@ def initialise(databases: dict[str, Path], create: Callable[[], None], templates
     templates = templates or template_folder()
     if all((templates / name).exists() for name in databases):
         for name, path in databases.items():
-            _copy(templates / name, path)
+            copy_database(templates / name, path)
     else:
         create()
         templates.mkdir(parents=True, exist_ok=True)
         for name, path in databases.items():
-            _copy(path, templates / name)
+            copy_database(path, templates / name)
     done.touch()
     return True
 
@@ -104,14 +105,15 @@ def template_folder() -> Path:
     return Path(sys.prefix) / "share/plumbline-sandbox" / versions
 
 
-def _copy(source: Path, target: Path) -> None:
-    """A consistent copy of a database that may be open, in place in one step."""
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    origin, copy = sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True), sqlite3.connect(temporary)
+def copy_database(source: Path, target: Path) -> None:
+    """A consistent copy of a database that may be open, in place in one step, 0600."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(descriptor)
+    origin, copy = sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True), sqlite3.connect(name)
     try:
         with copy:
             origin.backup(copy)
     finally:
         origin.close()
         copy.close()
-    temporary.replace(target)
+    Path(name).replace(target)

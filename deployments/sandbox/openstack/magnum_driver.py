@@ -34,7 +34,7 @@ _WATCHING = threading.Lock()
 UNHARMED = Scenario(create=None, delete=None, reason="")
 
 SETTLING = 5.0
-"""Seconds in which whoever saw the end of a deletion removes the cluster's rows; nobody else looks meanwhile."""
+"""Seconds for the periodic job to remove a deleted cluster's rows; no other job looks at the cluster meanwhile."""
 
 DEFAULT_VERSION = "v1.33.4"
 """Kubernetes where neither cluster nor template has the label kube_tag."""
