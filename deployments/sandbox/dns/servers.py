@@ -37,15 +37,24 @@ class Server:
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen on UDP and TCP.
+    async def start(self, host: str, port: int) -> int:
+        """Listen on UDP and TCP, at the same port.
+
+        Args:
+            host: the address.
+            port: 0 for any that is free.
+
+        Returns:
+            The port.
 
         Raises:
             OSError: the address is taken.
         """
         loop = asyncio.get_running_loop()
         self._tcp = await asyncio.start_server(self._connected, host, port)
+        port = self._tcp.sockets[0].getsockname()[1]
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(host, port))
+        return port
 
     async def stop(self) -> None:
         """Stop listening and end what is under way."""

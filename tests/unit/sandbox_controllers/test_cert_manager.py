@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -264,8 +263,7 @@ async def test_names_of_the_cluster_are_found_by_the_proxy() -> None:
     app.router.add_get("/{path:.*}", page)
     async with TestServer(app) as ingress:
         names = Server(answer)
-        port = free_udp_port()
-        await names.start("127.0.0.1", port)
+        port = await names.start("127.0.0.1", 0)
         try:
             proxy = Names(["127.0.0.1"], port, ingress.port or 0)
             async with proxy.serving() as url, aiohttp.ClientSession() as session:
@@ -275,13 +273,6 @@ async def test_names_of_the_cluster_are_found_by_the_proxy() -> None:
                     assert (found.status, await found.text()) == (502, "no such host: other.example\n")
         finally:
             await names.stop()
-
-
-def free_udp_port() -> int:
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def a_root(name: str, lasts: dt.timedelta = DAY) -> str:
