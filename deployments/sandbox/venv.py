@@ -53,7 +53,8 @@ def ensure(venv: Path, *, log: Path, say: Callable[[str], None], lock: Path = LO
             if not (venv / "bin/python").exists():
                 _run([sys.executable, "-m", "venv", str(venv)], output, log)
             pip = [str(venv / "bin/python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-            _run([*pip, "--requirement", str(lock)], output, log)
+            # The lock is complete: there is nothing to resolve.
+            _run([*pip, "--no-deps", "--requirement", str(lock)], output, log)
             _run([str(venv / "bin/python"), *OPTIONS, "-c", ENTRY_POINTS], output, log, environment(venv))
         (venv / MARKER).write_text(_digest(lock))
     return True

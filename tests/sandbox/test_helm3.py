@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
+from infra.settings import ROOT
 from tests.helms import helm_of
 from tests.platform import Finished, Platform, writes
 
 pytestmark = pytest.mark.sandbox
 
+CLUSTER = yaml.safe_load((ROOT / "infra/environments/dev.yaml").read_text())["spec"]["cluster"]
 RUNNER = {"name": "elder", "url": "https://github.com/example/elder", "min": 0, "credentials": "github-app"}
 
 
@@ -32,10 +35,12 @@ def test_an_environment_made_by_helm_3_is_in_step_changed_and_taken_away_by_helm
     checked = platform.flow("check_drift", "elder")
     assert checked.status == 0, sentences_of(checked)
 
-    platform.declare("elder", runners=[{**RUNNER, "max": 3}])
+    # The next minor of Kubernetes in the same commit: its API server is another one from then on.
+    platform.declare("elder", cluster={**CLUSTER, "kubernetes": "v1.34.1"}, runners=[{**RUNNER, "max": 3}])
     changed = platform.flow("create_environment", "elder")
     assert changed.status == 0, changed.log[-3000:]
-    assert [one.split()[0] for one in changed.made] == ["release/arc-runners/elder"]
+    assert [one.split()[0] for one in changed.made] == ["cluster/elder", "release/arc-runners/elder"]
+    assert "(as 1.34)" in str(changed.result), changed.result
     checked = platform.flow("check_drift", "elder")
     assert checked.status == 0, sentences_of(checked)
 

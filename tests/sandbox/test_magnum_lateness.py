@@ -66,18 +66,18 @@ async def every_operation(site: Site) -> dict[str, float]:
 
     counts = {"default-master": 1, "default-worker": 1}
     await step("create", site.environment("v1.33.4", 1), "CREATE_COMPLETE", "v1.33.4", counts)
-    await step("upgrade", site.environment("v1.33.5", 1), "UPDATE_COMPLETE", "v1.33.5", counts)
+    await step("upgrade", site.environment("v1.34.1", 1), "UPDATE_COMPLETE", "v1.34.1", counts)
     for nodes in (2, 3):
         counts["default-worker"] = nodes
-        await step(f"resize to {nodes}", site.environment("v1.33.5", nodes), "UPDATE_COMPLETE", "v1.33.5", counts)
-    both = site.environment("v1.33.5", 3, BUILD, TESTS)
-    await step("two groups", both, "UPDATE_COMPLETE", "v1.33.5", {**counts, "build": 1, "tests": 1})
+        await step(f"resize to {nodes}", site.environment("v1.34.1", nodes), "UPDATE_COMPLETE", "v1.34.1", counts)
+    both = site.environment("v1.34.1", 3, BUILD, TESTS)
+    await step("two groups", both, "UPDATE_COMPLETE", "v1.34.1", {**counts, "build": 1, "tests": 1})
     assert await site.bring(both) == (), "the second run changes nothing"
     assert site.journals[-1].began == []
 
-    one = site.environment("v1.33.5", 3, BUILD)
+    one = site.environment("v1.34.1", 3, BUILD)
     assert f"nodegroup/{site.name}/tests" in await timed("removal", site.agree(one))
-    assert await site.shown(one) == ("UPDATE_COMPLETE", "v1.33.5", {**counts, "build": 1})
+    assert await site.shown(one) == ("UPDATE_COMPLETE", "v1.34.1", {**counts, "build": 1})
     assert f"cluster/{site.name}" in await timed("destroy", site.remove(one))
     assert await site.shown(one) is None
     return took

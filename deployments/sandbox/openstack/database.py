@@ -12,6 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from deployments.sandbox.upstream.build import alone
+
 PRAGMAS = ("journal_mode=WAL", "synchronous=OFF", "busy_timeout=30000")
 """Readers do not block, the page cache outlives us (not the machine), and writers wait for each other."""
 
@@ -86,14 +88,16 @@ def initialise(databases: dict[str, Path], create: Callable[[], None], templates
         for leftover in path.parent.glob(f"{path.name}*"):
             leftover.unlink()
     templates = templates or template_folder()
-    if all((templates / name).exists() for name in databases):
-        for name, path in databases.items():
-            copy_database(templates / name, path)
-    else:
-        create()
-        templates.mkdir(parents=True, exist_ok=True)
-        for name, path in databases.items():
-            copy_database(path, templates / name)
+    templates.mkdir(parents=True, exist_ok=True)
+    # Two sandboxes that start at once: the second waits for the first's template.
+    with alone(templates / f"{next(iter(databases))}.lock"):
+        if all((templates / name).exists() for name in databases):
+            for name, path in databases.items():
+                copy_database(templates / name, path)
+        else:
+            create()
+            for name, path in databases.items():
+                copy_database(path, templates / name)
     done.touch()
     return True
 
