@@ -64,6 +64,15 @@ class Finished:
         return [where for step in self.result.get("steps", ()) for where in step["made"]]
 
 
+def told(sandbox: SandboxSettings, *arguments: str) -> str:
+    """What `python -m deployments.sandbox …` prints; in this process, since starting one takes a second."""
+    with redirect_stdout(StringIO()) as printed:
+        out = Console(file=printed, highlight=False)
+        status = run(parser().parse_args(arguments), sandbox, out, out)
+    assert status == 0, printed.getvalue()
+    return printed.getvalue().strip()
+
+
 class Platform:
     """The sandbox, the Prefect server, and ways to use them as a user would."""
 
@@ -115,12 +124,8 @@ class Platform:
             self._warm.stop()
 
     def sandbox(self, *arguments: str) -> str:
-        """What `python -m deployments.sandbox …` prints; in this process, since starting one takes a second."""
-        with redirect_stdout(StringIO()) as printed:
-            out = Console(file=printed, highlight=False)
-            status = run(parser().parse_args(arguments), self.settings, out, out)
-        assert status == 0, printed.getvalue()
-        return printed.getvalue().strip()
+        """What `python -m deployments.sandbox …` prints."""
+        return told(self.settings, *arguments)
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request the sandbox's services have answered so far; asked often, so only what is new is read."""

@@ -122,12 +122,6 @@ def get(sandbox: SandboxSettings) -> int:
         connection.close()
 
 
-def cli(sandbox: SandboxSettings, *arguments: str) -> str:
-    done = command(sandbox, *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def command(sandbox: SandboxSettings, *arguments: str) -> subprocess.CompletedProcess[str]:
     ours = {"PLUMBLINE_SANDBOX_HOME": str(sandbox.home), "PLUMBLINE_SANDBOX_PORT_BASE": str(sandbox.port_base)}
     return subprocess.run(

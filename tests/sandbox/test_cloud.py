@@ -20,8 +20,8 @@ from openstack.connection import Connection
 from deployments.sandbox import lifecycle
 from deployments.sandbox.settings import ROOT, SandboxSettings
 from infra.clients.errors import Misconfigured
+from tests.platform import told
 from tests.sandbox.cloud import (
-    cli,
     cli_status,
     connect,
     create_cluster,
@@ -166,7 +166,7 @@ def test_a_restart_forgets_nothing_and_resumes(sandbox: SandboxSettings, demo: C
     steady = create_cluster(demo, template, "steady", nodes=1)
     wait("cluster", status(demo, steady), "CREATE_COMPLETE", 120)
     address = demo.container_infrastructure_management.get_cluster(steady).api_address
-    cli(sandbox, "faults", "set", "--cluster", "underway", "--create", "hang")
+    told(sandbox, "faults", "set", "--cluster", "underway", "--create", "hang")
     underway = create_cluster(demo, template, "underway", nodes=1)
     wait("under way", status(demo, underway), "CREATE_IN_PROGRESS")
     late = demo.dns.create_recordset(
@@ -175,7 +175,7 @@ def test_a_restart_forgets_nothing_and_resumes(sandbox: SandboxSettings, demo: C
 
     assert lifecycle.down(sandbox, print)
     assert lifecycle.status(sandbox) is None
-    cli(sandbox, "faults", "clear")
+    told(sandbox, "faults", "clear")
     begun = time.monotonic()
     lifecycle.up(sandbox, print)
     print(f"warm start {time.monotonic() - begun:.1f} s")

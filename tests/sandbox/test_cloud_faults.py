@@ -17,9 +17,9 @@ import pytest
 from openstack.connection import Connection
 
 from deployments.sandbox.settings import NAME_SERVERS, SandboxSettings
+from tests.platform import told
 from tests.sandbox.cloud import (
     ask,
-    cli,
     create_cluster,
     delete_cluster,
     everywhere,
@@ -39,8 +39,8 @@ pytestmark = [
 
 def test_creation_fails_or_hangs_as_told(sandbox: SandboxSettings, demo: Connection, template: Any) -> None:
     reason = "No valid host was found. There are not enough hosts available."
-    cli(sandbox, "faults", "set", "--cluster", "doomed", "--create", "fail", "--reason", reason)
-    cli(sandbox, "faults", "set", "--cluster", "stuck", "--create", "hang")
+    told(sandbox, "faults", "set", "--cluster", "doomed", "--create", "fail", "--reason", reason)
+    told(sandbox, "faults", "set", "--cluster", "stuck", "--create", "hang")
     try:
         doomed, stuck = create_cluster(demo, template, "doomed"), create_cluster(demo, template, "stuck")
         wait("failure", status(demo, doomed), "CREATE_FAILED")
@@ -48,7 +48,7 @@ def test_creation_fails_or_hangs_as_told(sandbox: SandboxSettings, demo: Connect
         time.sleep(3)
         assert status(demo, stuck)() == "CREATE_IN_PROGRESS"
     finally:
-        cli(sandbox, "faults", "clear")
+        told(sandbox, "faults", "clear")
     wait("no longer stuck", status(demo, stuck), "CREATE_COMPLETE", 120)
     delete_cluster(demo, doomed)
     delete_cluster(demo, stuck)
@@ -81,7 +81,7 @@ def test_records_are_answered_by_both_name_servers(sandbox: SandboxSettings, dem
 def test_active_does_not_mean_everywhere(sandbox: SandboxSettings, demo: Connection) -> None:
     zone = demo.dns.find_zone("sandbox.example.")
     # Longer than a busy machine takes to see that the first has it.
-    cli(sandbox, "faults", "set", "--lag", "ns2=12")
+    told(sandbox, "faults", "set", "--lag", "ns2=12")
     try:
         record = demo.dns.create_recordset(
             zone.id, name="late.sandbox.example.", type="A", ttl=300, records=["127.0.0.9"]
@@ -90,7 +90,7 @@ def test_active_does_not_mean_everywhere(sandbox: SandboxSettings, demo: Connect
         assert everywhere(sandbox, "late.sandbox.example.") == {("NOERROR", ("127.0.0.9",)), ("NXDOMAIN", ())}
         wait("everywhere", lambda: everywhere(sandbox, "late.sandbox.example."), {("NOERROR", ("127.0.0.9",))}, 40)
     finally:
-        cli(sandbox, "faults", "clear")
+        told(sandbox, "faults", "clear")
 
 
 def test_resolver_remembers_that_there_is_none(sandbox: SandboxSettings, demo: Connection) -> None:
@@ -128,7 +128,7 @@ def test_many_writers_at_once(sandbox: SandboxSettings, demo: Connection) -> Non
 
 @pytest.mark.parametrize("kind", ["500", "503", "429"])
 def test_injected_errors(sandbox: SandboxSettings, kind: str) -> None:
-    cli(sandbox, "faults", "set", "--service", "nova", "--kind", kind, "--count", "1", "--retry-after", "2")
+    told(sandbox, "faults", "set", "--service", "nova", "--kind", kind, "--count", "1", "--retry-after", "2")
     try:
         seen: list[tuple[int, str | None]] = []
         for _ in range(2):
@@ -147,12 +147,12 @@ def test_injected_errors(sandbox: SandboxSettings, kind: str) -> None:
             ("nova", "test/1", 200),
         ]
     finally:
-        cli(sandbox, "faults", "clear")
+        told(sandbox, "faults", "clear")
 
 
 def test_injected_reset_and_stall(sandbox: SandboxSettings) -> None:
-    cli(sandbox, "faults", "set", "--service", "glance", "--kind", "reset", "--count", "1")
-    cli(sandbox, "faults", "set", "--service", "glance", "--kind", "stall", "--stall-seconds", "2", "--count", "1")
+    told(sandbox, "faults", "set", "--service", "glance", "--kind", "reset", "--count", "1")
+    told(sandbox, "faults", "set", "--service", "glance", "--kind", "stall", "--stall-seconds", "2", "--count", "1")
     try:
         with pytest.raises(ConnectionResetError):
             get(sandbox)
@@ -161,4 +161,4 @@ def test_injected_reset_and_stall(sandbox: SandboxSettings) -> None:
         assert time.monotonic() - begun >= 2
         assert get(sandbox) == 300
     finally:
-        cli(sandbox, "faults", "clear")
+        told(sandbox, "faults", "clear")

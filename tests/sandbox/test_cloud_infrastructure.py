@@ -15,7 +15,8 @@ from openstack.connection import Connection
 
 from deployments.sandbox import lifecycle
 from deployments.sandbox.settings import SandboxSettings
-from tests.sandbox.cloud import cli, connect, create_cluster, delete_cluster, make_template, raw, status, wait
+from tests.platform import told
+from tests.sandbox.cloud import connect, create_cluster, delete_cluster, make_template, raw, status, wait
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -191,9 +192,9 @@ def test_what_was_under_way_when_a_service_was_killed_is_taken_up(
     wait("volume", volume(demo, doomed), "available")
     make_balancer(demo, place.subnet, "doomed")
     wait("balancer", balancer(demo, "doomed"), "ACTIVE")
-    cli(sandbox, "faults", "set", "--volume", "doomed", "--delete", "hang")
-    cli(sandbox, "faults", "set", "--volume", "unborn", "--create", "hang")
-    cli(sandbox, "faults", "set", "--load-balancer", "doomed", "--delete", "hang")
+    told(sandbox, "faults", "set", "--volume", "doomed", "--delete", "hang")
+    told(sandbox, "faults", "set", "--volume", "unborn", "--create", "hang")
+    told(sandbox, "faults", "set", "--load-balancer", "doomed", "--delete", "hang")
     try:
         storage.delete_volume(doomed)
         unborn = storage.create_volume(name="unborn", size=1)
@@ -203,7 +204,7 @@ def test_what_was_under_way_when_a_service_was_killed_is_taken_up(
         wait("deleting", balancer(demo, "doomed"), "PENDING_DELETE")
         kill(sandbox, "cinder", "octavia")
     finally:
-        cli(sandbox, "faults", "clear")
+        told(sandbox, "faults", "clear")
     wait("no volume", volume(demo, doomed), "absent", 120)
     wait("no balancer", balancer(demo, "doomed"), "absent", 120)
     wait("error", volume(demo, unborn), "error")
@@ -226,14 +227,14 @@ def kill(sandbox: SandboxSettings, *names: str) -> None:
 
 
 def test_balancers_fail_as_told(sandbox: SandboxSettings, demo: Connection, place: Place) -> None:
-    cli(sandbox, "faults", "set", "--load-balancer", "bad-*", "--create", "fail", "--delete", "fail")
+    told(sandbox, "faults", "set", "--load-balancer", "bad-*", "--create", "fail", "--delete", "fail")
     try:
         made = make_balancer(demo, place.subnet, "bad-one")
         wait("failed", balancer(demo, "bad-one"), "ERROR")
         demo.load_balancer.delete_load_balancer(made.id, cascade=True)
         wait("deleting", balancer(demo, "bad-one"), "ERROR")
     finally:
-        cli(sandbox, "faults", "clear")
+        told(sandbox, "faults", "clear")
     demo.load_balancer.delete_load_balancer(made.id, cascade=True)
     wait("no balancer", balancer(demo, "bad-one"), "absent")
 
@@ -244,7 +245,7 @@ def test_volumes_stay_attached_as_told(sandbox: SandboxSettings, demo: Connectio
     wait("volume", volume(demo, made), "available")
     attach(demo, made.id)
     assert volume(demo, made)() == "in-use"
-    cli(sandbox, "faults", "set", "--volume", "held", "--detach", "fail", "--reason", "The target is busy.")
+    told(sandbox, "faults", "set", "--volume", "held", "--detach", "fail", "--reason", "The target is busy.")
     (attachment,) = [each for each in storage.attachments() if each.volume_id == made.id]
     try:
         with pytest.raises(openstack.exceptions.HttpException):
@@ -252,7 +253,7 @@ def test_volumes_stay_attached_as_told(sandbox: SandboxSettings, demo: Connectio
         with pytest.raises(openstack.exceptions.BadRequestException, match="attached"):
             storage.delete_volume(made)
     finally:
-        cli(sandbox, "faults", "clear")
+        told(sandbox, "faults", "clear")
     storage.delete_attachment(attachment.id)
     wait("detached", volume(demo, made), "available")
     storage.delete_volume(made)
@@ -295,10 +296,10 @@ def test_magnum_deletes_a_clusters_load_balancers_before_its_network(demo: Conne
 
 def test_the_pool_of_floating_ips_is_exhausted_as_told(sandbox: SandboxSettings, demo: Connection) -> None:
     external = demo.network.find_network("public")
-    cli(sandbox, "faults", "set", "--floating-ips", "none")
+    told(sandbox, "faults", "set", "--floating-ips", "none")
     try:
         with pytest.raises(openstack.exceptions.ConflictException, match="No more IP addresses available"):
             demo.network.create_ip(floating_network_id=external.id)
     finally:
-        cli(sandbox, "faults", "clear")
+        told(sandbox, "faults", "clear")
     demo.network.delete_ip(demo.network.create_ip(floating_network_id=external.id))

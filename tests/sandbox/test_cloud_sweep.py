@@ -23,7 +23,8 @@ from infra.settings import Settings
 from infra.spec.capacity import needs
 from infra.spec.models import Environment
 from infra.spec.preflight import preflight
-from tests.sandbox.cloud import cli, wait
+from tests.platform import told
+from tests.sandbox.cloud import wait
 from tests.sandbox.test_cloud_infrastructure import (
     Place,
     attach,
@@ -134,13 +135,13 @@ async def test_what_cannot_be_deleted_has_its_sentence(
 ) -> None:
     clients.settings = clients.settings.model_copy(update={"probe_timeout": 20})
     cluster_things(demo, place, OWN)
-    cli(sandbox, "faults", "set", "--load-balancer", f"kube_service_{OWN}_*", "--delete", "fail")
-    cli(sandbox, "faults", "set", "--volume", f"pvc-{OWN}-1", "--detach", "fail")
+    told(sandbox, "faults", "set", "--load-balancer", f"kube_service_{OWN}_*", "--delete", "fail")
+    told(sandbox, "faults", "set", "--volume", f"pvc-{OWN}-1", "--detach", "fail")
     try:
         with pytest.raises(DeadlineExceeded) as caught:
             await leftovers.sweep(named(DEAD), clients)
     finally:
-        cli(sandbox, "faults", "clear")
+        told(sandbox, "faults", "clear")
     said = str(caught.value)
     assert f"load balancer kube_service_{OWN}_web_web is in ERROR" in said
     assert f"volume pvc-{OWN}-1 is still attached to server " in said
