@@ -112,16 +112,10 @@ class Acme:
         authority = x509.Authority.load(
             (self._authority / "ca.crt").read_bytes(), (self._authority / "ca.key").read_bytes()
         )
-        key = x509.generate_key()
-        subject = x509.Subject(
-            "acme.sandbox.example",
-            dns_names=list(NAMES),
-            ip_addresses=[HOST],
-            usages=("digital signature", "server auth"),
-        )
-        signed = x509.sign(authority, key.public_key(), subject, LIFETIME)
-        write(self._folder / "server.key", x509.key_pem(key).decode())
-        write(self._folder / "server.crt", x509.pem(signed).decode())
+        subject = x509.Subject(NAMES[0], [], NAMES, [HOST], usages=x509.SERVER_USAGES)
+        certificate, key = authority.issue(subject, LIFETIME)
+        write(self._folder / "server.key", key)
+        write(self._folder / "server.crt", certificate)
 
 
 def remember(path: Path, root: str) -> None:

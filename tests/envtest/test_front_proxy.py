@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from deployments.sandbox.controllers import x509
-from deployments.sandbox.controlplane.home import CLIENT_USAGES, DECADE, MANAGER, kubeconfig_name
+from deployments.sandbox.controllers.x509 import CLIENT_USAGES
+from deployments.sandbox.controlplane.home import DECADE, MANAGER, kubeconfig_name
 from deployments.sandbox.controlplane.plane import ControlPlane, Front, free_port
 from infra.clients.kubernetes import KubernetesClient
 from infra.settings import Settings

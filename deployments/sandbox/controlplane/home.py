@@ -5,20 +5,19 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-import os
 import secrets
 from pathlib import Path
 from typing import Any
 
 from deployments.sandbox.controllers import x509
 from deployments.sandbox.controllers.egress import SOCKET
+from deployments.sandbox.controllers.x509 import CLIENT_USAGES, SERVER_USAGES
+from deployments.sandbox.layout import write
 
 SERVICE_RANGE = "10.254.0.0/16"
 """Magnum's default. Nothing listens there: what the API server sends to a Service goes by way of `EGRESS`."""
 
 DECADE = dt.timedelta(days=3650)
-SERVER_USAGES = ("digital signature", "key encipherment", "server auth")
-CLIENT_USAGES = ("digital signature", "client auth")
 
 MANAGER = "system:kube-controller-manager"
 SCHEDULER = "system:kube-scheduler"
@@ -61,66 +60,65 @@ def prepare(home: Path, url: str, api: str) -> None:
         _make_front_proxy(home)
     if not (home / "service-account.key").exists():
         key = x509.generate_key("RSA")
-        _write(home / "service-account.key", x509.key_pem(key))
-        _write(home / "service-account.pub", x509.public_pem(key))
+        write(home / "service-account.key", x509.key_pem(key).decode())
+        write(home / "service-account.pub", x509.public_pem(key).decode())
     if not (home / "tokens.csv").exists():
         users = (*OWN_USERS, "admin")
         rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"system:masters"\n' for user in users)
-        _write(home / "tokens.csv", rows.encode())
-    _write(home / "egress.json", json.dumps(EGRESS).encode())
+        write(home / "tokens.csv", rows)
+    write(home / "egress.json", json.dumps(EGRESS))
     for name in OWN_USERS:
-        _write(home / kubeconfig_name(name), _kubeconfig(home, api, token=token(home, name)))
-    _write(home / "kwok.yaml", json.dumps(KWOK).encode() + b"\n---\n" + STAGES.read_bytes())
+        write(home / kubeconfig_name(name), _kubeconfig(home, api, token=token(home, name)))
+    write(home / "kwok.yaml", f"{json.dumps(KWOK)}\n---\n{STAGES.read_text()}")
     made_here = (home / "admin.key").exists()
     if made_here:
         user = {
             "client-certificate-data": _encoded(home / "admin.crt"),
             "client-key-data": _encoded(home / "admin.key"),
         }
-        _write(home / "admin.kubeconfig", _kubeconfig(home, url, **user))
+        write(home / "admin.kubeconfig", _kubeconfig(home, url, **user))
     elif not (home / "admin.kubeconfig").exists():
         # Magnum keeps its CA's key to itself, so no certificate can be signed here: a token does.
-        _write(home / "admin.kubeconfig", _kubeconfig(home, url, token=token(home, "admin")))
+        write(home / "admin.kubeconfig", _kubeconfig(home, url, token=token(home, "admin")))
 
 
 def _make_certificates(home: Path) -> None:
-    key = x509.generate_key()
-    authority = x509.Authority(x509.self_sign(key, x509.Subject("kubernetes", is_ca=True), DECADE), key)
-    _write(home / "ca.crt", x509.pem(authority.certificate))
-    _write(home / "ca.key", x509.key_pem(key))
     first_service = SERVICE_RANGE.replace("0.0/16", "0.1")
     dns = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-    for name, subject in {
+    leaves = {
         "server": x509.Subject("kube-apiserver", [], dns, ["127.0.0.1", first_service], usages=SERVER_USAGES),
         "admin": x509.Subject("admin", ["system:masters"], usages=CLIENT_USAGES),
-    }.items():
-        _make_leaf(home, name, subject, authority)
+    }
+    authority = _make_authority(home, "ca", "kubernetes", leaves)
+    write(home / "ca.key", x509.key_pem(authority.key).decode())
 
 
 def _make_etcd_certificates(home: Path) -> None:
     """A CA of etcd's own: whoever reaches its port reads every Secret, and anybody on the machine can."""
-    key = x509.generate_key()
-    authority = x509.Authority(x509.self_sign(key, x509.Subject("etcd", is_ca=True), DECADE), key)
     # Its own gateway is a client of it, with the same certificate.
     usages = (*SERVER_USAGES, "client auth")
-    server = x509.Subject("etcd", [], ["localhost"], ["127.0.0.1"], usages=usages)
-    _make_leaf(home, "etcd", server, authority)
-    _make_leaf(home, "etcd-client", x509.Subject("kube-apiserver", usages=CLIENT_USAGES), authority)
-    _write(home / "etcd-ca.crt", x509.pem(authority.certificate))
+    leaves = {
+        "etcd": x509.Subject("etcd", [], ["localhost"], ["127.0.0.1"], usages=usages),
+        "etcd-client": x509.Subject("kube-apiserver", usages=CLIENT_USAGES),
+    }
+    _make_authority(home, "etcd-ca", "etcd", leaves)
 
 
 def _make_front_proxy(home: Path) -> None:
     """A CA of its own, too: whoever has a certificate of it may say who somebody is."""
-    key = x509.generate_key()
-    authority = x509.Authority(x509.self_sign(key, x509.Subject("front-proxy-ca", is_ca=True), DECADE), key)
-    _make_leaf(home, "front-proxy", x509.Subject("front-proxy", usages=CLIENT_USAGES), authority)
-    _write(home / "front-proxy-ca.crt", x509.pem(authority.certificate))
+    leaves = {"front-proxy": x509.Subject("front-proxy", usages=CLIENT_USAGES)}
+    _make_authority(home, "front-proxy-ca", "front-proxy-ca", leaves)
 
 
-def _make_leaf(home: Path, name: str, subject: x509.Subject, authority: x509.Authority) -> None:
-    key = x509.generate_key()
-    _write(home / f"{name}.crt", x509.pem(x509.sign(authority, key.public_key(), subject, DECADE)))
-    _write(home / f"{name}.key", x509.key_pem(key))
+def _make_authority(home: Path, file: str, name: str, leaves: dict[str, x509.Subject]) -> x509.Authority:
+    """Its own certificate is written last: where that is, all are."""
+    authority = x509.Authority.make(name, DECADE)
+    for leaf, subject in leaves.items():
+        certificate, key = authority.issue(subject, DECADE)
+        write(home / f"{leaf}.crt", certificate)
+        write(home / f"{leaf}.key", key)
+    write(home / f"{file}.crt", x509.pem(authority.certificate).decode())
+    return authority
 
 
 def kubeconfig_name(user: str) -> str:
@@ -239,7 +237,7 @@ def token(home: Path, user: str) -> str:
     raise KeyError(user)
 
 
-def _kubeconfig(home: Path, url: str, **user: str) -> bytes:
+def _kubeconfig(home: Path, url: str, **user: str) -> str:
     cluster = {"server": url, "certificate-authority-data": _encoded(home / "ca.crt")}
     document = {
         "apiVersion": "v1",
@@ -249,16 +247,8 @@ def _kubeconfig(home: Path, url: str, **user: str) -> bytes:
         "users": [{"name": "admin", "user": user}],
         "contexts": [{"name": "default", "context": {"cluster": "default", "user": "admin"}}],
     }
-    return json.dumps(document, indent=1).encode()  # JSON is YAML
+    return json.dumps(document, indent=1)  # JSON is YAML
 
 
 def _encoded(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that only we can read, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-    partial.replace(path)

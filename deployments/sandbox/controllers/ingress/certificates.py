@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import ssl
 
 from deployments.sandbox.controllers import x509
@@ -33,10 +32,9 @@ class Certificates:
             return known[1]
         chain, key = (base64.b64decode((obj.get("data") or {}).get(name) or "") for name in ("tls.crt", "tls.key"))
         try:
-            pair = x509.Authority.load(chain, key)
-        except ValueError:
+            context = x509.server_context(chain, key)
+        except ssl.SSLError:
             return None
-        context = x509.server_context(chain, x509.key_pem(pair.key))
         self._loaded[secret] = (version, context)
         return context
 
@@ -47,8 +45,5 @@ class Certificates:
     def fake(self) -> ssl.SSLContext:
         """The made-up certificate that is served where there is no right one."""
         if self._fake is None:
-            key = x509.generate_key()
-            subject = x509.Subject(FAKE, dns_names=[FAKE.lower()], usages=("digital signature", "server auth"))
-            leaf = x509.self_sign(key, subject, dt.timedelta(days=365))
-            self._fake = x509.server_context(x509.pem(leaf), x509.key_pem(key))
+            self._fake = x509.made_up_context(FAKE)
         return self._fake
