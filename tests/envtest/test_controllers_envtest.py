@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -92,10 +93,11 @@ def test_magnums_certificates_are_used_and_kept(tmp_path: Path) -> None:
         pass
     home = tmp_path / "second"
     home.mkdir()
-    for name in ("ca.crt", "server.crt", "server.key"):
+    for name in ("ca.crt", "server.crt", "server.key", "admin.crt", "admin.key"):
         (home / name).write_bytes((tmp_path / "first" / name).read_bytes())
     with ControlPlane(home, port=PORT + 2) as plane:
         assert not (home / "ca.key").exists()
         user = yaml.safe_load(plane.kubeconfig.read_text())["users"][0]["user"]
-        assert set(user) == {"token"}
+        assert base64.b64decode(user["client-key-data"]) == (home / "admin.key").read_bytes()
+        assert "kept" in kubectl(plane, "create", "namespace", "kept")
         assert kubectl(plane, "auth", "can-i", "*", "*").strip() == "yes"

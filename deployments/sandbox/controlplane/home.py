@@ -11,6 +11,7 @@ from typing import Any
 
 from deployments.sandbox.controllers import x509
 from deployments.sandbox.controllers.egress import SOCKET
+from deployments.sandbox.controllers.kube.client import kubeconfig
 from deployments.sandbox.controllers.x509 import CLIENT_USAGES, SERVER_USAGES
 from deployments.sandbox.layout import write
 
@@ -67,19 +68,11 @@ def prepare(home: Path, url: str, api: str) -> None:
         rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"system:masters"\n' for user in users)
         write(home / "tokens.csv", rows)
     write(home / "egress.json", json.dumps(EGRESS))
+    authority = (home / "ca.crt").read_bytes()
     for name in OWN_USERS:
-        write(home / kubeconfig_name(name), _kubeconfig(home, api, token=token(home, name)))
+        write(home / kubeconfig_name(name), kubeconfig(api, authority, token=token(home, name)))
     write(home / "kwok.yaml", f"{json.dumps(KWOK)}\n---\n{STAGES.read_text()}")
-    made_here = (home / "admin.key").exists()
-    if made_here:
-        user = {
-            "client-certificate-data": _encoded(home / "admin.crt"),
-            "client-key-data": _encoded(home / "admin.key"),
-        }
-        write(home / "admin.kubeconfig", _kubeconfig(home, url, **user))
-    elif not (home / "admin.kubeconfig").exists():
-        # Magnum keeps its CA's key to itself, so no certificate can be signed here: a token does.
-        write(home / "admin.kubeconfig", _kubeconfig(home, url, token=token(home, "admin")))
+    write(home / "admin.kubeconfig", admin_kubeconfig(home, url))
 
 
 def _make_certificates(home: Path) -> None:
@@ -237,18 +230,8 @@ def token(home: Path, user: str) -> str:
     raise KeyError(user)
 
 
-def _kubeconfig(home: Path, url: str, **user: str) -> str:
-    cluster = {"server": url, "certificate-authority-data": _encoded(home / "ca.crt")}
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "default",
-        "clusters": [{"name": "default", "cluster": cluster}],
-        "users": [{"name": "admin", "user": user}],
-        "contexts": [{"name": "default", "context": {"cluster": "default", "user": "admin"}}],
-    }
-    return json.dumps(document, indent=1)  # JSON is YAML
-
-
-def _encoded(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
+def admin_kubeconfig(home: Path, url: str) -> str:
+    """The administrator's kubeconfig, certificates included."""
+    certificate, key = (base64.b64encode((home / f"admin.{part}").read_bytes()).decode() for part in ("crt", "key"))
+    user = {"client-certificate-data": certificate, "client-key-data": key}
+    return kubeconfig(url, (home / "ca.crt").read_bytes(), **user)

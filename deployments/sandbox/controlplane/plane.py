@@ -3,8 +3,8 @@
 `ControlPlane` is a context manager, plain or async. `python -m deployments.sandbox.controlplane --home DIR --port P`
 serves one until SIGTERM.
 
-What stands in the folder is used: `ca.crt`, `server.crt` and `server.key` as Magnum made them, an `admin.kubeconfig`.
-What is missing is made. kwok plays the kubelets of whatever Node objects there are (stages.yaml says how).
+What stands in the folder is used: the certificates and keys `ca`, `server` and `admin` as Magnum made them. What is
+missing is made. kwok plays the kubelets of whatever Node objects there are (stages.yaml says how).
 """
 
 from __future__ import annotations

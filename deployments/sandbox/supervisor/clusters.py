@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import re
 import shutil
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import yaml
 
+from deployments.sandbox.controlplane.home import admin_kubeconfig
 from deployments.sandbox.controlplane.plane import emulated
 from deployments.sandbox.layout import write, write_json
 from deployments.sandbox.openstack.faults import HEALTH
@@ -178,39 +177,9 @@ class Clusters:
 
 def _write(folder: Path, document: Mapping[str, Any]) -> None:
     """What others read of a cluster."""
-    write(folder / "admin.kubeconfig", kubeconfig(folder, document, document["port"]))
-    write(folder / DIRECT, kubeconfig(folder, document, document["api_port"]))
+    write(folder / "admin.kubeconfig", admin_kubeconfig(folder, document["api_address"]))
+    write(folder / DIRECT, admin_kubeconfig(folder, f"https://{HOST}:{document['api_port']}"))
     write_json(folder / "cluster.json", document)
-
-
-def kubeconfig(folder: Path, document: Mapping[str, Any], port: int) -> str:
-    """The administrator's kubeconfig, certificates included."""
-
-    def data(name: str) -> str:
-        return base64.b64encode((folder / name).read_bytes()).decode()
-
-    name = document["name"]
-    return yaml.safe_dump(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": name,
-            "clusters": [
-                {
-                    "name": name,
-                    "cluster": {"server": f"https://{HOST}:{port}", "certificate-authority-data": data("ca.crt")},
-                }
-            ],
-            "users": [
-                {
-                    "name": "admin",
-                    "user": {"client-certificate-data": data("admin.crt"), "client-key-data": data("admin.key")},
-                }
-            ],
-            "contexts": [{"name": name, "context": {"cluster": name, "user": "admin"}}],
-        },
-        sort_keys=False,
-    )
 
 
 async def api_ready(folder: Path, port: int) -> bool:

@@ -6,11 +6,10 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from deployments.sandbox.controllers.children import Child, Command
 from deployments.sandbox.controllers.egress import Egress
 from deployments.sandbox.controllers.features import Feature, arguments, runs_container
+from deployments.sandbox.controllers.kube.client import kubeconfig
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.objects import key_of
 from deployments.sandbox.controllers.kube.resources import SERVICEACCOUNTS, Key, Obj
@@ -103,17 +102,9 @@ class CertManager:
             SERVICEACCOUNTS.path(namespace, account, "token"),
             body={**asked, "spec": {"expirationSeconds": TOKEN_SECONDS}},
         )
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": account,
-            "clusters": [{"name": account, "cluster": client.endpoint}],
-            "users": [{"name": account, "user": {"token": answer["status"]["token"]}}],
-            "contexts": [{"name": account, "context": {"cluster": account, "user": account}}],
-        }
         path = self._surroundings.folder / f"{name}.kubeconfig"
         self._surroundings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write(path, yaml.safe_dump(document))
+        write(path, kubeconfig(client.url, client.authority, token=answer["status"]["token"]))
         return path
 
 

@@ -42,51 +42,35 @@ class Client:
     Args:
         url: of the API server.
         context: TLS towards it, client certificate included.
-        token: bearer token, where the credentials are one.
         authority: PEM of who signed the server's certificate, to be told to others.
     """
 
-    def __init__(
-        self, url: str, context: ssl.SSLContext, token: str | None = None, authority: bytes | None = None
-    ) -> None:
-        self.url, self._context, self._authority = url.rstrip("/"), context, authority
-        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
+    def __init__(self, url: str, context: ssl.SSLContext, authority: bytes = b"") -> None:
+        self.url, self.authority, self._context = url.rstrip("/"), authority, context
         self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     def from_kubeconfig(cls, path: Path) -> Client:
-        """A client with a kubeconfig's current context."""
+        """A client with a certificate's kubeconfig, as `kubeconfig` makes it."""
         config = yaml.safe_load(path.read_text())
-        chosen = _named(config["contexts"], config["current-context"])["context"]
-        cluster = _named(config["clusters"], chosen["cluster"])["cluster"]
-        user = _named(config["users"], chosen["user"])["user"]
-        authority = _material(cluster, "certificate-authority", path)
-        context = ssl.create_default_context(cadata=authority.decode() if authority else None)
-        certificate, key = _material(user, "client-certificate", path), _material(user, "client-key", path)
-        if certificate and key:
-            # The ssl module reads client certificates from files only.
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(certificate + b"\n" + key)
-                file.flush()
-                context.load_cert_chain(file.name)
-        return cls(cluster["server"], context, user.get("token"), authority)
-
-    @property
-    def endpoint(self) -> Obj:
-        """The server as a kubeconfig's cluster."""
-        endpoint: Obj = {"server": self.url}
-        if self._authority is not None:
-            endpoint["certificate-authority-data"] = base64.b64encode(self._authority).decode()
-        return endpoint
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        authority = base64.b64decode(cluster["certificate-authority-data"])
+        context = ssl.create_default_context(cadata=authority.decode())
+        # The ssl module reads client certificates from files only.
+        with tempfile.NamedTemporaryFile() as file:
+            for name in ("client-certificate-data", "client-key-data"):
+                file.write(base64.b64decode(user[name]) + b"\n")
+            file.flush()
+            context.load_cert_chain(file.name)
+        return cls(cluster["server"], context, authority)
 
     async def __aenter__(self) -> Client:
         # No limit: each informer holds a connection of its own. A watch that is left waits for the server's end of TLS,
         # which a busy one sends too late: with cleanup, closing the session closes those connections, too.
         connector = aiohttp.TCPConnector(ssl=self._context, limit=0, enable_cleanup_closed=True)
         timeout = aiohttp.ClientTimeout(total=30)
-        self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, timeout=timeout)
+        headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+        self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout)
         return self
 
     async def __aexit__(
@@ -209,11 +193,15 @@ def _error(status: int, raw: bytes) -> ApiError:
         return ApiError(status, "", raw.decode(errors="replace"))
 
 
-def _named(entries: list[Obj], name: str) -> Obj:
-    return next(entry for entry in entries if entry["name"] == name)
-
-
-def _material(source: Obj, name: str, kubeconfig: Path) -> bytes | None:
-    if f"{name}-data" in source:
-        return base64.b64decode(source[f"{name}-data"])
-    return (kubeconfig.parent / source[name]).read_bytes() if name in source else None
+def kubeconfig(server: str, authority: bytes, **user: str) -> str:
+    """A kubeconfig, as JSON, which is YAML; `user` is how one signs in."""
+    cluster = {"server": server, "certificate-authority-data": base64.b64encode(authority).decode()}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "default",
+        "clusters": [{"name": "default", "cluster": cluster}],
+        "users": [{"name": "default", "user": user}],
+        "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
+    }
+    return json.dumps(document, indent=1)
