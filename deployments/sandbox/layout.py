@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from infra.clients.errors import Refused
@@ -15,103 +14,34 @@ MARKER = ".plumbline-sandbox"
 """A file that says: this folder is a sandbox's state and may be forgotten."""
 
 
-@dataclass(frozen=True)
 class Layout:
     """Paths under one state folder."""
 
-    home: Path
-
-    @property
-    def log(self) -> Path:
-        return self.home / "log"
-
-    @property
-    def requests(self) -> Path:
-        return self.log / "requests.jsonl"
-
-    @property
-    def run(self) -> Path:
-        return self.home / "run"
-
-    @property
-    def lock(self) -> Path:
-        return self.run / "supervisor.lock"
-
-    @property
-    def processes(self) -> Path:
-        return self.run / "processes.json"
-
-    @property
-    def seeded(self) -> Path:
-        return self.run / "seeded"
-
-    @property
-    def control(self) -> Path:
-        return self.home / "control.json"
-
-    @property
-    def faults(self) -> Path:
-        return self.home / "faults.json"
-
-    @property
-    def front(self) -> Path:
-        return self.run / "front.json"
-
-    @property
-    def clouds(self) -> Path:
-        return self.home / "clouds.yaml"
-
-    @property
-    def environment(self) -> Path:
-        return self.home / "env"
-
-    @property
-    def openstack(self) -> Path:
-        return self.home / "openstack"
-
-    @property
-    def dns(self) -> Path:
-        return self.home / "dns"
-
-    @property
-    def clusters(self) -> Path:
-        return self.home / "clusters"
-
-    @property
-    def git(self) -> Path:
-        return self.home / "git"
-
-    @property
-    def charts(self) -> Path:
-        return self.home / "charts"
-
-    @property
-    def ca(self) -> Path:
-        return self.home / "ca"
-
-    @property
-    def acme(self) -> Path:
-        return self.home / "acme"
-
-    @property
-    def secrets(self) -> Path:
-        return self.home / "secrets"
-
-    @property
-    def state(self) -> Path:
-        return self.home / "state"
-
-    @property
-    def terraformrc(self) -> Path:
-        return self.home / "terraformrc"
-
-    @property
-    def terraform_origin(self) -> Path:
-        return self.home / "terraform-origin"
-
-    @property
-    def terraform_mirror(self) -> Path:
-        return self.home / "terraform-mirror"
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.log = home / "log"
+        self.requests = self.log / "requests.jsonl"
+        self.run = home / "run"
+        self.lock = self.run / "supervisor.lock"
+        self.processes = self.run / "processes.json"
+        self.seeded = self.run / "seeded"
+        self.control = home / "control.json"
+        self.faults = home / "faults.json"
+        self.front = self.run / "front.json"
+        self.clouds = home / "clouds.yaml"
+        self.environment = home / "env"
+        self.openstack = home / "openstack"
+        self.dns = home / "dns"
+        self.clusters = home / "clusters"
+        self.git = home / "git"
+        self.charts = home / "charts"
+        self.ca = home / "ca"
+        self.acme = home / "acme"
+        self.secrets = home / "secrets"
+        self.state = home / "state"
+        self.terraformrc = home / "terraformrc"
+        self.terraform_origin = home / "terraform-origin"
+        self.terraform_mirror = home / "terraform-mirror"
 
     def make(self) -> None:
         """Create the folders, ours alone."""
