@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import sys
 from functools import lru_cache
 from ipaddress import IPv4Network
@@ -133,3 +134,10 @@ class SandboxSettings(BaseSettings):
 def get_sandbox_settings() -> SandboxSettings:
     """The settings of this process, read once from the environment."""
     return SandboxSettings()
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -24,8 +24,8 @@ from deployments.sandbox import charts
 from deployments.sandbox.authority import make_authority, make_github_app
 from deployments.sandbox.controllers.app import Options, run
 from deployments.sandbox.controllers.kube.client import MERGE, ApiError, Client
-from deployments.sandbox.controlplane.plane import ControlPlane, free_port
-from deployments.sandbox.settings import SandboxSettings
+from deployments.sandbox.controlplane.plane import ControlPlane
+from deployments.sandbox.settings import SandboxSettings, free_port
 from deployments.sandbox.upstream import build
 from infra.catalog import Catalog, crds_of, fetch
 from infra.clients.errors import NotYet, PlumblineError

@@ -27,9 +27,8 @@ from deployments.sandbox.authority import make_authority
 from deployments.sandbox.charts.upstream import cert_manager
 from deployments.sandbox.controllers import x509
 from deployments.sandbox.controllers.app import Options, run
-from deployments.sandbox.controlplane.plane import free_port
 from deployments.sandbox.dns.servers import Server
-from deployments.sandbox.settings import NAME_SERVERS, SandboxSettings
+from deployments.sandbox.settings import NAME_SERVERS, SandboxSettings, free_port
 from deployments.sandbox.upstream import build
 from infra.clients.errors import NotYet
 from infra.clients.waiting import wait_until

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.sandbox.controlplane.plane import ControlPlane, free_port
+from deployments.sandbox.controlplane.plane import ControlPlane
+from deployments.sandbox.settings import free_port
 from infra.clients.helm import HelmClient
 from infra.clients.kubernetes import KubernetesClient
 from infra.settings import Settings

@@ -18,7 +18,8 @@ import yaml
 from deployments.sandbox.controllers import x509
 from deployments.sandbox.controllers.x509 import CLIENT_USAGES
 from deployments.sandbox.controlplane.home import DECADE, MANAGER, kubeconfig_name
-from deployments.sandbox.controlplane.plane import ControlPlane, Front, free_port
+from deployments.sandbox.controlplane.plane import ControlPlane, Front
+from deployments.sandbox.settings import free_port
 from infra.clients.kubernetes import KubernetesClient
 from infra.settings import Settings
 

@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from deployments.sandbox.controllers.kube.client import ApiError, Client
-from deployments.sandbox.controlplane.plane import ControlPlane, free_port
+from deployments.sandbox.controlplane.plane import ControlPlane
+from deployments.sandbox.settings import free_port
 from infra.clients.kubernetes import KubernetesClient
 from infra.drift.paths import ABSENT, Path, follow
 from infra.drift.tables import KEPT_ZEROS, SERVER_METADATA

@@ -37,6 +37,7 @@ from deployments.sandbox.controlplane.home import (
 )
 from deployments.sandbox.layout import write_json
 from deployments.sandbox.openstack.faults import HEALTH
+from deployments.sandbox.settings import free_port
 from deployments.sandbox.upstream import build
 from infra.clients.errors import DeadlineExceeded, Failed, InvalidInput, Misconfigured, NotYet
 from infra.clients.waiting import wait_until
@@ -285,13 +286,6 @@ def _refuse_taken_port(host: str, port: int) -> None:
             raise Misconfigured(
                 f"Port {port} on {host} is taken, and the API server needs it.", hint="Choose another with --port."
             ) from error
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from deployments.sandbox.controlplane.plane import free_port
 from deployments.sandbox.openstack.faults import HEALTH
+from deployments.sandbox.settings import free_port
 from deployments.sandbox.upstream import build
 
 AGENT = "test/1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from deployments.sandbox.controllers.features import Feature, arguments, runs_co
 from deployments.sandbox.controllers.kube.client import kubeconfig
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.objects import key_of
-from deployments.sandbox.controllers.kube.resources import SERVICEACCOUNTS, Key, Obj
+from deployments.sandbox.controllers.kube.resources import SERVICEACCOUNTS, Obj
 from deployments.sandbox.layout import write
-from deployments.sandbox.settings import NAME_SERVERS
+from deployments.sandbox.settings import NAME_SERVERS, free_port
 from deployments.sandbox.upstream import build
 
 CONTAINERS = {
@@ -80,8 +79,9 @@ class CertManager:
         return Command(argv)
 
     async def _webhook(self, workload: Obj) -> Command:
-        port, health = _free_port(), _free_port()
-        self._egress.route(_webhook_service(workload), port)
+        port, health = free_port(), free_port()
+        # Upstream's chart calls the Service before it as it calls its Deployment.
+        self._egress.route(key_of(workload), port)
         return Command(
             (
                 str(build.program("cert-manager-webhook", build.WEBHOOK)),
@@ -111,14 +111,3 @@ class CertManager:
 def _flags(workload: Obj) -> list[str]:
     """The flags the chart gives its container."""
     return [word for word in arguments(workload) if word.startswith("--")]
-
-
-def _webhook_service(workload: Obj) -> Key:
-    """The Service in front of the webhook: upstream's chart calls both alike."""
-    return key_of(workload)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
