@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import secrets
 import sys
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from deployments.sandbox import authority, environment, front, repositories, terraform
+from deployments.sandbox import authority, charts, environment, front, repositories, terraform
 from deployments.sandbox.acme import Acme
 from deployments.sandbox.layout import Layout, write, write_json
 from deployments.sandbox.openstack import config
@@ -42,7 +40,7 @@ def prepare(settings: SandboxSettings, layout: Layout) -> None:
     acme.configure(http_port=settings.ingress_http_port, tls_port=settings.ingress_https_port)
     authority.make_github_app(layout.secrets / "github-app")
     _repositories(settings, layout)
-    _charts(settings, layout)
+    charts.build(layout.charts, settings.url("charts"))
     providers = {"PLUMBLINE_TERRAFORM_PROVIDERS": _terraform(settings, layout)}
     environment.merge(layout.environment, variables(settings, layout) | providers, path=search_path())
 
@@ -107,13 +105,6 @@ def _repositories(settings: SandboxSettings, layout: Layout) -> None:
     repositories.seed(layout.git / "environments.git", declared, "The example environments")
     applications = repositories.folder_files(ROOT / "deployments/sandbox/apps")
     repositories.seed(layout.git / "apps.git", applications, "The example applications")
-
-
-def _charts(settings: SandboxSettings, layout: Layout) -> None:
-    if importlib.util.find_spec("deployments.sandbox.charts") is not None:
-        module = importlib.import_module("deployments.sandbox.charts")
-        if hasattr(module, "build"):
-            module.build(layout.charts, settings.url("charts"))
 
 
 def _terraform(settings: SandboxSettings, layout: Layout) -> terraform.Origin:

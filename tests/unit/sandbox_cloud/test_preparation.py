@@ -71,7 +71,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SandboxSe
     )
     layout = Layout(settings.home)
     layout.make()
-    monkeypatch.setattr(preparation, "_charts", lambda *_: None)
+    monkeypatch.setattr(preparation.charts, "build", lambda *_: None)
     provider = tmp_path / "built"
     provider.write_text("upstream's provider")
     monkeypatch.setattr(preparation.build, "program", {terraform.PROGRAM: provider}.__getitem__)
