@@ -5,7 +5,7 @@ from __future__ import annotations
 from deployments.sandbox.controllers.features import Feature, has_labels, runs_container
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
-from deployments.sandbox.controllers.kube.objects import deleting, is_true, key_of, now, set_condition
+from deployments.sandbox.controllers.kube.objects import condition, deleting, is_true, key_of, labels, now
 from deployments.sandbox.controllers.kube.resources import CEPHCLUSTERS, NODES, Key, Obj
 from deployments.sandbox.controllers.nodes import CONTROL_PLANE
 
@@ -42,25 +42,23 @@ def ceph_status(ceph: Obj, nodes: list[Obj]) -> Obj:
     """The status for the nodes there are: monitors want a node each unless told otherwise."""
     monitors = ceph["spec"].get("mon") or {}
     count = int(monitors.get("count", 3))
-    workers = [
-        node for node in nodes if is_true(node, "Ready") and CONTROL_PLANE not in (node["metadata"].get("labels") or {})
-    ]
+    workers = [node for node in nodes if is_true(node, "Ready") and CONTROL_PLANE not in labels(node)]
     known = ceph.get("status") or {}
-    generation = ceph["metadata"].get("generation", 1)
     enough = len(workers) >= count or bool(monitors.get("allowMultiplePerNode"))
-    if enough:
-        message = "Cluster created successfully"
-        conditions = set_condition(known.get("conditions"), "Ready", True, "ClusterCreated", message)
-    else:
+    reason, message = "ClusterCreated", "Cluster created successfully"
+    if not enough:
+        reason = "ClusterProgressing"
         message = f"{count} monitors need a node each, and there are {len(workers)} worker nodes"
-        conditions = set_condition(known.get("conditions"), "Ready", False, "ClusterProgressing", message)
+    ready = {"type": "Ready", "status": str(enough), "reason": reason, "message": message}
+    before = condition(ceph, "Ready")
+    since = before["lastTransitionTime"] if before and before["status"] == ready["status"] else now()
     image = (ceph["spec"].get("cephVersion") or {}).get("image", "")
     return {
         "phase": "Ready" if enough else "Progressing",
         "state": "Created" if enough else "Creating",
         "message": message,
-        "observedGeneration": generation,
-        "conditions": conditions,
+        "observedGeneration": ceph["metadata"].get("generation", 1),
+        "conditions": [ready | {"lastTransitionTime": since}],
         "ceph": {
             "health": "HEALTH_OK" if enough else "HEALTH_ERR",
             "lastChecked": (known.get("ceph") or {}).get("lastChecked") or now(),

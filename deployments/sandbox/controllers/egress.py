@@ -36,12 +36,9 @@ class Egress:
         self._routes: dict[Key, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def route(self, service: Key, port: int | None) -> None:
-        """Lead what is for `service` to this port of the machine; None: nobody serves for it."""
-        if port is None:
-            self._routes.pop(service, None)
-        else:
-            self._routes[service] = port
+    def route(self, service: Key, port: int) -> None:
+        """Lead what is for `service` to this port of the machine."""
+        self._routes[service] = port
 
     @contextlib.asynccontextmanager
     async def serving(self, folder: Path) -> AsyncIterator[None]:

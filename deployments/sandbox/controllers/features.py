@@ -41,11 +41,6 @@ class Feature:
         return self._workloads[min(self._workloads)] if self._workloads else None
 
     @property
-    def workloads(self) -> list[Obj]:
-        """All that run it."""
-        return list(self._workloads.values())
-
-    @property
     def namespace(self) -> str:
         """The namespace it runs in; empty while it does not."""
         return key_of(self.workload)[0] if self.workload else ""

@@ -37,9 +37,6 @@ def application(token: str, clusters: Clusters, status: Callable[[], dict[str, A
     async def get_status(request: web.Request) -> web.Response:
         return web.json_response(status())
 
-    async def list_clusters(request: web.Request) -> web.Response:
-        return web.json_response({"clusters": [clusters.answer(uuid) for uuid in clusters.documents]})
-
     async def get_cluster(request: web.Request) -> web.Response:
         uuid = request.match_info["uuid"]
         if uuid not in clusters.documents:
@@ -61,7 +58,6 @@ def application(token: str, clusters: Clusters, status: Callable[[], dict[str, A
     app.add_routes(
         [
             web.get("/status", get_status),
-            web.get("/clusters", list_clusters),
             web.get("/clusters/{uuid}", get_cluster),
             web.put("/clusters/{uuid}", put_cluster),
             web.delete("/clusters/{uuid}", delete_cluster),

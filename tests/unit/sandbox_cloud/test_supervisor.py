@@ -20,9 +20,9 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestClient, TestServer
 
-from deployments.sandbox.controlplane.plane import free_port
 from deployments.sandbox.openstack.control import Control, ControlError
 from deployments.sandbox.repositories import folder_files, seed
+from deployments.sandbox.settings import free_port
 from deployments.sandbox.supervisor import control, managed
 from deployments.sandbox.supervisor.clusters import Clusters
 from deployments.sandbox.supervisor.daemon import only_one, running
@@ -232,7 +232,6 @@ async def test_the_control_api(tmp_path: Path) -> None:
             assert (await client.put(where, data=wrong, headers=headers)).status == 400
         assert (await client.put(url, json=body(), headers=headers)).status == 200
         assert (await (await client.get(url, headers=headers)).json())["name"] == "dev"
-        assert len((await (await client.get("/clusters", headers=headers)).json())["clusters"]) == 1
         assert (await client.delete(url, headers=headers)).status == 204
         assert (await client.delete(url, headers=headers)).status == 204
 

@@ -32,7 +32,6 @@ from deployments.sandbox.controllers.kube.objects import (
     key_of,
     labels,
     now,
-    parse_stamp,
     short_hash,
 )
 from deployments.sandbox.controllers.kube.resources import (
@@ -262,7 +261,7 @@ class ArgoCD:
         """Write the status where it says something new. The Application's CRD has no status subresource."""
         before = application.get("status") or {}
         seen = before.get("reconciledAt")
-        stale = seen is None or (dt.datetime.now(dt.UTC) - parse_stamp(seen)).total_seconds() > STALE
+        stale = seen is None or (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(seen)).total_seconds() > STALE
         change: Obj = {}
         if stale or not contains(before, status) or REFRESH in annotated(application):
             change["status"] = {**status, "reconciledAt": now()}

@@ -14,7 +14,7 @@ from deployments.sandbox.controllers.ingress.certificates import Certificates
 from deployments.sandbox.controllers.ingress.routing import ACME_PATH, DEFAULT_CLASS, Host, Table, build, served
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
-from deployments.sandbox.controllers.kube.objects import annotated, key_of, labels, matches
+from deployments.sandbox.controllers.kube.objects import annotated, key_of, labels
 from deployments.sandbox.controllers.kube.resources import (
     ENDPOINTS,
     INGRESSCLASSES,
@@ -122,7 +122,7 @@ class Ingress:
         pods = labels(workload["spec"]["template"])
         for service in self._services.all(key_of(workload)[0]):
             selector = service["spec"].get("selector")
-            if service["spec"].get("type") == "LoadBalancer" and selector and matches({"matchLabels": selector}, pods):
+            if service["spec"].get("type") == "LoadBalancer" and selector and selector.items() <= pods.items():
                 return service
         return None
 

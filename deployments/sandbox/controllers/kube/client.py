@@ -113,26 +113,19 @@ class Client:
                 return None
             raise
 
-    async def list_all(self, resource: Resource, **params: str) -> Obj:
+    async def list_all(self, resource: Resource) -> Obj:
         """The whole collection, over all namespaces."""
-        return await self.request("GET", resource.path(), params=params)
+        return await self.request("GET", resource.path())
 
-    async def create(self, resource: Resource, obj: Obj, *, namespace: str = "") -> Obj:
-        """Create an object; the namespace is the object's own where not given."""
+    async def create(self, resource: Resource, obj: Obj) -> Obj:
+        """Create an object."""
         body: Obj = {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
-        where = namespace or body["metadata"].get("namespace", "")
-        return await self.request("POST", resource.path(where), body=body)
+        return await self.request("POST", resource.path(body["metadata"].get("namespace", "")), body=body)
 
     async def patch(self, resource: Resource, namespace: str, name: str, change: Any, *, subresource: str = "") -> Obj:
         """Merge-patch an object, or its status."""
         path = resource.path(namespace, name, subresource)
         return await self.request("PATCH", path, body=change, content_type=MERGE)
-
-    async def patch_status(self, resource: Resource, obj: Obj, status: Obj) -> Obj:
-        """Merge-patch the status of an object."""
-        metadata = obj["metadata"]
-        change = {"status": status}
-        return await self.patch(resource, metadata.get("namespace", ""), metadata["name"], change, subresource="status")
 
     async def apply(self, path: str, obj: Obj, *, manager: str, dry_run: bool = False) -> Obj:
         """Server-side apply with force, as a controller does it."""
@@ -140,17 +133,10 @@ class Client:
         return await self.request("PATCH", path, body=obj, params=params, content_type=APPLY)
 
     async def delete(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        *,
-        uid: str | None = None,
-        grace: int | None = None,
-        policy: str = "Background",
+        self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, grace: int | None = None
     ) -> bool:
         """Delete an object; False where there was none, or another one by that name."""
-        options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}
+        options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         if grace is not None:

@@ -68,17 +68,16 @@ class Cluster:
         """Merge-patch a status where that changes something, and remember the outcome."""
         if contains(obj.get("status") or {}, status):
             return obj
-        changed = await self.client.patch_status(resource, obj, status)
+        changed = await self.client.patch(resource, *key_of(obj), {"status": status}, subresource="status")
         self._note(resource, changed)
         return changed
 
-    async def delete(self, resource: Resource, obj: Obj, *, grace: int | None = None) -> bool:
-        """Delete exactly this object and remember that it is going; False where it had gone already."""
-        done = await self.client.delete(resource, *key_of(obj), uid=obj["metadata"]["uid"], grace=grace)
+    async def delete(self, resource: Resource, obj: Obj) -> None:
+        """Delete exactly this object and remember that it is going."""
+        await self.client.delete(resource, *key_of(obj), uid=obj["metadata"]["uid"])
         informer = self._informers.get(resource)
         if informer is not None:
             informer.note_deleting(obj)
-        return done
 
     async def set_finalizer(self, resource: Resource, obj: Obj, finalizer: str, *, present: bool) -> Obj:
         """Add or remove a finalizer, minding whoever else changes the list."""

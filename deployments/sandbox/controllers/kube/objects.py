@@ -6,44 +6,25 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from deployments.sandbox.controllers.kube.resources import Key, Obj, Resource
 
-SUFFIXES = {
-    "": Decimal(1),
-    "m": Decimal("0.001"),
-    "k": Decimal(10**3),
-    "M": Decimal(10**6),
-    "G": Decimal(10**9),
-    "T": Decimal(10**12),
-    "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30),
-    "Ti": Decimal(2**40),
-}
+SUFFIXES = {"": Decimal(1), "m": Decimal("0.001")}
+SUFFIXES |= {letter: Decimal(1000**power) for power, letter in enumerate("kMGT", 1)}
+SUFFIXES |= {f"{letter}i": Decimal(1024**power) for power, letter in enumerate("KMGT", 1)}
 
 
 def now() -> str:
     """This moment as Kubernetes writes it: whole seconds, UTC."""
-    return stamp(dt.datetime.now(dt.UTC))
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def stamp(moment: dt.datetime) -> str:
-    """A moment as Kubernetes writes it."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_stamp(text: str) -> dt.datetime:
-    """A moment Kubernetes wrote."""
-    return dt.datetime.fromisoformat(text)
-
-
-def quantity(text: str | int | float) -> Decimal:
+def quantity(text: str) -> Decimal:
     """A resource quantity (`500m`, `1Gi`) as a number; ValueError where it is none."""
-    match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", str(text))
+    match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", text)
     if match is None or match[2] not in SUFFIXES:
         raise ValueError(f"{text!r} is no quantity")
     return Decimal(match[1]) * SUFFIXES[match[2]]
@@ -93,40 +74,16 @@ def phase(obj: Mapping[str, Any]) -> str:
     return str((obj.get("status") or {}).get("phase", "Pending"))
 
 
-def owner_reference(obj: Mapping[str, Any], resource: Resource, *, controller: bool = True) -> Obj:
+def owner_reference(obj: Mapping[str, Any], resource: Resource) -> Obj:
     """A reference that makes `obj` the owner of something."""
     return {
         "apiVersion": resource.api_version,
         "kind": resource.kind,
         "name": obj["metadata"]["name"],
         "uid": obj["metadata"]["uid"],
-        "controller": controller,
+        "controller": True,
         "blockOwnerDeletion": True,
     }
-
-
-def matches(selector: Mapping[str, Any] | None, found: Mapping[str, str]) -> bool:
-    """Whether labels satisfy a LabelSelector; an absent selector matches nothing, an empty one everything."""
-    if selector is None:
-        return False
-    if any(found.get(name) != value for name, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(expression_holds(each, found) for each in selector.get("matchExpressions") or [])
-
-
-def expression_holds(expression: Mapping[str, Any], found: Mapping[str, str]) -> bool:
-    """Whether labels satisfy one requirement of a label or node selector."""
-    value, wanted = found.get(expression["key"]), expression.get("values") or []
-    rules = {
-        "In": lambda: value in wanted,
-        "NotIn": lambda: value not in wanted,
-        "Exists": lambda: value is not None,
-        "DoesNotExist": lambda: value is None,
-        "Gt": lambda: value is not None and int(value) > int(wanted[0]),
-        "Lt": lambda: value is not None and int(value) < int(wanted[0]),
-    }
-    rule = rules.get(expression["operator"])
-    return rule is not None and bool(rule())
 
 
 def condition(obj: Mapping[str, Any], kind: str) -> Obj | None:
@@ -139,31 +96,6 @@ def is_true(obj: Mapping[str, Any], kind: str) -> bool:
     """Whether the status condition of this type says True."""
     found = condition(obj, kind)
     return found is not None and found.get("status") == "True"
-
-
-def set_condition(
-    existing: Iterable[Obj] | None,
-    kind: str,
-    status: bool | str,
-    reason: str,
-    message: str = "",
-    *,
-    generation: int | None = None,
-    **extra: Any,
-) -> list[Obj]:
-    """Conditions with one set; its transition time moves only when its status does."""
-    word = status if isinstance(status, str) else str(status)
-    kept = [dict(each) for each in existing or []]
-    new: Obj = {"type": kind, "status": word, "reason": reason, "message": message}
-    if generation is not None:
-        new["observedGeneration"] = generation
-    old = next((each for each in kept if each["type"] == kind), None)
-    same = old is not None and old["status"] == word
-    new["lastTransitionTime"] = old["lastTransitionTime"] if old and same and "lastTransitionTime" in old else now()
-    new |= extra
-    if old is None:
-        return [*kept, new]
-    return [each | new if each is old else each for each in kept]
 
 
 def short_hash(*parts: Any, length: int = 10) -> str:
