@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 from cinder import exception
 from cinder.volume import driver
 
-from deployments.sandbox.openstack import mishaps
-from deployments.sandbox.openstack.faults import FaultFile
+from deployments.sandbox.openstack.faults import FaultFile, fate
 
 GIGABYTES = 100_000
 """What the backend says it has; projects are limited by quota."""
@@ -102,7 +101,7 @@ class SandboxVolumeDriver(driver.VolumeDriver):  # type: ignore[misc]
     def _suffer(self, doing: str, volume: Any) -> None:
         """Go wrong as faults.json says."""
         while True:
-            mishap = mishaps.of(self._faults.current().volumes, volume["display_name"] or volume["id"])
+            mishap = fate(self._faults.current().volumes, volume["display_name"] or volume["id"])
             match getattr(mishap, doing):
                 case "hang":
                     time.sleep(LOOK_SECONDS)

@@ -25,17 +25,21 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-
-from deployments.sandbox.openstack import mishaps
-from deployments.sandbox.openstack.mishaps import Mishap
 
 KINDS = ("500", "503", "429", "reset", "stall", "lost")
 """An answer without work; no answer, without (`reset`) or after the work (`lost`); work after a while (`stall`)."""
 STANDING = ("latency", "partition")
 """Befall every request of their rule: each takes longer, or is neither answered nor cut off until the rule is gone."""
 SCENARIOS = ("fail", "hang")
+VICTIMS = {
+    "clusters": {"create", "delete", "delay"},
+    "load_balancers": {"create", "delete"},
+    "volumes": {"create", "delete", "detach"},
+}
+"""What can go wrong behind the APIs, with each kind of thing."""
 LONGEST_DELAY = 50.0
 """Seconds: Magnum's API gives its conductor a minute to take up an upgrade."""
 EXEMPT = "plumbline-sandbox/"
@@ -78,19 +82,29 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """How the creation and the deletion of one cluster are to go wrong; None where they are not.
+class Mishap:
+    """How things of one name are to go wrong; None where they are not.
 
-    What hangs does nothing. A creation that fails makes no control plane; a deletion that fails has taken it away.
+    What hangs stays under way until the mishap is taken away. A cluster's creation that fails makes no control plane; a
+    deletion that fails has taken it away.
 
     Args:
-        delay: seconds by which Magnum writes late, if not those of all clusters.
+        delay: seconds by which Magnum writes late about a cluster, if not those of all clusters.
     """
 
-    create: str | None
-    delete: str | None
-    reason: str
+    create: str | None = None
+    delete: str | None = None
+    detach: str | None = None
+    reason: str = "Injected by faults.json"
     delay: float | None = None
+
+
+UNHARMED = Mishap()
+
+
+def fate(mishaps: Mapping[str, Mishap], name: str) -> Mishap:
+    """What is to befall a thing of this name: the first pattern that matches says; `*` and `?` stand for anything."""
+    return next((mishap for pattern, mishap in mishaps.items() if fnmatchcase(name, pattern)), UNHARMED)
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ class Faults:
 
     seed: int = 1
     rules: tuple[Rule, ...] = ()
-    clusters: Mapping[str, Scenario] = field(default_factory=dict)
+    clusters: Mapping[str, Mishap] = field(default_factory=dict)
     lag: Mapping[str, float] = field(default_factory=dict)
     delay: float = 0
     load_balancers: Mapping[str, Mishap] = field(default_factory=dict)
@@ -113,7 +127,7 @@ class Faults:
 
     def delay_of(self, cluster: str) -> float:
         """By how many seconds Magnum writes late about a cluster."""
-        own = self.clusters[cluster].delay if cluster in self.clusters else None
+        own = fate(self.clusters, cluster).delay
         return self.delay if own is None else own
 
 
@@ -129,17 +143,13 @@ def parse(document: Any) -> Faults:
         return Faults(
             seed=int(document.get("seed", 1)),
             rules=tuple(_rule(number, rule) for number, rule in enumerate(document.get("rules") or [])),
-            clusters={name: _scenario(name, value) for name, value in (document.get("clusters") or {}).items()},
             lag={name: float(value) for name, value in ((document.get("dns") or {}).get("lag") or {}).items()},
             delay=_seconds("magnum.delay", (document.get("magnum") or {}).get("delay", 0)),
-            load_balancers=mishaps.parse("load_balancers", document.get("load_balancers"), mishaps.BALANCERS),
-            volumes=mishaps.parse("volumes", document.get("volumes"), mishaps.VOLUMES),
+            **{victim: _mishaps(victim, document.get(victim) or {}) for victim in VICTIMS},
             no_floating_ips=document.get("floating_ips") == "none",
         )
     except InvalidFaults:
         raise
-    except mishaps.InvalidMishap as error:
-        raise InvalidFaults(str(error)) from error
     except (TypeError, AttributeError, ValueError) as error:
         raise InvalidFaults(f"The faults file is malformed: {error}") from error
 
@@ -174,13 +184,22 @@ def _rule(number: int, raw: dict[str, Any]) -> Rule:
     return rule
 
 
-def _scenario(name: str, raw: dict[str, Any]) -> Scenario:
-    ends = {doing: raw.get(doing) for doing in ("create", "delete")}
-    for doing, how in ends.items():
-        if how not in (None, *SCENARIOS):
-            raise InvalidFaults(f"clusters.{name}.{doing} is {how!r}, not one of {', '.join(SCENARIOS)}.")
-    delay = None if raw.get("delay") is None else _seconds(f"clusters.{name}.delay", raw["delay"])
-    return Scenario(**ends, reason=str(raw.get("reason") or "Injected by faults.json"), delay=delay)
+def _mishaps(victim: str, document: Mapping[str, Mapping[str, Any]]) -> dict[str, Mishap]:
+    """Mishaps by pattern of the name."""
+    found = {}
+    for pattern, raw in document.items():
+        where = f"{victim}.{pattern}"
+        unknown = sorted(raw.keys() - VICTIMS[victim] - {"reason"})
+        if unknown:
+            raise InvalidFaults(f"{where} has unknown fields: {', '.join(unknown)}.")
+        given = {key: value for key, value in raw.items() if value not in (None, "")}
+        for doing, how in given.items():
+            if doing == "delay":
+                given[doing] = _seconds(f"{where}.delay", how)
+            elif doing != "reason" and how not in SCENARIOS:
+                raise InvalidFaults(f"{where}.{doing} is {how!r}, not one of {', '.join(SCENARIOS)}.")
+        found[pattern] = Mishap(**given)
+    return found
 
 
 def _seconds(where: str, value: Any) -> float:

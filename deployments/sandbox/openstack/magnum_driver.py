@@ -24,14 +24,13 @@ from oslo_utils import uuidutils
 
 from deployments.sandbox.openstack import magnum_certificates, magnum_credentials, magnum_nodes
 from deployments.sandbox.openstack.control import Control, ControlError
-from deployments.sandbox.openstack.faults import FaultFile, Scenario
+from deployments.sandbox.openstack.faults import FaultFile, Mishap, fate
 from deployments.sandbox.openstack.magnum_network import NetworkError, Networks
 from deployments.sandbox.openstack.magnum_nodes import Group
 
 LOG = logging.getLogger(__name__)
 
 _WATCHING = threading.Lock()
-UNHARMED = Scenario(create=None, delete=None, reason="")
 
 SETTLING = 5.0
 """Seconds for the periodic job to remove a deleted cluster's rows; no other job looks at the cluster meanwhile."""
@@ -163,14 +162,14 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
                 self._deleted[cluster.uuid] = now
 
     def _watch(self, context: Any, cluster: Any) -> None:
-        fate = self._fate(cluster)
+        how = self._fate(cluster)
         if cluster.status == ClusterStatus.DELETE_IN_PROGRESS:
-            if fate.delete != "hang":
-                self._delete(context, cluster, fate)
+            if how.delete != "hang":
+                self._delete(context, cluster, how)
         elif cluster.status.endswith("_IN_PROGRESS"):
-            if cluster.status == ClusterStatus.CREATE_IN_PROGRESS and fate.create is not None:
-                if fate.create == "fail":
-                    _finish(cluster, ClusterStatus.CREATE_FAILED, fate.reason)
+            if cluster.status == ClusterStatus.CREATE_IN_PROGRESS and how.create is not None:
+                if how.create == "fail":
+                    _finish(cluster, ClusterStatus.CREATE_FAILED, how.reason)
             elif cluster.ca_cert_ref is not None and self._applied(context, cluster):
                 _finish(cluster, cluster.status.replace("_IN_PROGRESS", "_COMPLETE"), None)
 
@@ -211,18 +210,18 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
         cluster.coe_version = body["version"]
         return bool(answer["ready"])
 
-    def _fate(self, cluster: Any) -> Scenario:
+    def _fate(self, cluster: Any) -> Mishap:
         """How the cluster is to go wrong."""
-        return self._faults.current().clusters.get(cluster.name, UNHARMED)
+        return fate(self._faults.current().clusters, cluster.name)
 
-    def _delete(self, context: Any, cluster: Any, fate: Scenario) -> None:
+    def _delete(self, context: Any, cluster: Any, how: Mishap) -> None:
         try:
             self._control.delete(cluster.uuid)
         except ControlError as error:
             LOG.warning("%s", error)
             return
-        if fate.delete == "fail":
-            _finish(cluster, ClusterStatus.DELETE_FAILED, fate.reason)
+        if how.delete == "fail":
+            _finish(cluster, ClusterStatus.DELETE_FAILED, how.reason)
             return
         try:
             # As Magnum's own drivers do first (pre_delete_cluster). This thread waits for them, no other cluster does.

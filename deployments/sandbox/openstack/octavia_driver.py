@@ -20,8 +20,7 @@ from octavia.db import api, models
 from octavia_lib.api.drivers import exceptions
 from octavia_lib.common import constants as library
 
-from deployments.sandbox.openstack import mishaps
-from deployments.sandbox.openstack.faults import FaultFile
+from deployments.sandbox.openstack.faults import FaultFile, fate
 
 LOG = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ class Worker:
         with api.session().begin() as session:
             rows = session.query(models.LoadBalancer)
             for row in rows.filter(models.LoadBalancer.provisioning_status.in_(DOINGS)):
-                end = getattr(mishaps.of(fates, row.name or row.id), DOINGS[row.provisioning_status])
+                end = getattr(fate(fates, row.name or row.id), DOINGS[row.provisioning_status])
                 if end == "hang":
                     left = True
                 else:

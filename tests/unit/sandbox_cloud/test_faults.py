@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from deployments.sandbox import faults as command
-from deployments.sandbox.openstack import mishaps
-from deployments.sandbox.openstack.faults import FaultFile, Faults, InvalidFaults, Rule, Scenario, parse
-from deployments.sandbox.openstack.mishaps import Mishap
+from deployments.sandbox.openstack.faults import UNHARMED, FaultFile, Faults, InvalidFaults, Mishap, Rule, fate, parse
 from infra.clients.errors import InvalidInput
 
 
@@ -80,10 +78,10 @@ def test_the_command_adds_shows_and_clears(tmp_path: Path) -> None:
     run(path, "set", "--cluster", "dev", "--create", "fail", "--reason", "No host", "--lag", "ns2=1.5")
     document = json.loads(run(path, "show"))
     assert (document["seed"], document["rules"][0]["kinds"], document["dns"]) == (9, ["503"], {"lag": {"ns2": 1.5}})
-    assert parse(document).clusters["dev"] == Scenario(create="fail", delete=None, reason="No host")
+    assert parse(document).clusters["dev"] == Mishap(create="fail", reason="No host")
     run(path, "set", "--cluster", "dev", "--delete", "hang")
     known = parse(json.loads(run(path, "show"))).clusters["dev"]
-    assert known == Scenario(create=None, delete="hang", reason="Injected by faults.json")
+    assert known == Mishap(delete="hang")
     run(path, "set", "--service", "kubernetes/dev", "--kind", "latency", "--latency-ms", "20")
     assert parse(json.loads(run(path, "show"))).rules[1] == Rule("kubernetes/dev", kinds=("latency",), latency_ms=20)
     run(path, "set", "--magnum-delay", "1.5")
@@ -93,9 +91,9 @@ def test_the_command_adds_shows_and_clears(tmp_path: Path) -> None:
     run(path, "set", "--load-balancer", "kube_service_*_web_one", "--create", "fail", "--floating-ips", "none")
     run(path, "set", "--volume", "pvc-?", "--detach", "hang", "--reason", "Busy.")
     now = parse(json.loads(run(path, "show")))
-    assert mishaps.of(now.load_balancers, "kube_service_5d9f9a2c_web_one") == Mishap(create="fail")
-    assert mishaps.of(now.load_balancers, "kube_service_5d9f9a2c_web_two") == mishaps.UNHARMED
-    assert (mishaps.of(now.volumes, "pvc-1"), now.no_floating_ips) == (Mishap(detach="hang", reason="Busy."), True)
+    assert fate(now.load_balancers, "kube_service_5d9f9a2c_web_one") == Mishap(create="fail")
+    assert fate(now.load_balancers, "kube_service_5d9f9a2c_web_two") == UNHARMED
+    assert (fate(now.volumes, "pvc-1"), now.no_floating_ips) == (Mishap(detach="hang", reason="Busy."), True)
     run(path, "clear")
     assert not path.exists()
     assert parse(json.loads(run(path, "show"))) == parse({})
