@@ -72,8 +72,8 @@ async def cluster(base: Path, version: str | None) -> AsyncIterator[tuple[Kubern
     settings = SandboxSettings(home=sandbox, port_base=18600, loadbalancer_network=IPv4Network("127.86.0.0/16"))
     plane = ControlPlane(home, port=free_port(), version=version)
     async with contextlib.AsyncExitStack() as stack:
-        await plane.astart(PATIENCE)
-        stack.push_async_callback(plane.astop)
+        plane.start(PATIENCE)
+        stack.callback(plane.stop)
         config = plane.kubeconfig
         async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
             cloud = FakeCloud(settings.loadbalancer_network)

@@ -30,10 +30,10 @@ def kubectl(plane: ControlPlane, *arguments: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout
 
 
-async def test_it_keeps_its_state_logs_requests_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_it_keeps_its_state_logs_requests_and_leaves_nothing_running(tmp_path: Path) -> None:
     log = tmp_path / "requests.jsonl"
     plane = ControlPlane(tmp_path / "home", port=PORT, front=Front("dev", log, tmp_path / "faults.json"))
-    async with plane:
+    with plane:
         assert plane.kubeconfig.stat().st_mode & 0o777 == 0o600
         kubectl(plane, "create", "namespace", "kept")
         with pytest.raises(Misconfigured, match=f"Port {PORT}"):

@@ -58,7 +58,7 @@ OWNED: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[KubernetesClient, Client]]:
     home: File = tmp_path_factory.mktemp("zeros")
-    async with ControlPlane(home, port=free_port(), nodes=False) as plane:
+    with ControlPlane(home, port=free_port(), nodes=False) as plane:
         config = plane.kubeconfig
         async with Client.from_kubeconfig(config) as client, KubernetesClient(config) as kubernetes:
             for group in GROUPS:

@@ -16,16 +16,17 @@ from infra.clients.errors import PlumblineError
 
 async def serve(plane: ControlPlane, parent: int | None) -> int:
     """Run `plane` until SIGTERM, SIGINT, or the end of process `parent`; 1 where a program of it ended by itself."""
-    async with until_stopped(parent) as stopped, plane:
-        sys.stdout.write(f"{plane.url} is ready; kubeconfig {plane.kubeconfig}\n")
-        sys.stdout.flush()
-        while not stopped.is_set():
-            ended = plane.ended()
-            if ended:
-                sys.stderr.write(f"{ended} ended; see {plane.home / 'log' / ended}.log\n")
-                return 1
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), 1.0)
+    async with until_stopped(parent) as stopped:
+        with plane:
+            sys.stdout.write(f"{plane.url} is ready; kubeconfig {plane.kubeconfig}\n")
+            sys.stdout.flush()
+            while not stopped.is_set():
+                ended = plane.ended()
+                if ended:
+                    sys.stderr.write(f"{ended} ended; see {plane.home / 'log' / ended}.log\n")
+                    return 1
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopped.wait(), 1.0)
     return 0
 
 

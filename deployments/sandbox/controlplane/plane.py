@@ -1,6 +1,6 @@
 """One control plane with its state in a folder: etcd, kube-apiserver, controller manager, scheduler, and kwok.
 
-`ControlPlane` is a context manager, plain or async. `python -m deployments.sandbox.controlplane --home DIR --port P`
+`ControlPlane` is a context manager. `python -m deployments.sandbox.controlplane --home DIR --port P`
 serves one until SIGTERM.
 
 What stands in the folder is used: the certificates and keys `ca`, `server` and `admin` as Magnum made them. What is
@@ -9,7 +9,6 @@ missing is made. kwok plays the kubelets of whatever Node objects there are (sta
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.client
 import os
@@ -39,8 +38,7 @@ from deployments.sandbox.layout import write_json
 from deployments.sandbox.openstack.faults import HEALTH
 from deployments.sandbox.settings import free_port
 from deployments.sandbox.upstream import build
-from infra.clients.errors import DeadlineExceeded, Failed, InvalidInput, Misconfigured, NotYet
-from infra.clients.waiting import wait_until
+from infra.clients.errors import DeadlineExceeded, Failed, InvalidInput, Misconfigured
 
 GRACE = 10.0
 """Seconds a program gets to end by itself."""
@@ -127,14 +125,6 @@ class ControlPlane:
                 time.sleep(0.1)
             undo.pop_all()
 
-    async def astart(self, timeout: float = 60.0) -> None:
-        """`start` for the event loop."""
-        async with contextlib.AsyncExitStack() as undo:
-            undo.push_async_callback(self.astop)
-            await asyncio.to_thread(self._launch)
-            await wait_until(self._probe, describe=f"the API server at {self.url}", timeout=timeout, interval=0.1)
-            undo.pop_all()
-
     def stop(self) -> None:
         """End every program, last started first, and wait for it."""
         for name in reversed(list(self._children)):
@@ -150,10 +140,6 @@ class ControlPlane:
                 child.stdin.close()
             del self._children[name]
 
-    async def astop(self) -> None:
-        """`stop` for the event loop."""
-        await asyncio.to_thread(self.stop)
-
     def ended(self) -> str | None:
         """The name of a program that ended by itself, if one did."""
         return next((name for name, child in self._children.items() if child.poll() is not None), None)
@@ -164,13 +150,6 @@ class ControlPlane:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-    async def __aenter__(self) -> ControlPlane:
-        await self.astart()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.astop()
 
     def _launch(self) -> None:
         _refuse_taken_port(self.host, self.port)
@@ -213,10 +192,6 @@ class ControlPlane:
                 env={**os.environ, **heap},
                 umask=0o077,
             )
-
-    async def _probe(self) -> None:
-        if not await asyncio.to_thread(self._ready):
-            raise NotYet("The API server does not say ok yet.")
 
     def _ready(self) -> bool:
         name = self.ended()
