@@ -43,24 +43,13 @@ def test_the_longest_path_wins_by_element(path: str, service: str) -> None:
     assert route.service == ("n", service)
 
 
-def test_the_oldest_ingress_has_the_host_and_minions_may_add_to_it() -> None:
-    old = ingress(
-        "old",
-        rule("a.example", ("/", "Prefix", "old")),
-        created=1,
-        notes={"nginx.org/mergeable-ingress-type": "master"},
-    )
+def test_the_oldest_ingress_has_the_host() -> None:
+    old = ingress("old", rule("a.example", ("/", "Prefix", "old")), created=1)
     young = ingress("young", rule("a.example", ("/", "Prefix", "young")), created=2)
-    minion = ingress(
-        "minion",
-        rule("a.example", ("/m", "Prefix", "minion")),
-        created=0,
-        notes={"nginx.org/mergeable-ingress-type": "minion"},
-    )
-    table = build([young, minion, old])
+    table = build([young, old])
     host = table.hosts["a.example"]
     assert host.owner == ("n", "old")
-    assert {route.service[1] for route in host.routes} == {"old", "minion"}
+    assert {route.service[1] for route in host.routes} == {"old"}
     assert table.collisions == {("n", "young"): ["a.example"]}
 
 
@@ -82,18 +71,6 @@ def test_tls_names_its_secret_or_leaves_it_to_the_wildcard() -> None:
         (True, None),
         (False, None),
     ]
-    quiet = build([ingress("i", rule("a.example"), notes={"nginx.org/redirect-to-https": "false"})])
-    assert not quiet.hosts["a.example"].redirect
-
-
-def test_a_default_backend_takes_what_no_path_takes() -> None:
-    fallback = {"service": {"name": "fallback"}}
-    table = build([ingress("i", rule("a.example", ("/x", "Prefix", "x")), defaultBackend=fallback)])
-    route = table.hosts["a.example"].route("/y")
-    assert route is not None
-    assert route.service == ("n", "fallback")
-    alone = build([ingress("i", defaultBackend=fallback)]).find("whatever.example")
-    assert alone is not None
 
 
 @pytest.mark.parametrize(

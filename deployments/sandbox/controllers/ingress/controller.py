@@ -107,14 +107,13 @@ class Ingress:
     async def _reconcile_status(self, key: Key) -> None:
         ingress = self._ingresses.get(*key)
         owners = {host.owner for host in self._table.hosts.values()}
-        routed = {route.ingress for host in self._table.hosts.values() for route in host.routes}
         if ingress is None or self._address is None:
             return
         taken = self._table.collisions.get(key)
-        if taken and key not in owners | routed:
+        if taken and key not in owners:
             message = f"All hosts are taken by other resources: {', '.join(taken)}"
             await self._cluster.event(INGRESSES, ingress, "Rejected", message, warning=True)
-        elif key in owners | routed:
+        elif key in owners:
             await self._cluster.patch_status(INGRESSES, ingress, {"loadBalancer": {"ingress": [{"ip": self._address}]}})
 
     def _service(self, workload: Obj) -> Obj | None:
@@ -164,8 +163,7 @@ class Ingress:
         host = self._table.find(name)
         if host is None:
             return web.Response(status=404, text="404 Not Found\n")
-        plain = request.scheme == "http"
-        if plain and host.tls and host.redirect and not request.path.startswith(ACME_PATH):
+        if request.scheme == "http" and host.tls and not request.path.startswith(ACME_PATH):
             raise web.HTTPMovedPermanently(f"https://{name}:{self._ports.https}{request.path_qs}")
         route = host.route(request.path)
         if route is None:
