@@ -7,11 +7,9 @@ It knows the GitHub Apps in the sandbox's secrets (`secrets/*/github_app_id`, â€
 from __future__ import annotations
 
 import argparse
-import asyncio
 import datetime as dt
 import json
 import secrets
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from deployments.sandbox.controllers import jwt, x509
-from deployments.sandbox.controllers.lifetime import until_stopped
+from deployments.sandbox.layout import write_json
 
 TOKEN_LIFETIME = 3600
 SCALE_SETS = "/_apis/runtime/runnerscalesets"
@@ -44,11 +42,9 @@ class GitHub:
     def app(self) -> web.Application:
         """The HTTP application."""
         app = web.Application(middlewares=[self._check])
-        app.router.add_get("/", self._root)
         app.router.add_post("/app/installations/{installation}/access_tokens", self._token)
         app.router.add_get(SCALE_SETS, self._list)
         app.router.add_post(SCALE_SETS, self._register)
-        app.router.add_get(SCALE_SETS + "/{id}", self._get)
         app.router.add_delete(SCALE_SETS + "/{id}", self._delete)
         return app
 
@@ -70,9 +66,6 @@ class GitHub:
             return True
         personal = [file.read_text().strip() for file in self._secrets.glob("*/github_token")]
         return any(secrets.compare_digest(token.encode(), each.encode()) for each in personal if each)
-
-    async def _root(self, _: web.Request) -> web.Response:
-        return web.json_response({"name": "GitHub (sandbox stand-in)", "runner_scale_sets_url": SCALE_SETS})
 
     async def _token(self, request: web.Request) -> web.Response:
         """Exchange an App's signed word for an installation's token, as GitHub's REST API does."""
@@ -114,13 +107,8 @@ class GitHub:
             return _problem(409, f"Runner scale set {body['name']} already exists")
         number = max((each["id"] for each in known), default=0) + 1
         made = {"id": number, "name": body["name"], "url": body["url"], "group": body.get("group", "default")}
-        made |= {"labels": body.get("labels") or [body["name"]], "createdOn": dt.datetime.now(dt.UTC).isoformat()}
         self._keep([*known, made])
         return web.json_response(made, status=201)
-
-    async def _get(self, request: web.Request) -> web.Response:
-        found = next((each for each in self.registrations() if str(each["id"]) == request.match_info["id"]), None)
-        return web.json_response(found) if found else _problem(404, "Not Found")
 
     async def _delete(self, request: web.Request) -> web.Response:
         known = self.registrations()
@@ -132,9 +120,7 @@ class GitHub:
 
     def _keep(self, registrations: list[dict[str, Any]]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps(registrations, indent=1))
-        partial.replace(self._file)
+        write_json(self._file, registrations)
 
 
 def _bearer(request: web.Request) -> str:
@@ -146,33 +132,14 @@ def _problem(status: int, message: str) -> web.Response:
     return web.json_response({"message": message, "status": str(status)}, status=status)
 
 
-async def serve(home: Path, host: str, port: int, parent: int | None) -> None:
-    """Serve until told to stop."""
-    runner = web.AppRunner(GitHub(home).app(), access_log=None)
-    async with until_stopped(parent) as stopped:
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-            await stopped.wait()
-        finally:
-            await runner.cleanup()
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m deployments.sandbox.controllers.github", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="the sandbox's state folder")
     parser.add_argument("--port", type=int, required=True, help="to listen on")
-    parser.add_argument("--host", default="127.0.0.1", help="to listen on")
-    parser.add_argument("--parent", type=int, help="end when this process ends")
     options = parser.parse_args(argv)
-    try:
-        asyncio.run(serve(options.home.absolute(), options.host, options.port, options.parent))
-    except OSError as error:
-        sys.stderr.write(f"Port {options.port} on {options.host} cannot be used: {error}. Set another with --port.\n")
-        return 1
-    return 0
+    web.run_app(GitHub(options.home.absolute()).app(), host="127.0.0.1", port=options.port, print=None, access_log=None)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

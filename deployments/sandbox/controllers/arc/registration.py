@@ -38,10 +38,10 @@ class GitHubClient:
         async with self._session() as session:
             token = await self._token(session, secret)
             query = {"name": name, "url": config_url}
-            _, found = await self._call(session, "GET", SCALE_SETS, token, params=query)
+            found = await self._call(session, "GET", SCALE_SETS, token, params=query)
             if found["value"]:
                 return int(found["value"][0]["id"])
-            _, made = await self._call(session, "POST", SCALE_SETS, token, json={**query, "group": group})
+            made = await self._call(session, "POST", SCALE_SETS, token, json={**query, "group": group})
             return int(made["id"])
 
     async def forget(self, secret: dict[str, str], identity: int) -> None:
@@ -73,7 +73,7 @@ class GitHubClient:
             raise Refused("github_app_private_key is no RSA key")
         word = jwt.sign(secret["github_app_id"].strip(), key)
         path = f"/app/installations/{secret['github_app_installation_id'].strip()}/access_tokens"
-        _, answer = await self._call(session, "POST", path, word)
+        answer = await self._call(session, "POST", path, word)
         return str(answer["token"])
 
     async def _call(
@@ -85,7 +85,7 @@ class GitHubClient:
         *,
         accept: tuple[int, ...] = (),
         **extra: Any,
-    ) -> tuple[int, dict[str, Any]]:
+    ) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {token}"}
         async with session.request(method, self._url + path, headers=headers, **extra) as answer:
             if answer.status in {401, 403} or (answer.status == 404 and 404 not in accept):
@@ -94,4 +94,4 @@ class GitHubClient:
             if answer.status not in accept:
                 answer.raise_for_status()
             body: dict[str, Any] = await answer.json() if answer.status not in {204, 404} else {}
-            return answer.status, body
+            return body
