@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import database, migrations, policies, writers
+from deployments.sandbox.openstack import migrations, policies, writers
 from deployments.sandbox.openstack.server import serve
 
 HOST = "sandbox@sandbox"
@@ -21,8 +21,7 @@ def run(home: Path, host: str, port: int) -> None:
     from cinder import monkey_patch
 
     monkey_patch.patch("threading")
-    database.tune(writers.declared())
-    migrations.prepare("cinder", home)
+    migrations.prepare("cinder", home, writers.declared())
     sys.argv = ["cinder-api", "--config-file", str(home / "openstack/cinder/cinder.conf")]
     from deployments.sandbox.openstack.cinder_driver import SandboxVolumeDriver
 

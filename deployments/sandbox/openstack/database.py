@@ -70,7 +70,7 @@ def keep_connections() -> None:
     )
 
 
-def initialise(databases: dict[str, Path], create: Callable[[], None], templates: Path | None = None) -> bool:
+def initialise(databases: dict[str, Path], create: Callable[[], object], templates: Path | None = None) -> bool:
     """Make the databases, from the kept template where there is one.
 
     Args:

@@ -9,14 +9,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import database, migrations, policies
+from deployments.sandbox.openstack import migrations, policies
 from deployments.sandbox.openstack.server import serve
 
 
 def run(home: Path, host: str, port: int) -> None:
     """Serve the DNS API until SIGTERM."""
     folder = home / "openstack/designate"
-    database.tune()
     migrations.prepare("designate", home)
     os.environ["OS_DESIGNATE_CONFIG_DIR"] = str(folder)
     # Selects oslo.service's threading backend; it has to come first.

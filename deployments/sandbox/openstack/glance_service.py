@@ -7,13 +7,12 @@ import os
 import sys
 from pathlib import Path
 
-from deployments.sandbox.openstack import database, migrations
+from deployments.sandbox.openstack import migrations
 from deployments.sandbox.openstack.server import serve
 
 
 def run(home: Path, host: str, port: int) -> None:
     """Serve the image API until SIGTERM."""
-    database.tune()
     migrations.prepare("glance", home)
     os.environ["OS_GLANCE_CONFIG_DIR"] = str(home / "openstack/glance")
     sys.argv = ["glance-api"]

@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import database, migrations, policies
+from deployments.sandbox.openstack import migrations, policies
 from deployments.sandbox.openstack.server import serve
 
 
@@ -22,8 +22,7 @@ def run(home: Path, host: str, port: int) -> None:
     folder = home / "openstack/keystone"
     for repository in ("fernet", "credential"):
         _keys(folder / repository)
-    database.tune(lambda _: True)
-    migrations.prepare("keystone", home)
+    migrations.prepare("keystone", home, lambda _: True)
     os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(folder / "keystone.conf")
     _load_when_used("keystone.federation.idp")
     from keystone.wsgi.api import application

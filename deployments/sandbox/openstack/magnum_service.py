@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import database, magnum_lateness, migrations, policies, writers
+from deployments.sandbox.openstack import magnum_lateness, migrations, policies, writers
 from deployments.sandbox.openstack.faults import FaultFile
 from deployments.sandbox.openstack.server import serve
 
@@ -17,8 +17,7 @@ STATUS_SECONDS = 1.0
 def run(home: Path, host: str, port: int) -> None:
     """Serve the container-infra API until SIGTERM."""
     # Magnum leaves transactions open after some reads: only what says that it writes may begin as a writer.
-    database.tune(writers.declared())
-    migrations.prepare("magnum", home)
+    migrations.prepare("magnum", home, writers.declared())
     from magnum.common import service as magnum_service
 
     magnum_service.prepare_service(["magnum", "--config-file", str(home / "openstack/magnum/magnum.conf")])

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from deployments.sandbox.openstack import database, schemas
 from deployments.sandbox.openstack.config import SERVICES
@@ -24,52 +25,19 @@ def databases(service: str, home: Path) -> dict[str, Path]:
     return {f"{service}-{name}.sqlite": folder / f"{name}.sqlite" for name in names}
 
 
-def prepare(service: str, home: Path) -> bool:
-    """Make the databases of a service where they are missing; returns whether they were made now."""
-
-    def migrate() -> None:
-        subprocess.run(
-            [
-                sys.executable,
-                *("-P", "-W", "ignore"),
-                "-m",
-                "deployments.sandbox.openstack.migrations",
-                service,
-                "--home",
-                str(home),
-            ],
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-
-    return database.initialise(databases(service, home), migrate)
+def prepare(service: str, home: Path, writes: Callable[[Any], bool] | None = None) -> None:
+    """Make the databases of a service where they are missing, and have it work with them; see `database.tune`."""
+    database.tune(writes)
+    module = "deployments.sandbox.openstack.migrations"
+    argv = [sys.executable, "-P", "-W", "ignore", "-m", module, service, "--home", str(home)]
+    database.initialise(databases(service, home), lambda: subprocess.run(argv, check=True, stdin=subprocess.DEVNULL))
 
 
-def keystone(home: Path) -> None:
-    """Alembic, from nothing to the newest."""
-    _manage("keystone-manage", home / "openstack/keystone/keystone.conf", "db_sync")
-
-
-def glance(home: Path) -> None:
-    """Alembic, from nothing to the newest."""
-    _manage("glance-manage", home / "openstack/glance/glance-api.conf", "db_sync")
-
-
-def designate(home: Path) -> None:
-    """Alembic, from nothing to the newest."""
-    _manage("designate-manage", home / "openstack/designate/designate.conf", "database", "sync")
-
-
-def _manage(program: str, conf: Path, *arguments: str) -> None:
-    path = Path(sys.prefix) / "bin" / program
-    subprocess.run([sys.executable, "-W", "ignore", path, "--config-file", conf, *arguments], check=True)
-
-
-def magnum(home: Path) -> None:
+def magnum(conf: Path) -> None:
     """Tables from the models: Magnum's migrations add constraints to tables, which SQLite cannot."""
     from magnum.common import service
 
-    service.prepare_service(["magnum", "--config-file", str(home / "openstack/magnum/magnum.conf")])
+    service.prepare_service(["magnum", "--config-file", str(conf)])
     from magnum.db.sqlalchemy import api, models
     from oslo_db.sqlalchemy import enginefacade
 
@@ -78,7 +46,7 @@ def magnum(home: Path) -> None:
         models.Base.metadata.create_all(enginefacade.writer.get_engine())
 
 
-def nova(home: Path) -> None:
+def nova(conf: Path) -> None:
     """The API database, cell0 and cell1, in one process instead of four nova-manage calls."""
     os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "1"
     from nova import monkey_patch
@@ -89,12 +57,11 @@ def nova(home: Path) -> None:
     from nova.db import migration
     from nova.objects import cell_mapping
 
-    folder = home / "openstack/nova"
-    config.parse_args(["nova-manage", "--config-file", str(folder / "nova.conf")])
+    config.parse_args(["nova-manage", "--config-file", str(conf)])
     objects.register_all()
     migration.db_sync(database="api")
     cells = manage.CellV2Commands()
-    cells.map_cell0(database_connection=f"sqlite:///{folder / 'cell0.sqlite'}")
+    cells.map_cell0(database_connection=f"sqlite:///{conf.with_name('cell0.sqlite')}")
     cell0 = cell_mapping.CellMapping.get_by_uuid(context.get_admin_context(), cell_mapping.CellMapping.CELL0_UUID)
     with context.target_cell(context.RequestContext(), cell0) as target:
         migration.db_sync(context=target)
@@ -102,32 +69,27 @@ def nova(home: Path) -> None:
     cells.create_cell(name="cell1")
 
 
-def cinder(home: Path) -> None:
-    """Alembic, from nothing to the newest."""
-    os.environ["OS_CINDER_DISABLE_EVENTLET_PATCHING"] = "1"
-    _manage("cinder-manage", home / "openstack/cinder/cinder.conf", "db", "sync")
-
-
-def neutron(home: Path) -> None:
-    """Tables from the models, as with Magnum, and what the migrations would have put into them."""
-    schemas.neutron(home / "openstack/neutron/neutron.conf")
-
-
-def octavia(home: Path) -> None:
-    """Tables from the models, as with Magnum, and what the migrations would have put into them."""
-    schemas.octavia(home / "openstack/octavia/octavia.conf")
-
-
-MIGRATIONS: dict[str, Callable[[Path], None]] = {
-    "keystone": keystone,
-    "nova": nova,
-    "glance": glance,
-    "magnum": magnum,
-    "designate": designate,
-    "neutron": neutron,
-    "cinder": cinder,
-    "octavia": octavia,
+MANAGED = {
+    "keystone": ("db_sync",),
+    "glance": ("db_sync",),
+    "designate": ("database", "sync"),
+    "cinder": ("db", "sync"),
 }
+"""Alembic, from nothing to the newest: what the service's management command is told."""
+MADE = {"magnum": magnum, "nova": nova, "neutron": schemas.neutron, "octavia": schemas.octavia}
+"""What makes the other services' databases."""
+
+
+def migrate(service: str, home: Path) -> None:
+    """Make the databases of a service from nothing."""
+    conf = home / "openstack" / service / ("glance-api.conf" if service == "glance" else f"{service}.conf")
+    if service in MADE:
+        MADE[service](conf)
+        return
+    program = f"{sys.prefix}/bin/{service}-manage"
+    argv = [sys.executable, "-W", "ignore", program, "--config-file", str(conf)]
+    environment = os.environ | {"OS_CINDER_DISABLE_EVENTLET_PATCHING": "1"}
+    subprocess.run([*argv, *MANAGED[service]], check=True, env=environment)
 
 
 def main() -> None:
@@ -138,7 +100,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.umask(0o077)
     database.tune()
-    MIGRATIONS[arguments.service](arguments.home)
+    migrate(arguments.service, arguments.home)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ import os
 import sys
 from pathlib import Path
 
-from deployments.sandbox.openstack import database, migrations, policies, writers
+from deployments.sandbox.openstack import migrations, policies, writers
 from deployments.sandbox.openstack.server import serve
 
 
 def run(home: Path, host: str, port: int) -> None:
     """Serve the network API until SIGTERM."""
-    database.tune(writers.declared())
-    migrations.prepare("neutron", home)
+    migrations.prepare("neutron", home, writers.declared())
     os.environ["OS_NEUTRON_CONFIG_FILES"] = str(home / "openstack/neutron/neutron.conf")
     sys.argv = ["neutron-api"]
     from deployments.sandbox.openstack.neutron_driver import SandboxMechanismDriver

@@ -9,14 +9,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from deployments.sandbox.openstack import database, migrations, policies
+from deployments.sandbox.openstack import migrations, policies
 from deployments.sandbox.openstack.server import serve
 
 
 def run(home: Path, host: str, port: int) -> None:
     """Serve the compute API until SIGTERM."""
     folder = home / "openstack/nova"
-    database.tune()
     migrations.prepare("nova", home)
     _place_cells(folder)
     os.environ["OS_NOVA_CONFIG_DIR"] = str(folder)

@@ -7,15 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import database, migrations, policies, schemas, writers
+from deployments.sandbox.openstack import migrations, policies, schemas, writers
 from deployments.sandbox.openstack.server import serve
 
 
 def run(home: Path, host: str, port: int) -> None:
     """Serve the load balancer API until SIGTERM."""
     outermost = writers.Outermost()
-    database.tune(outermost)
-    migrations.prepare("octavia", home)
+    migrations.prepare("octavia", home, outermost)
     sys.argv = ["octavia-api", "--config-file", str(home / "openstack/octavia/octavia.conf")]
     schemas.without_pool_timeout()
     _attributes_as_defined()
