@@ -14,7 +14,7 @@ from keystoneauth1 import exceptions, loading
 from keystoneauth1.session import Session
 
 USER_AGENT = "plumbline-sandbox/cloud-provider"
-PATHS = {"network": "/v2.0", "load-balancer": "/v2", "block-storage": ""}
+PATHS = {"network": "/v2.0", "load-balancer": "/v2", "block-storage": "", "dns": "/v2"}
 """What stands between a service's URL in the catalogue and the paths that its API reference gives."""
 TIMEOUT = 60.0
 """Seconds a call may take."""
@@ -49,10 +49,11 @@ class Project:
     Args:
         clouds: a clouds.yaml.
         name: which of its clouds.
+        agent: as whom requests are made.
     """
 
-    def __init__(self, clouds: Path, name: str) -> None:
-        self._clouds, self._name = clouds, name
+    def __init__(self, clouds: Path, name: str, *, agent: str = USER_AGENT) -> None:
+        self._clouds, self._name, self._agent = clouds, name, agent
         self._session: Session | None = None
 
     @classmethod
@@ -74,7 +75,7 @@ class Project:
                 json=body,
                 params=params,
                 endpoint_filter=where,
-                user_agent=USER_AGENT,
+                user_agent=self._agent,
                 headers={"Accept": "application/json"},
             )
         except exceptions.HttpError as error:

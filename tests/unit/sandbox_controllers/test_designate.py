@@ -18,11 +18,8 @@ from infra.clients.errors import Failed, NotFound, Unavailable
 from tests.unit.clients.conftest import FakeCloud
 
 ZONE, NAME = "sandbox.example.", "_acme-challenge.dev.sandbox.example."
-pytestmark = [
-    # The SDK warns of its own calls, which no caller of it can change.
-    pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),
-    pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning"),
-]
+API = "/dns/v2/v2"
+"""Designate's entry in the sandbox's catalogue has no version; the first one here is the fake catalogue's."""
 
 
 class Designate:
@@ -34,9 +31,9 @@ class Designate:
         self.status = "ACTIVE"
         self.refuse = False
         self._pending = False
-        server.expect_request("/dns/v2/zones").respond_with_handler(self._zones)
-        server.expect_request("/dns/v2/zones/z1/recordsets").respond_with_handler(self._recordsets)
-        server.expect_request("/dns/v2/zones/z1/recordsets/r1").respond_with_handler(self._recordset)
+        server.expect_request(f"{API}/zones").respond_with_handler(self._zones)
+        server.expect_request(f"{API}/zones/z1/recordsets").respond_with_handler(self._recordsets)
+        server.expect_request(f"{API}/zones/z1/recordsets/r1").respond_with_handler(self._recordset)
 
     def _zones(self, request: Request) -> Response:
         zones = [{"id": "z1", "name": ZONE}] if request.args.get("name") == ZONE else []

@@ -7,13 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import openstack.config
-import openstack.connection
-import openstack.exceptions
-
+from deployments.sandbox.controllers.cloud import CloudError, Project
 from infra.clients.errors import Failed, NotFound, Unavailable
 
-CLOUD = "sandbox"
+AGENT = "designate-solver-stand-in"
+"""Not one of the sandbox looking after itself: the solver is the platform's, and meets the faults that are set."""
 TTL = 60
 ACTIVE_TIME = 30.0
 """Seconds Designate gets until its name servers have a change."""
@@ -27,8 +25,7 @@ class Records:
     """
 
     def __init__(self, clouds: Path) -> None:
-        self._clouds = clouds
-        self._connection: openstack.connection.Connection | None = None
+        self._project = Project(clouds, "sandbox", agent=AGENT)
         self._lock = asyncio.Lock()
 
     async def present(self, zone: str, name: str, value: str) -> None:
@@ -40,53 +37,46 @@ class Records:
             Unavailable: it does not answer, or its servers are late.
         """
         async with self._lock:
-            await asyncio.to_thread(self._guarded, self._change, zone, name, value, True)
+            await self._change(zone, name, value, wanted=True)
 
     async def clean_up(self, zone: str, name: str, value: str) -> None:
         """Have it no more; errors as of `present`, but for a zone that is gone."""
         async with self._lock:
-            await asyncio.to_thread(self._guarded, self._change, zone, name, value, False)
+            await self._change(zone, name, value, wanted=False)
 
-    def _guarded(self, change: Any, *arguments: Any) -> None:
-        try:
-            change(*arguments)
-        except openstack.exceptions.HttpException as error:
-            raise Failed("Designate refused the record.", detail=str(error)) from error
-        except (openstack.exceptions.SDKException, OSError) as error:
-            self._connection = None
-            raise Unavailable("Designate does not answer.", detail=str(error)) from error
-
-    def _change(self, zone: str, name: str, value: str, wanted: bool) -> None:
-        dns = self._dns()
-        found = next(iter(dns.zones(name=zone)), None)
-        if found is None:
-            if not wanted:
-                return
-            raise NotFound(f"Designate has no zone {zone}.")
-        recordset = next(iter(dns.recordsets(found, name=name, type="TXT")), None)
-        quoted = f'"{value}"'
-        before = list(recordset.records) if recordset is not None else []
+    async def _change(self, zone: str, name: str, value: str, *, wanted: bool) -> None:
+        zones = (await self._call("GET", "/zones", name=zone))["zones"]
+        if not zones:
+            if wanted:
+                raise NotFound(f"Designate has no zone {zone}.")
+            return
+        path, quoted = f"/zones/{zones[0]['id']}/recordsets", f'"{value}"'
+        found = (await self._call("GET", path, name=name, type="TXT"))["recordsets"]
+        before = found[0]["records"] if found else []
         after = [*(one for one in before if one != quoted), *([quoted] if wanted else [])]
-        if recordset is None:
+        if not found:
             if after:
-                recordset = dns.create_recordset(found, name=name, type="TXT", ttl=TTL, records=after)
+                made = {"name": name, "type": "TXT", "ttl": TTL, "records": after}
+                found = [await self._call("POST", path, made)]
         elif not after:
-            dns.delete_recordset(recordset, found)
+            await self._call("DELETE", f"{path}/{found[0]['id']}")
             return
         elif after != before:
-            recordset = dns.update_recordset(recordset, zone_id=found.id, records=after)
-        if recordset is not None:
-            self._await_active(found, recordset)
+            await self._call("PUT", f"{path}/{found[0]['id']}", {"records": after})
+        if found:
+            await self._await_active(name, f"{path}/{found[0]['id']}")
 
-    def _await_active(self, zone: Any, recordset: Any) -> None:
+    async def _await_active(self, name: str, path: str) -> None:
         deadline = time.monotonic() + ACTIVE_TIME
-        while (status := self._dns().get_recordset(recordset.id, zone).status) != "ACTIVE":
+        while (status := (await self._call("GET", path))["status"]) != "ACTIVE":
             if status == "ERROR" or time.monotonic() > deadline:
-                raise Unavailable(f"The record {recordset.name} is {status}.")
-            time.sleep(0.2)
+                raise Unavailable(f"The record {name} is {status}.")
+            await asyncio.sleep(0.2)
 
-    def _dns(self) -> Any:
-        if self._connection is None:
-            config = openstack.config.OpenStackConfig(config_files=[str(self._clouds)])
-            self._connection = openstack.connection.Connection(config=config.get_one(CLOUD))
-        return self._connection.dns
+    async def _call(self, method: str, path: str, body: Any = None, **params: str) -> Any:
+        try:
+            return await self._project.call(method, "dns", path, body, **params)
+        except CloudError as error:
+            if error.status:
+                raise Failed("Designate refused the record.", detail=str(error)) from error
+            raise Unavailable("Designate does not answer.", detail=str(error)) from error
