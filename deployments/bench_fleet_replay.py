@@ -46,7 +46,7 @@ async def serve(world: World, options: argparse.Namespace, recording: Recording,
         lambda *streams: _http(world, *streams), apis, recording.api_port, ssl=door, backlog=1000
     )
     await asyncio.start_server(_nothing, ingresses, options.https_port, ssl=_context(theirs))
-    zone = Zone.of(dns.zone.from_text(zone_text(recordsets(world, recording)), relativize=False, check_origin=False))
+    zone = Zone(dns.zone.from_text(zone_text(recordsets(world, recording)), relativize=False, check_origin=False))
     await _names(zone, options.dns_port, options.resolver_port)
     print("listening", flush=True)
     await asyncio.Event().wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import dns.flags
 import dns.message
@@ -19,31 +18,13 @@ CHAIN_LIMIT = 16
 """How many CNAMEs are followed; a loop ends there."""
 
 
-@dataclass(frozen=True)
 class Zone:
-    """A zone and the names that exist in it, empty non-terminals included."""
+    """A zone that was read with absolute names, and the names that exist in it, empty non-terminals included."""
 
-    data: dns.zone.Zone
-    names: frozenset[dns.name.Name]
-
-    @classmethod
-    def of(cls, data: dns.zone.Zone) -> Zone:
-        """Index a zone that was read with absolute names."""
-        origin = _origin(data)
-        names = set()
-        for owner in data.nodes:
-            name = owner
-            while name.is_subdomain(origin) and name not in names:
-                names.add(name)
-                if name == origin:
-                    break
-                name = name.parent()
-        return cls(data, frozenset(names))
-
-    @property
-    def origin(self) -> dns.name.Name:
-        """The zone's own name."""
-        return _origin(self.data)
+    def __init__(self, data: dns.zone.Zone) -> None:
+        self.data, self.origin = data, data.origin or dns.name.root
+        depth = len(self.origin.labels)
+        self.names = {owner.split(number)[1] for owner in data.nodes for number in range(depth, len(owner.labels) + 1)}
 
     @property
     def serial(self) -> int:
@@ -80,12 +61,6 @@ class Zone:
             if found is not None:
                 return found
         return None
-
-
-def _origin(data: dns.zone.Zone) -> dns.name.Name:
-    if data.origin is None:
-        raise LookupError("A zone without an origin.")
-    return data.origin
 
 
 def find(zones: Mapping[dns.name.Name, Zone], name: dns.name.Name) -> Zone | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import dns.flags
 import dns.message
@@ -19,17 +18,6 @@ NEGATIVE_LIMIT = 10800
 Key = tuple[dns.name.Name, dns.rdatatype.RdataType]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One answer as it came, and when."""
-
-    rcode: dns.rcode.Rcode
-    answer: tuple[dns.rrset.RRset, ...]
-    authority: tuple[dns.rrset.RRset, ...]
-    stored: float
-    ttl: int
-
-
 class Cache:
     """Answers by name and type.
 
@@ -41,33 +29,33 @@ class Cache:
     def __init__(self, now: Callable[[], float], limit: int = 10_000) -> None:
         self._now = now
         self._limit = limit
-        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._entries: OrderedDict[Key, tuple[dns.message.Message, float, int]] = OrderedDict()
 
     def put(self, key: Key, message: dns.message.Message) -> None:
         """Keep an answer for as long as it may be kept; failures are not kept."""
         ttl = lifetime(message)
         if ttl is None or ttl <= 0:
             return
-        self._entries[key] = Entry(message.rcode(), tuple(message.answer), tuple(message.authority), self._now(), ttl)
+        self._entries[key] = message, self._now(), ttl
         self._entries.move_to_end(key)
         while len(self._entries) > self._limit:
             self._entries.popitem(last=False)
 
-    def get(self, key: Key) -> Entry | None:
+    def get(self, key: Key) -> dns.message.Message | None:
         """What is known, with its TTLs counted down."""
-        entry = self._entries.get(key)
-        if entry is None:
+        if key not in self._entries:
             return None
-        age = int(self._now() - entry.stored)
-        if age >= entry.ttl:
+        known, stored, ttl = self._entries[key]
+        age = int(self._now() - stored)
+        if age >= ttl:
             del self._entries[key]
             return None
         self._entries.move_to_end(key)
-        return Entry(entry.rcode, _aged(entry.answer, age), _aged(entry.authority, age), entry.stored, entry.ttl - age)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
+        message = dns.message.make_response(dns.message.make_query(*key))
+        message.set_rcode(known.rcode())
+        for section, rrsets in ((message.answer, known.answer), (message.authority, known.authority)):
+            section += [dns.rrset.from_rdata_list(each.name, max(0, each.ttl - age), list(each)) for each in rrsets]
+        return message
 
 
 def lifetime(message: dns.message.Message) -> int | None:
@@ -88,7 +76,3 @@ def lifetime(message: dns.message.Message) -> int | None:
             return None
         ttls.append(min(soa.ttl, soa[0].minimum, NEGATIVE_LIMIT))
     return min(ttls) if ttls else None
-
-
-def _aged(rrsets: tuple[dns.rrset.RRset, ...], age: int) -> tuple[dns.rrset.RRset, ...]:
-    return tuple(dns.rrset.from_rdata_list(rrset.name, max(0, rrset.ttl - age), list(rrset)) for rrset in rrsets)

@@ -77,20 +77,17 @@ class Resolver:
         return response
 
     async def _lookup(self, key: Key) -> dns.message.Message:
-        message = dns.message.make_response(dns.message.make_query(*key))
         known = self._hosts.get(key[0])
         if known is not None and key[1] == dns.rdatatype.A:
+            message = dns.message.make_response(dns.message.make_query(*key))
             message.answer.append(dns.rrset.from_text(key[0], HOST_TTL, "IN", "A", known))
             return message
         cached = self._cache.get(key)
-        if cached is None:
-            fresh = await self._fetch(key)
-            self._cache.put(key, fresh)
-            return fresh
-        message.set_rcode(cached.rcode)
-        message.answer.extend(cached.answer)
-        message.authority.extend(cached.authority)
-        return message
+        if cached is not None:
+            return cached
+        fresh = await self._fetch(key)
+        self._cache.put(key, fresh)
+        return fresh
 
     async def _fetch(self, key: Key) -> dns.message.Message:
         """The first proper answer of a server; SERVFAIL when there is none."""

@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,14 +34,6 @@ REFRESH_SECONDS = 30.0
 RETRY_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class Primary:
-    """Where a zone is transferred from."""
-
-    host: str
-    port: int
-
-
 class Secondary:
     """One name server's zones.
 
@@ -58,7 +49,8 @@ class Secondary:
         self._stamp = -1
         self._locks: dict[dns.name.Name, asyncio.Lock] = {}
         self._late: set[asyncio.Task[bool]] = set()
-        self.primaries: dict[dns.name.Name, Primary] = {}
+        self.primaries: dict[dns.name.Name, tuple[str, int]] = {}
+        """Where each zone is transferred from: host and port."""
         self.zones: dict[dns.name.Name, Zone] = {}
         for path in (self._list, self._contents):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,12 +78,12 @@ class Secondary:
 
     async def refresh(self, name: dns.name.Name) -> bool:
         """Transfer a zone if the primary's serial differs; returns whether the primary could be asked."""
-        primary = self.primaries.get(name)
-        if primary is None:
+        if name not in self.primaries:
             return True
+        host, port = self.primaries[name]
         query = dns.message.make_query(name, dns.rdatatype.SOA)
         try:
-            response = await dns.asyncquery.udp(query, primary.host, port=primary.port, timeout=2)
+            response = await dns.asyncquery.udp(query, host, port=port, timeout=2)
         except (dns.exception.DNSException, OSError):
             return False
         if response.rcode() != dns.rcode.NOERROR or not response.answer:
@@ -103,20 +95,20 @@ class Secondary:
 
     async def transfer(self, name: dns.name.Name) -> bool:
         """Fetch a zone; returns whether that worked."""
-        primary = self.primaries.get(name)
-        if primary is None:
+        if name not in self.primaries:
             return False
+        host, port = self.primaries[name]
         async with self._locks.setdefault(name, asyncio.Lock()):
             zone = dns.zone.Zone(name, relativize=False)
             try:
                 await dns.asyncquery.inbound_xfr(
-                    primary.host, zone, port=primary.port, timeout=TRANSFER_TIMEOUT, lifetime=TRANSFER_TIMEOUT
+                    host, zone, port=port, timeout=TRANSFER_TIMEOUT, lifetime=TRANSFER_TIMEOUT
                 )
             except (dns.exception.DNSException, OSError, EOFError) as error:
                 LOG.warning("Transfer of %s failed: %s", name, error or type(error).__name__)
                 return False
             if name in self.primaries:
-                self.zones[name] = Zone.of(zone)
+                self.zones[name] = Zone(zone)
                 write(self._content(name), zone.to_text(relativize=False))
         return True
 
@@ -154,7 +146,7 @@ class Secondary:
             except FileNotFoundError:
                 continue
             master = entry["masters"][0]
-            found[dns.name.from_text(entry["zone"])] = Primary(master["host"], master["port"])
+            found[dns.name.from_text(entry["zone"])] = master["host"], master["port"]
         for name in self.primaries.keys() - found.keys():
             self.zones.pop(name, None)
             self._content(name).unlink(missing_ok=True)
@@ -165,7 +157,7 @@ class Secondary:
         if not path.exists():
             return
         try:
-            self.zones[name] = Zone.of(dns.zone.from_text(path.read_text(), origin=name, relativize=False))
+            self.zones[name] = Zone(dns.zone.from_text(path.read_text(), origin=name, relativize=False))
         except (dns.exception.DNSException, ValueError) as error:
             LOG.warning("%s is unreadable and will be transferred again: %s", path, error)
 

@@ -139,7 +139,7 @@ def test_what_all_have_in_common_lists_all_of_them(world: World) -> None:
 
 def test_the_recordsets_are_what_the_name_servers_answer(world: World, fleet: list[Identity]) -> None:
     text = zone_text(recordsets(world, recorded()))
-    zone = Zone.of(dns.zone.from_text(text, relativize=False, check_origin=False))
+    zone = Zone(dns.zone.from_text(text, relativize=False, check_origin=False))
     query = dns.message.make_query("plumbline-probe.fleet-003.sandbox.example.", "A")
     (answer,) = respond(query, {zone.origin: zone}).answer
     assert answer[0].to_text() == fleet[2].ingress
