@@ -23,7 +23,7 @@ from deployments.sandbox.controllers.egress import Egress
 from deployments.sandbox.controllers.features import Feature
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
-from deployments.sandbox.controllers.kube.resources import DEPLOYMENTS, Key, Obj
+from deployments.sandbox.controllers.kube.resources import DEPLOYMENTS, SERVICES, Key, Obj, Resource
 from deployments.sandbox.controllers.serving import stop_serving
 from infra.clients.errors import NotYet, PlumblineError
 from infra.clients.waiting import wait_until
@@ -34,6 +34,10 @@ LABELS = {"plumbline.dev/stand-in": "designate-certmanager-webhook"}
 MANAGER = "plumbline-sandbox"
 ADDRESS = "192.0.2.1"
 """Of the Service's only endpoint: an APIService counts as unavailable without one. Nobody dials it (RFC 5737)."""
+ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+CLUSTERROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False)
+BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", False)
+APISERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", False)
 PLANE_TIME = 60.0
 """Seconds a control plane gets for its first start."""
 
@@ -126,19 +130,16 @@ class Solver:
 def objects(namespace: str, account: str) -> list[tuple[str, Obj]]:
     """Path and manifest of what the API server and cert-manager need to find the solver, and to be let in (pure)."""
 
-    def made(path: str, api_version: str, kind: str, name: str, **parts: Any) -> tuple[str, Obj]:
-        metadata: Obj = {"name": name, "labels": LABELS}
-        if "/namespaces/" in path:
-            metadata["namespace"] = namespace
-        manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **parts}
-        if kind == "EndpointSlice":
-            metadata["labels"] = LABELS | {"kubernetes.io/service-name": NAME}
-        return f"{path}/{name}", manifest
+    def made(resource: Resource, name: str = NAME, **parts: Any) -> tuple[str, Obj]:
+        metadata = {"name": name, "labels": LABELS | parts.pop("labels", {})}
+        metadata |= {"namespace": namespace} if resource.namespaced else {}
+        manifest = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **parts}
+        return resource.path(namespace, name), manifest
 
-    rbac = "rbac.authorization.k8s.io"
     rule = {"apiGroups": [GROUP], "resources": ["*"], "verbs": ["create"]}
-    subject = {"kind": "ServiceAccount", "name": account, "namespace": namespace}
+    role = {"apiGroup": CLUSTERROLES.group, "kind": CLUSTERROLES.kind, "name": NAME}
     port = {"name": "https", "port": 443, "protocol": "TCP"}
+    endpoint = {"addresses": [ADDRESS], "conditions": {"ready": True}}
     api = {
         "group": GROUP,
         "version": VERSION,
@@ -147,35 +148,13 @@ def objects(namespace: str, account: str) -> list[tuple[str, Obj]]:
         "versionPriority": 15,
         "insecureSkipTLSVerify": True,
     }
-    within = f"namespaces/{namespace}"
-    endpoint = {"addresses": [ADDRESS], "conditions": {"ready": True}}
+    slices: Obj = {"addressType": "IPv4", "endpoints": [endpoint], "ports": [port]}
     return [
-        made(f"/api/v1/{within}/services", "v1", "Service", NAME, spec={"ports": [port]}),
-        made(
-            f"/apis/discovery.k8s.io/v1/{within}/endpointslices",
-            "discovery.k8s.io/v1",
-            "EndpointSlice",
-            NAME,
-            addressType="IPv4",
-            endpoints=[endpoint],
-            ports=[port],
-        ),
-        made(f"/apis/{rbac}/v1/clusterroles", f"{rbac}/v1", "ClusterRole", NAME, rules=[rule]),
-        made(
-            f"/apis/{rbac}/v1/clusterrolebindings",
-            f"{rbac}/v1",
-            "ClusterRoleBinding",
-            NAME,
-            roleRef={"apiGroup": rbac, "kind": "ClusterRole", "name": NAME},
-            subjects=[subject],
-        ),
-        made(
-            "/apis/apiregistration.k8s.io/v1/apiservices",
-            "apiregistration.k8s.io/v1",
-            "APIService",
-            f"{VERSION}.{GROUP}",
-            spec=api,
-        ),
+        made(SERVICES, spec={"ports": [port]}),
+        made(ENDPOINTSLICES, labels={"kubernetes.io/service-name": NAME}, **slices),
+        made(CLUSTERROLES, rules=[rule]),
+        made(BINDINGS, roleRef=role, subjects=[{"kind": "ServiceAccount", "name": account, "namespace": namespace}]),
+        made(APISERVICES, f"{VERSION}.{GROUP}", spec=api),
     ]
 
 
