@@ -19,16 +19,11 @@ async def serve(options: Options, parent: int | None) -> None:
     """Run the controllers until told to stop; an error that ends them is raised."""
     async with until_stopped(parent) as stopped:
         work = asyncio.create_task(run(options))
-        waiting = asyncio.create_task(stopped.wait())
-        try:
-            await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
-        finally:
-            for task in (work, waiting):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        work.add_done_callback(lambda _: stopped.set())
+        await stopped.wait()
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
 
 
 def main(argv: Sequence[str] | None = None) -> int:

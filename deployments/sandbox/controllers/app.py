@@ -62,10 +62,13 @@ async def run(options: Options) -> None:
         cluster = Cluster(client, name=uuid)
         besides = _core(cluster, inventory, options)
         settings = options.settings
+        dns = settings.port("dns")
         egress = Egress(cluster.informer(SERVICES))
-        proxy = await stack.enter_async_context(_names(settings).serving())
-        programs = _cert_manager(cluster, egress, proxy, options)
-        solver = _solver(cluster, egress, programs, options)
+        names = Names(list(NAME_SERVERS.values()), dns, settings.ingress_http_port)
+        proxy = await stack.enter_async_context(names.serving())
+        programs = CertManager(cluster, egress, Surroundings(options.cluster_home / "cert-manager", dns, proxy))
+        records, front_proxy = Records(Layout(options.sandbox_home).clouds), options.cluster_home / "front-proxy-ca.crt"
+        solver = Solver(cluster, egress, programs.features["controller"], records, front_proxy)
         ingress = Ingress(
             cluster,
             Feature(cluster, is_ingress_controller, (DEPLOYMENTS, DAEMONSETS)),
@@ -82,21 +85,6 @@ async def run(options: Options) -> None:
             group.create_task(cluster.run())
             for each in (*besides, *(child.run for child in programs.children)):
                 group.create_task(_insist(each))
-
-
-def _names(settings: SandboxSettings) -> Names:
-    return Names(list(NAME_SERVERS.values()), settings.port("dns"), settings.ingress_http_port)
-
-
-def _cert_manager(cluster: Cluster, egress: Egress, proxy: str, options: Options) -> CertManager:
-    folder = options.cluster_home / "cert-manager"
-    return CertManager(cluster, egress, Surroundings(folder, options.settings.port("dns"), proxy))
-
-
-def _solver(cluster: Cluster, egress: Egress, programs: CertManager, options: Options) -> Solver:
-    records = Records(Layout(options.sandbox_home).clouds)
-    front_proxy = options.cluster_home / "front-proxy-ca.crt"
-    return Solver(cluster, egress, programs.features["controller"], records, front_proxy)
 
 
 def _core(cluster: Cluster, inventory: Inventory, options: Options) -> list[Callable[[], Awaitable[None]]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
-import signal
 import time
 from pathlib import Path
 
+from deployments.sandbox.controllers.lifetime import until_stopped
 from deployments.sandbox.dns.cache import Cache
 from deployments.sandbox.dns.resolver import Resolver
 from deployments.sandbox.dns.secondary import Secondary
@@ -22,34 +23,27 @@ DOMAIN = "sandbox.example."
 
 async def serve(home: Path, dns_port: int, resolver_port: int) -> None:
     """Answer until SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     faults = FaultFile(home / "faults.json")
-    servers, refreshing = [], []
+    servers, secondaries = [], []
     for name, address in NAME_SERVERS.items():
         secondary = Secondary(home / "dns" / name, lambda name=name: faults.current().lag.get(name, 0.0))  # type: ignore[misc]
-        server = Server(secondary.answer)
-        await server.start(address, dns_port)
-        servers.append(server)
-        refreshing.append(asyncio.create_task(secondary.refresh_forever(), name=name))
+        secondaries.append(secondary)
+        servers.append(Server(secondary.answer))
+        await servers[-1].start(address, dns_port)
     hosts = {f"{name}.{DOMAIN}": address for name, address in NAME_SERVERS.items()}
     resolver = Resolver(list(NAME_SERVERS.values()), dns_port, hosts, Cache(time.monotonic))
-    front = Server(resolver.answer)
-    await front.start("127.0.0.1", resolver_port)
-    servers.append(front)
-    # A refresh task ends by failing only: then this process has to end, too, and is started again.
-    for task in refreshing:
-        task.add_done_callback(lambda _: stopped.set())
-    await stopped.wait()
-    failed = [task for task in refreshing if task.done()]
-    for task in refreshing:
-        task.cancel()
-    await asyncio.gather(*refreshing, return_exceptions=True)
-    for server in servers:
-        await server.stop()
-    for task in failed:
-        task.result()
+    servers.append(Server(resolver.answer))
+    await servers[-1].start("127.0.0.1", resolver_port)
+    async with until_stopped() as stopped:
+        # Refreshing ends by failing only: then this process has to end, too, and is started again.
+        refreshing = asyncio.gather(*(secondary.refresh_forever() for secondary in secondaries))
+        refreshing.add_done_callback(lambda _: stopped.set())
+        await stopped.wait()
+        refreshing.cancel()
+        for server in servers:
+            await server.stop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await refreshing
 
 
 def main() -> None:
