@@ -160,9 +160,9 @@ def test_in_step_out_of_step_and_not_known_are_told_apart() -> None:
 
 def test_history_grows_only_with_success() -> None:
     before: Obj = {"history": [{"id": number} for number in range(10)]}
-    done = states.operation(view(), before, began="t", results=[], message="", automated=True)
+    done = states.operation(view(), before, began="t", results=[], message="")
     assert [each["id"] for each in done["history"]] == list(range(1, 11))
-    failed = states.operation(view(), before, began="t", results=[], message="no", automated=False)
+    failed = states.operation(view(), before, began="t", results=[], message="no")
     assert "history" not in failed
     assert failed["operationState"]["phase"] == "Failed"
 

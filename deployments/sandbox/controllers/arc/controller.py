@@ -114,7 +114,7 @@ class RunnerSets:
         if pod is not None and phase(pod) in {"Succeeded", "Failed"} and not deleting(pod):
             await self._cluster.delete(PODS, pod)
         elif pod is None:
-            container = {"name": "listener", "image": listener["spec"].get("image", LISTENER_IMAGE)}
+            container = {"name": "listener", "image": listener["spec"]["image"]}
             metadata = {
                 "name": key[1],
                 "namespace": key[0],
@@ -169,7 +169,7 @@ class RunnerSets:
             "metadata": {
                 "name": f"{name}-{word}",
                 "namespace": namespace,
-                "labels": _labels(runner_set, "runner-set"),
+                "labels": _labels("runner-set"),
                 "ownerReferences": [owner_reference(runner_set, RUNNERSETS)],
             },
             "spec": {"replicas": replicas, "patchID": 0, "ephemeralRunnerSpec": runner},
@@ -188,7 +188,7 @@ class RunnerSets:
             "ephemeralRunnerSetName": runners["metadata"]["name"],
             "minRunners": int(spec.get("minRunners") or 0),
             **({"maxRunners": spec["maxRunners"]} if spec.get("maxRunners") is not None else {}),
-            "image": _image(self._feature),
+            "image": LISTENER_IMAGE,
         }
         where = (self._feature.namespace, listener_name(runner_set))
         known = self._listeners.get(*where)
@@ -200,7 +200,7 @@ class RunnerSets:
                 "namespace": where[0],
                 "name": where[1],
                 "labels": {
-                    **_labels(runner_set, "runner-scale-set-listener"),
+                    **_labels("runner-scale-set-listener"),
                     SET_NAME: name,
                     SET_NAMESPACE: namespace,
                 },
@@ -255,14 +255,5 @@ def _set_of(listener: Obj) -> list[Key]:
     return [(spec.get("autoscalingRunnerSetNamespace", ""), spec.get("autoscalingRunnerSetName", ""))]
 
 
-def _labels(runner_set: Obj, component: str) -> dict[str, str]:
-    own = {"app.kubernetes.io/part-of": "gha-runner-scale-set", "app.kubernetes.io/component": component}
-    version = labels(runner_set).get("app.kubernetes.io/version")
-    return own | ({"app.kubernetes.io/version": version} if version else {})
-
-
-def _image(feature: Feature) -> str:
-    workload = feature.workload
-    if workload is None:
-        return LISTENER_IMAGE
-    return str(workload["spec"]["template"]["spec"]["containers"][0].get("image", LISTENER_IMAGE))
+def _labels(component: str) -> dict[str, str]:
+    return {"app.kubernetes.io/part-of": "gha-runner-scale-set", "app.kubernetes.io/component": component}

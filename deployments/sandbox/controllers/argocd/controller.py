@@ -46,7 +46,6 @@ from deployments.sandbox.controllers.kube.resources import (
 )
 
 FINALIZER = "resources-finalizer.argocd.argoproj.io"
-REFRESH = "argocd.argoproj.io/refresh"
 SECRET_TYPE = "argocd.argoproj.io/secret-type"  # noqa: S105 - a label's name
 IN_CLUSTER = "https://kubernetes.default.svc"
 POLL = 3.0
@@ -98,9 +97,8 @@ class ArgoCD:
             return await self._remove(application)
         view = await self._look(application)
         status = states.fold(view, application.get("status") or {})
-        due = self._due(application, view)
-        if due is not None:
-            operation = await self._sync(application, view, prune=due["prune"], automated=due["automated"])
+        if self._due(application, view):
+            operation = await self._sync(application, view)
             view = await self._look(application)
             status = {**states.fold(view, application.get("status") or {}), **operation}
         await self._write(application, status)
@@ -165,42 +163,27 @@ class ArgoCD:
         return None
 
     def _credentials(self, url: str) -> Credentials:
-        """From the Secrets that Argo CD calls repositories and repository credential templates."""
-        best: tuple[int, Credentials] = (-1, Credentials())
-        for secret in self._secrets.all(self._controller.namespace):
-            kind = labels(secret).get(SECRET_TYPE)
-            if kind not in {"repository", "repo-creds"}:
-                continue
+        """From the Secret that Argo CD calls a repository."""
+        known = self._secrets.all(self._controller.namespace)
+        for secret in [each for each in known if labels(each).get(SECRET_TYPE) == "repository"]:
             data = {name: base64.b64decode(value).decode() for name, value in (secret.get("data") or {}).items()}
-            theirs = data.get("url", "").removesuffix(".git")
-            plain = url.removesuffix(".git")
-            if theirs and (plain == theirs or (kind == "repo-creds" and plain.startswith(theirs))):
-                best = max(
-                    best, (len(theirs), Credentials(data.get("username"), data.get("password"))), key=lambda x: x[0]
-                )
-        return best[1]
+            if data.get("url", "").removesuffix(".git") == url.removesuffix(".git"):
+                return Credentials(data.get("username"), data.get("password"))
+        return Credentials()
 
-    def _due(self, application: Obj, view: states.View) -> Obj | None:
-        """Whether to sync now, and how."""
-        asked = application.get("operation")
-        if asked is not None and not view.errors:
-            return {"prune": bool((asked.get("sync") or {}).get("prune")), "automated": False}
+    def _due(self, application: Obj, view: states.View) -> bool:
+        """Whether to sync now."""
         automated = (application["spec"].get("syncPolicy") or {}).get("automated")
         if automated is None or automated.get("enabled") is False or view.errors or view.synced:
-            return None
-        prune = bool(automated.get("prune"))
-        if not any(each.differs for each in view.found) and not (prune and view.extra):
-            return None
+            return False
+        if not any(each.differs for each in view.found) and not (_prunes(application) and view.extra):
+            return False
         before = (application.get("status") or {}).get("operationState") or {}
-        word = short_hash(view.commit, application["spec"])
         last = before.get("syncResult") or {}
         same = last.get("revision") == view.commit and last.get("source") == view.source
-        done = before.get("phase") == "Succeeded" and same
-        if done and not automated.get("selfHeal"):
-            return None
-        if not done and not self._may_try(application, word):
-            return None
-        return {"prune": prune, "automated": True}
+        if before.get("phase") == "Succeeded" and same:
+            return bool(automated.get("selfHeal"))
+        return self._may_try(application, short_hash(view.commit, application["spec"]))
 
     def _may_try(self, application: Obj, word: str) -> bool:
         """Whether a sync that failed may be tried again by now."""
@@ -209,7 +192,7 @@ class ArgoCD:
             return True
         return time.monotonic() >= known[2]
 
-    async def _sync(self, application: Obj, view: states.View, *, prune: bool, automated: bool) -> Obj:
+    async def _sync(self, application: Obj, view: states.View) -> Obj:
         began, name = now(), application["metadata"]["name"]
         word = short_hash(view.commit, application["spec"])
         results: list[Obj] = []
@@ -218,7 +201,7 @@ class ArgoCD:
             await self._namespace(application)
             for found in sorted(view.found, key=lambda each: wave(each.wanted)):
                 results.append(await self._apply(found))
-            for which in view.extra if prune else []:
+            for which in view.extra if _prunes(application) else []:
                 await self._objects.delete(name, which)
                 results.append(states.result(which, "Pruned", "pruned"))
         except ApiError as error:
@@ -232,7 +215,7 @@ class ArgoCD:
         reason = "OperationCompleted"
         await self._cluster.event(APPLICATIONS, application, reason, text, warning=bool(message))
         before = application.get("status") or {}
-        return states.operation(view, before, began=began, results=results, message=message, automated=automated)
+        return states.operation(view, before, began=began, results=results, message=message)
 
     async def _apply(self, found: Comparison) -> Obj:
         if found.error:
@@ -262,15 +245,8 @@ class ArgoCD:
         before = application.get("status") or {}
         seen = before.get("reconciledAt")
         stale = seen is None or (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(seen)).total_seconds() > STALE
-        change: Obj = {}
-        if stale or not contains(before, status) or REFRESH in annotated(application):
-            change["status"] = {**status, "reconciledAt": now()}
-        if REFRESH in annotated(application):
-            change["metadata"] = {"annotations": {REFRESH: None}}
-        if application.get("operation") is not None and "operationState" in status:
-            change["operation"] = None
-        if change:
-            await self._cluster.patch(APPLICATIONS, application, change)
+        if stale or not contains(before, status):
+            await self._cluster.patch(APPLICATIONS, application, {"status": {**status, "reconciledAt": now()}})
 
     async def _remove(self, application: Obj) -> float | None:
         """Cascade: what was delivered goes first, then the finalizer."""
@@ -304,3 +280,7 @@ class ArgoCD:
         password = base64.b64encode(secrets.token_urlsafe(12).encode()).decode()
         first = {"name": "argocd-initial-admin-secret", "namespace": namespace}
         await self._cluster.create(SECRETS, {"metadata": first, "type": "Opaque", "data": {"password": password}})
+
+
+def _prunes(application: Obj) -> bool:
+    return bool(application["spec"]["syncPolicy"]["automated"].get("prune"))

@@ -61,7 +61,7 @@ def fold(view: View, before: Obj) -> Obj:
     return status
 
 
-def operation(view: View, before: Obj, *, began: str, results: list[Obj], message: str, automated: bool) -> Obj:
+def operation(view: View, before: Obj, *, began: str, results: list[Obj], message: str) -> Obj:
     """The state of a finished sync operation."""
     failed = bool(message)
     prune = [each for each in results if each.get("status") == "Pruned"]
@@ -71,10 +71,11 @@ def operation(view: View, before: Obj, *, began: str, results: list[Obj], messag
         "startedAt": began,
         "finishedAt": now(),
         "syncResult": {"revision": view.commit, "resources": results, "source": view.source},
-        "operation": {"sync": {"revision": view.commit, **({"prune": True} if prune else {})}},
+        "operation": {
+            "sync": {"revision": view.commit, **({"prune": True} if prune else {})},
+            "initiatedBy": {"automated": True},
+        },
     }
-    if automated:
-        state["operation"]["initiatedBy"] = {"automated": True}
     changed: Obj = {"operationState": state}
     if not failed:
         history = list(before.get("history") or [])
