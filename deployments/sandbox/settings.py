@@ -8,7 +8,7 @@ import sys
 from functools import lru_cache
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,30 +27,12 @@ NAME_SERVERS = {"ns1": "127.0.53.1", "ns2": "127.0.53.2"}
 BEHIND = "127.0.0.2"
 """Where OpenStack's services listen: at the ports of 127.0.0.1 that their clients know stands the front proxy."""
 
-OFFSETS = {
-    "keystone": 0,
-    "nova": 1,
-    "glance": 2,
-    "magnum": 3,
-    "designate": 4,
-    "mdns": 5,
-    "dns": 6,
-    "resolver": 7,
-    "charts": 8,
-    "git": 9,
-    "control": 10,
-    "github": 11,
-    "neutron": 12,
-    "cinder": 13,
-    "octavia": 14,
-    "acme": 17,
-    "acme_management": 18,
-}
-"""Distance of each port from the base."""
-
 CLUSTERS_OFFSET = 20
 
-OptionalPort = Annotated[int | None, Field(default=None, ge=1024, le=65535)]
+
+def _port(offset: int, what: str) -> Any:
+    description, extra = f"{what}; base + {offset} when unset.", dict[str, Any](offset=offset)
+    return Field(default=None, ge=1024, le=65535, description=description, json_schema_extra=extra)
 
 
 def cached_venv() -> Path:
@@ -74,24 +56,24 @@ class SandboxSettings(BaseSettings):
     port_base: int = Field(
         default=15000, ge=1024, le=64000, description="First port; each service listens at a fixed distance from it."
     )
-    port_keystone: OptionalPort = Field(description="Keystone; base + 0 when unset.")
-    port_nova: OptionalPort = Field(description="Nova; base + 1 when unset.")
-    port_glance: OptionalPort = Field(description="Glance; base + 2 when unset.")
-    port_magnum: OptionalPort = Field(description="Magnum; base + 3 when unset.")
-    port_designate: OptionalPort = Field(description="Designate; base + 4 when unset.")
-    port_mdns: OptionalPort = Field(description="Designate's hidden primary (AXFR); base + 5 when unset.")
-    port_dns: OptionalPort = Field(description="Both authoritative name servers; base + 6 when unset.")
-    port_resolver: OptionalPort = Field(description="The caching resolver; base + 7 when unset.")
-    port_charts: OptionalPort = Field(description="The chart repository; base + 8 when unset.")
-    port_git: OptionalPort = Field(description="Git over HTTP; base + 9 when unset.")
-    port_control: OptionalPort = Field(description="The supervisor's control API; base + 10 when unset.")
-    port_github: OptionalPort = Field(description="The stand-in for GitHub; base + 11 when unset.")
-    port_neutron: OptionalPort = Field(description="Neutron; base + 12 when unset.")
-    port_cinder: OptionalPort = Field(description="Cinder; base + 13 when unset.")
-    port_octavia: OptionalPort = Field(description="Octavia; base + 14 when unset.")
-    port_acme: OptionalPort = Field(description="The ACME server; base + 17 when unset.")
-    port_acme_management: OptionalPort = Field(description="Where it tells its root; base + 18 when unset.")
-    port_clusters: OptionalPort = Field(description="First API server; the next clusters follow. Base + 20 when unset.")
+    port_keystone: int | None = _port(0, "Keystone")
+    port_nova: int | None = _port(1, "Nova")
+    port_glance: int | None = _port(2, "Glance")
+    port_magnum: int | None = _port(3, "Magnum")
+    port_designate: int | None = _port(4, "Designate")
+    port_mdns: int | None = _port(5, "Designate's hidden primary (AXFR)")
+    port_dns: int | None = _port(6, "Both authoritative name servers")
+    port_resolver: int | None = _port(7, "The caching resolver")
+    port_charts: int | None = _port(8, "The chart repository")
+    port_git: int | None = _port(9, "Git over HTTP")
+    port_control: int | None = _port(10, "The supervisor's control API")
+    port_github: int | None = _port(11, "The stand-in for GitHub")
+    port_neutron: int | None = _port(12, "Neutron")
+    port_cinder: int | None = _port(13, "Cinder")
+    port_octavia: int | None = _port(14, "Octavia")
+    port_acme: int | None = _port(17, "The ACME server")
+    port_acme_management: int | None = _port(18, "Where it tells its root")
+    port_clusters: int | None = _port(CLUSTERS_OFFSET, "First API server; the next clusters follow")
     terraform_providers: Literal["auto", "registry", "mirror"] = Field(
         default="auto",
         description="Where terraform gets its provider from; auto: the registry where it can be reached when the "
@@ -128,6 +110,14 @@ class SandboxSettings(BaseSettings):
     def ports(self) -> dict[str, int]:
         """Every fixed port by name."""
         return {name: self.port(name) for name in OFFSETS}
+
+
+OFFSETS: dict[str, int] = {
+    name.removeprefix("port_"): field.json_schema_extra["offset"]  # type: ignore[index, misc]
+    for name, field in SandboxSettings.model_fields.items()
+    if field.json_schema_extra and name != "port_clusters"
+}
+"""Distance of each fixed port from the base."""
 
 
 @lru_cache(maxsize=1)
