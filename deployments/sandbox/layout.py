@@ -95,3 +95,8 @@ def write(path: Path, text: str, *, mode: int = 0o600) -> bool:
 def write_json(path: Path, value: object) -> bool:
     """`write` a value as JSON."""
     return write(path, json.dumps(value, indent=2) + "\n")
+
+
+def tail(path: Path, lines: int = 5) -> str:
+    """The end of a log; nothing where there is none."""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""

@@ -20,7 +20,7 @@ import aiohttp
 import psutil
 
 from deployments.sandbox import venv
-from deployments.sandbox.layout import Layout
+from deployments.sandbox.layout import Layout, tail
 from deployments.sandbox.openstack.config import SERVICES
 from deployments.sandbox.preparation import prepare
 from deployments.sandbox.settings import BEHIND, NAME_SERVERS, ROOT, SandboxSettings
@@ -210,7 +210,7 @@ async def _until_ready(settings: SandboxSettings, layout: Layout, say: Say) -> d
     told: dict[str, str] = {}
     while True:
         if running(layout.lock) is None:
-            raise Failed("The supervisor ended.", detail=_tail(layout.log / "supervisor.log"))
+            raise Failed("The supervisor ended.", detail=tail(layout.log / "supervisor.log"))
         try:
             now = await _ask(layout)
         except Unavailable:
@@ -253,7 +253,7 @@ def _give_up(now: dict[str, Any], layout: Layout) -> None:
             logs = (layout.log / f"{log}.out", layout.log / f"{log}.log")
             raise Failed(
                 f"{row['name']} {row['detail']} {row['restarts']} times.",
-                detail=next((text for text in map(_tail, logs) if text), None),
+                detail=next((text for text in map(tail, logs) if text), None),
                 hint=f"Logs are in {layout.log}.",
             )
 
@@ -263,7 +263,3 @@ def _waiting_for(now: dict[str, Any] | None) -> str:
         return "The supervisor does not answer."
     rows = [f"{row['name']} is {row['state']}" for row in _processes(now) if row["state"] != "ready"]
     return "; ".join(rows or [f"content: {now['content']}"])
-
-
-def _tail(path: Path, lines: int = 5) -> str:
-    return os.linesep.join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""

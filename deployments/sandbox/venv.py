@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
+from deployments.sandbox.layout import tail
 from deployments.sandbox.settings import LOCK, ROOT
 from deployments.sandbox.upstream.build import alone
 from infra.clients.errors import Misconfigured
@@ -75,10 +76,9 @@ def environment(venv: Path) -> dict[str, str]:
 def _run(argv: list[str], output: IO[bytes], log: Path, env: Mapping[str, str] | None = None) -> None:
     done = subprocess.run(argv, env=env, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
         raise Misconfigured(
             "OpenStack could not be installed into its virtual environment.",
-            detail=tail,
+            detail=tail(log),
             hint=f"The whole output is in {log}; can pip reach its index?",
         )
 

@@ -34,7 +34,7 @@ from deployments.sandbox.controlplane.home import (
     scheduler_flags,
     token,
 )
-from deployments.sandbox.layout import write_json
+from deployments.sandbox.layout import tail, write_json
 from deployments.sandbox.openstack.faults import HEALTH
 from deployments.sandbox.settings import free_port
 from deployments.sandbox.upstream import build
@@ -197,7 +197,7 @@ class ControlPlane:
         name = self.ended()
         if name:
             log = self.home / "log" / f"{name}.log"
-            raise Failed(f"{name} ended while the control plane started.", detail=_tail(log))
+            raise Failed(f"{name} ended while the control plane started.", detail=tail(log))
         # A server that says it is ready makes the namespaces a moment later.
         if not all(
             _answers(self.host, self.port, self.home, path) for path in ("/readyz", "/api/v1/namespaces/default")
@@ -272,7 +272,3 @@ def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-
-
-def _tail(path: Path, lines: int = 5) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])

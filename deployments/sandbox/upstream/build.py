@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deployments.sandbox.layout import tail
 from infra.clients.errors import Misconfigured
 
 Say = Callable[[str], None]
@@ -63,11 +64,6 @@ class Module:
         if block:
             return tuple(block[1].split())
         return tuple(re.findall(r"^tool (\S+)$", self.text, re.MULTILINE))
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        """The names of everything it brings."""
-        return (*self.names, *(_command(package) for package in self.tools))
 
     @property
     def needed_go(self) -> str:
@@ -241,7 +237,7 @@ def _build(go: str, module: Module, target: Path, *, log: Path) -> None:
             if subprocess.run(argv, cwd=sources, env=environment, check=False, **streams).returncode:
                 raise Misconfigured(
                     f"{module.label} could not be built.",
-                    detail="\n".join(log.read_text(errors="replace").splitlines()[-5:]),
+                    detail=tail(log),
                     hint=f"The whole output is in {log}; can go reach its module proxy (`go env GOPROXY`)?",
                 )
     for name in module.names:
@@ -258,20 +254,10 @@ def _flags(module: Module) -> list[str]:
             values[variable] = module.version(path)
     with suppress(KeyError):
         version = module.version("k8s.io/kubernetes")
-        major, minor, _ = _numbers(version)[:3]
+        major, minor = re.findall(r"\d+", version)[:2]
         parts = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
         values |= {f"k8s.io/component-base/version.{name}": value for name, value in parts.items()}
     return flags + [f"-X={variable}={value}" for variable, value in values.items()]
-
-
-def _command(package: str) -> str:
-    """The name `go install` gives a package's program: its last part that is no major version."""
-    parts = package.split("/")
-    return parts[-2] if re.fullmatch(r"v\d+", parts[-1]) else parts[-1]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 @contextmanager

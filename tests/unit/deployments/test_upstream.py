@@ -39,7 +39,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Module:
 
 
 def test_a_module_says_what_it_brings(module: Module) -> None:
-    assert module.programs == ("etcd", "kubectl", "one", "two")
+    assert module.tools == ("example.org/tools/cmd/one", "example.org/two/v3")
     assert module.needed_go == "1.26.0"
     assert module.version("k8s.io/kubernetes") == "v1.36.3"
     assert module.version("example.org/tools") == "v0.2.0"
