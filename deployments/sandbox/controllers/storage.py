@@ -42,7 +42,6 @@ class Storage:
         self._claims = cluster.informer(CLAIMS)
         self._volumes = cluster.informer(VOLUMES)
         self._classes = cluster.informer(STORAGECLASSES)
-        self._drivers = cluster.informer(CSIDRIVERS)
         cluster.add(
             Controller("claims", self._claims, self.reconcile_claim)
             .on(self._volumes, lambda volume: [_claim_key(volume)])
@@ -52,18 +51,11 @@ class Storage:
             )
         )
         cluster.add(Controller("volumes", self._volumes, self.reconcile_volume))
-        cluster.add(Controller("csidrivers", self._drivers, self.reconcile_driver))
 
     async def start(self) -> None:
         """Register the driver, as its node plug-in would."""
-        await self._drivers.synced.wait()
-        await self.reconcile_driver(("", PROVISIONER))
-
-    async def reconcile_driver(self, key: Key) -> None:
-        """Keep the CSIDriver there."""
-        if key[1] == PROVISIONER and self._drivers.get(*key) is None:
-            spec = {"attachRequired": True, "podInfoOnMount": True, "volumeLifecycleModes": ["Persistent", "Ephemeral"]}
-            await self._cluster.create(CSIDRIVERS, {"metadata": {"name": PROVISIONER}, "spec": spec})
+        spec = {"attachRequired": True, "podInfoOnMount": True, "volumeLifecycleModes": ["Persistent", "Ephemeral"]}
+        await self._cluster.create(CSIDRIVERS, {"metadata": {"name": PROVISIONER}, "spec": spec})
 
     async def reconcile_claim(self, key: Key) -> float | None:
         """Make a claim its volume, or a bound one larger."""
