@@ -17,6 +17,9 @@ SERVICE_ADDRESS = "10.254.0.1"
 
 NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 
+SIGNS = x509.KeyUsage(True, *[False] * 8)
+"""Of the nine uses of a key, digital signatures alone."""
+
 
 def text(value: str | bytes) -> str:
     """PEM as text, whatever the certificate store made of it."""
@@ -61,22 +64,11 @@ def _request(key: ec.EllipticCurvePrivateKey, masters: Iterable[str]) -> x509.Ce
     addresses = ["127.0.0.1", SERVICE_ADDRESS, *masters]
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in ("localhost", *NAMES)]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
     return (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([x509.NameAttribute(x509.OID_COMMON_NAME, "kube-apiserver")]))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(SIGNS, critical=True)
         .add_extension(x509.ExtendedKeyUsage([x509.OID_SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())

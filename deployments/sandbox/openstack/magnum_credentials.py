@@ -15,10 +15,8 @@ from keystoneauth1.exceptions import NotFound
 from magnum.common import context as magnum_context
 from magnum.common import keystone
 
-from deployments.sandbox.openstack.faults import EXEMPT
+from deployments.sandbox.openstack.magnum_network import AGENT
 
-AGENT = f"{EXEMPT}magnum-driver"
-"""Keystone's injected faults are for users: a driver that met one would fail the cluster for good."""
 IDENTITY = {"service_type": "identity", "interface": "public"}
 
 
