@@ -28,57 +28,25 @@ def worst(found: Iterable[str]) -> str:
     return max(found, key=WORST.index, default="Healthy")
 
 
-def _observed(live: Obj) -> bool:
-    seen = (live.get("status") or {}).get("observedGeneration", 0)
-    return bool(seen >= live["metadata"].get("generation", 0))
-
-
 def _number(live: Obj, field: str) -> int:
     return int((live.get("status") or {}).get(field) or 0)
 
 
-def _deployment(live: Obj) -> Health:
-    if live["spec"].get("paused"):
-        return "Suspended", "Deployment is paused"
-    said = condition(live, "Progressing")
-    if _observed(live) and said is not None and said.get("reason") == "ProgressDeadlineExceeded":
-        return "Degraded", f'Deployment "{live["metadata"]["name"]}" exceeded its progress deadline'
-    waiting = _rollout(live)
-    return ("Progressing", f"Waiting for rollout to finish: {waiting}") if waiting else ("Healthy", "")
-
-
-def _rollout(live: Obj) -> str:
-    """What a Deployment's rollout waits for; nothing where it is over."""
-    wanted, updated = live["spec"].get("replicas", 1), _number(live, "updatedReplicas")
-    if not _observed(live):
-        return "observed deployment generation less than desired generation"
-    if updated < wanted:
-        return f"{updated} out of {wanted} new replicas have been updated..."
-    if _number(live, "replicas") > updated:
-        return "old replicas are pending termination..."
-    return "updated replicas are not available yet..." if _number(live, "availableReplicas") < updated else ""
-
-
-def _stateful_set(live: Obj) -> Health:
-    wanted = live["spec"].get("replicas", 1)
-    if not _observed(live):
-        return "Progressing", "Waiting for statefulset spec update to be observed..."
-    if _number(live, "readyReplicas") < wanted:
-        return "Progressing", f"Waiting for {wanted - _number(live, 'readyReplicas')} pods to be ready..."
-    if _number(live, "updatedReplicas") < wanted:
-        return "Progressing", "waiting for statefulset rolling update to complete"
-    return "Healthy", ""
-
-
-def _daemon_set(live: Obj) -> Health:
-    wanted = _number(live, "desiredNumberScheduled")
-    if not _observed(live):
-        return (
-            "Progressing",
-            "Waiting for rollout to finish: observed daemon set generation less than desired generation",
-        )
-    if _number(live, "updatedNumberScheduled") < wanted or _number(live, "numberAvailable") < wanted:
-        return "Progressing", "Waiting for daemon set rollout to finish"
+def _workload(live: Obj) -> Health:
+    spec = live["spec"]
+    if spec.get("paused"):
+        return "Suspended", "The rollout is paused"
+    if _number(live, "observedGeneration") < live["metadata"].get("generation", 0):
+        return "Progressing", "Waiting for rollout to finish: observed generation less than desired generation"
+    if (condition(live, "Progressing") or {}).get("reason") == "ProgressDeadlineExceeded":
+        return "Degraded", f'{live["kind"]} "{live["metadata"]["name"]}" exceeded its progress deadline'
+    of_nodes = live["kind"] == "DaemonSet"
+    wanted = _number(live, "desiredNumberScheduled") if of_nodes else spec.get("replicas", 1)
+    for field in WORKLOADS[live["kind"]]:
+        if _number(live, field) < wanted:
+            return "Progressing", f"Waiting for rollout to finish: {field} is {_number(live, field)} out of {wanted}"
+    if live["kind"] == "Deployment" and _number(live, "replicas") > _number(live, "updatedReplicas"):
+        return "Progressing", "Waiting for rollout to finish: old replicas are pending termination..."
     return "Healthy", ""
 
 
@@ -123,10 +91,14 @@ def _ready_condition(live: Obj) -> Health:
     return word, said.get("message", "")
 
 
+WORKLOADS = {
+    "Deployment": ("updatedReplicas", "availableReplicas"),
+    "StatefulSet": ("readyReplicas", "updatedReplicas"),
+    "DaemonSet": ("updatedNumberScheduled", "numberAvailable"),
+}
+"""What of a workload's status has to reach the number that is wanted."""
 CHECKS: dict[str, Callable[[Obj], Health]] = {
-    "Deployment": _deployment,
-    "StatefulSet": _stateful_set,
-    "DaemonSet": _daemon_set,
+    **dict.fromkeys(WORKLOADS, _workload),
     "Job": _job,
     "Service": _addressed,
     "Ingress": _addressed,
