@@ -115,8 +115,6 @@ class Objects:
         live = await self.client.get(resource, which.namespace, which.name) if resource is not None else None
         if resource is None or live is None or annotated(live).get(TRACKING) != tracking_id(application, which):
             return False
-        if annotated(live).get("argocd.argoproj.io/sync-options", "").find("Delete=false") >= 0:
-            return False
         if not live["metadata"].get("deletionTimestamp"):
             await self.client.delete(resource, *key_of(live), uid=live["metadata"]["uid"])
         return True

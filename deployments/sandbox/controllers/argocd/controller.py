@@ -188,9 +188,7 @@ class ArgoCD:
     def _may_try(self, application: Obj, word: str) -> bool:
         """Whether a sync that failed may be tried again by now."""
         known = self._attempts.get(key_of(application))
-        if known is None or known[0] != word:
-            return True
-        return time.monotonic() >= known[2]
+        return known is None or known[0] != word or time.monotonic() >= known[2]
 
     async def _sync(self, application: Obj, view: states.View) -> Obj:
         began, name = now(), application["metadata"]["name"]

@@ -6,15 +6,16 @@ import asyncio
 import hashlib
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import urllib3.exceptions
 from dulwich.client import HTTPUnauthorized, LocalGitClient, get_transport_and_path
-from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
-from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, NotTreeError
+from dulwich.object_store import iter_tree_contents, tree_lookup_path
+from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.repo import Repo
 
 T = TypeVar("T")
@@ -106,12 +107,11 @@ def _files(copy: Path, url: str, commit: str, path: str, credentials: Credential
         if sha not in repository.object_store:
             raise GitError(f"commit {commit} is not in {url}")
         found = repository[sha]
-        while isinstance(found, Tag):
-            found = repository[found.object[1]]
         if not isinstance(found, Commit):
             raise GitError(f"{commit} is no commit")
-        tree = _descend(repository, found.tree, path)
-        return dict(_walk(repository, tree, PurePosixPath()))
+        entries = iter_tree_contents(repository.object_store, _descend(repository, found.tree, path))
+        blobs = {entry.path.decode(): repository[entry.sha] for entry in entries if stat.S_ISREG(entry.mode)}
+        return {name: blob.data for name, blob in blobs.items() if isinstance(blob, Blob)}
 
 
 def _wants(refs: dict[bytes, bytes], commit: bytes) -> list[bytes]:
@@ -124,30 +124,17 @@ def _wants(refs: dict[bytes, bytes], commit: bytes) -> list[bytes]:
     return [commit] if commit in tips else list(dict.fromkeys(tips))
 
 
-def _descend(repository: Repo, tree_id: bytes, path: str) -> Tree:
-    tree = repository[tree_id]
-    for part in PurePosixPath(path or ".").parts:
-        if part == "..":
-            raise GitError(f"{path}: app path is outside the repository")
-        if not isinstance(tree, Tree) or part.encode() not in tree:
-            raise GitError(f"{path}: app path does not exist")
-        tree = repository[tree[part.encode()][1]]
-    if not isinstance(tree, Tree):
+def _descend(repository: Repo, root: ObjectID, path: str) -> ObjectID:
+    parts = PurePosixPath(path or ".").parts
+    if ".." in parts:
+        raise GitError(f"{path}: app path is outside the repository")
+    try:
+        tree = tree_lookup_path(repository.get_object, root, "/".join(parts).encode())[1] if parts else root
+    except (KeyError, NotTreeError) as error:
+        raise GitError(f"{path}: app path does not exist") from error
+    if not isinstance(repository[tree], Tree):
         raise GitError(f"{path}: app path is not a directory")
     return tree
-
-
-def _walk(repository: Repo, tree: Tree, prefix: PurePosixPath) -> Iterator[tuple[str, bytes]]:
-    for entry in tree.items():
-        here = prefix / entry.path.decode()
-        if stat.S_ISDIR(entry.mode):
-            below = repository[entry.sha]
-            if isinstance(below, Tree):
-                yield from _walk(repository, below, here)
-        elif stat.S_ISREG(entry.mode):
-            blob = repository[entry.sha]
-            if isinstance(blob, Blob):
-                yield str(here), blob.data
 
 
 def _transport(url: str, credentials: Credentials) -> tuple[Any, str]:
