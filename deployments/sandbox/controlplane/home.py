@@ -175,14 +175,10 @@ def manager_flags(home: Path) -> list[str]:
     Volumes are not attached: nobody here plays the CSI driver's attacher.
     """
     flags = [
-        f"--kubeconfig={home / kubeconfig_name(MANAGER)}",
+        *_client_flags(home, MANAGER),
         f"--service-account-private-key-file={home / 'service-account.key'}",
         f"--root-ca-file={home / 'ca.crt'}",
         "--controllers=*,-attachdetach",
-        "--leader-elect=false",
-        "--secure-port=0",
-        "--kube-api-qps=200",
-        "--kube-api-burst=400",
     ]
     if (home / "ca.key").exists():
         flags += [f"--cluster-signing-cert-file={home / 'ca.crt'}", f"--cluster-signing-key-file={home / 'ca.key'}"]
@@ -191,8 +187,12 @@ def manager_flags(home: Path) -> list[str]:
 
 def scheduler_flags(home: Path) -> list[str]:
     """The scheduler's flags."""
+    return _client_flags(home, SCHEDULER)
+
+
+def _client_flags(home: Path, user: str) -> list[str]:
     return [
-        f"--kubeconfig={home / kubeconfig_name(SCHEDULER)}",
+        f"--kubeconfig={home / kubeconfig_name(user)}",
         "--leader-elect=false",
         "--secure-port=0",
         "--kube-api-qps=200",

@@ -39,16 +39,9 @@ def files(cloud: Cloud) -> dict[Path, str]:
 def folders(cloud: Cloud) -> list[Path]:
     """Folders the services expect to find."""
     names = (
-        *("keystone/fernet", "keystone/credential", "nova/lock", "glance/images", "glance/staging", "glance/tasks"),
-        *(
-            "magnum/lock",
-            "designate/lock",
-            "neutron/lock",
-            "cinder/lock",
-            "cinder/coordination",
-            "octavia/lock",
-            "cache",
-        ),
+        *("keystone/fernet", "keystone/credential", "glance/images", "glance/staging", "glance/tasks"),
+        *(f"{service}/lock" for service in ("nova", "magnum", "designate", "neutron", "cinder", "octavia")),
+        *("cinder/coordination", "cache"),
     )
     return [cloud.home / name for name in names]
 
