@@ -11,11 +11,11 @@ from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
 from deployments.sandbox.controllers.kube.objects import (
     annotated,
+    child_metadata,
     deleting,
     key_of,
     labels,
     owned_by,
-    owner_reference,
     parent_key,
     phase,
     short_hash,
@@ -115,12 +115,7 @@ class RunnerSets:
             await self._cluster.delete(PODS, pod)
         elif pod is None:
             container = {"name": "listener", "image": listener["spec"]["image"]}
-            metadata = {
-                "name": key[1],
-                "namespace": key[0],
-                "labels": labels(listener),
-                "ownerReferences": [owner_reference(listener, LISTENERS)],
-            }
+            metadata = child_metadata(listener, LISTENERS, labels(listener), name=key[1])
             await self._cluster.create(
                 PODS, {"metadata": metadata, "spec": {"restartPolicy": "Never", "containers": [container]}}
             )
@@ -166,12 +161,7 @@ class RunnerSets:
             **(spec.get("template") or {}),
         }
         body = {
-            "metadata": {
-                "name": f"{name}-{word}",
-                "namespace": namespace,
-                "labels": _labels("runner-set"),
-                "ownerReferences": [owner_reference(runner_set, RUNNERSETS)],
-            },
+            "metadata": child_metadata(runner_set, RUNNERSETS, _labels("runner-set"), name=f"{name}-{word}"),
             "spec": {"replicas": replicas, "patchID": 0, "ephemeralRunnerSpec": runner},
         }
         return await self._cluster.create(EPHEMERALSETS, body) or body

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deployments.sandbox.controllers.features import Feature
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
-from deployments.sandbox.controllers.kube.objects import deleting, labels, owned_by, owner_reference, parent_key, phase
+from deployments.sandbox.controllers.kube.objects import child_metadata, deleting, labels, owned_by, parent_key, phase
 from deployments.sandbox.controllers.kube.resources import EPHEMERALRUNNERS, EPHEMERALSETS, PODS, Key
 
 
@@ -41,12 +41,7 @@ class Runners:
         wanted = int(parent["spec"].get("replicas") or 0)
         for _ in range(wanted - len(mine)):
             body = {
-                "metadata": {
-                    "generateName": f"{key[1]}-runner-",
-                    "namespace": key[0],
-                    "labels": labels(parent),
-                    "ownerReferences": [owner_reference(parent, EPHEMERALSETS)],
-                },
+                "metadata": child_metadata(parent, EPHEMERALSETS, labels(parent), generateName=f"{key[1]}-runner-"),
                 "spec": parent["spec"]["ephemeralRunnerSpec"],
             }
             made = await self._cluster.create(EPHEMERALRUNNERS, body)
@@ -69,12 +64,8 @@ class Runners:
             return
         pod = self._pods.get(*key)
         if pod is None:
-            metadata = {
-                "name": key[1],
-                "namespace": key[0],
-                "labels": {**labels(runner), "actions-ephemeral-runner": "True"},
-                "ownerReferences": [owner_reference(runner, EPHEMERALRUNNERS)],
-            }
+            own = labels(runner) | {"actions-ephemeral-runner": "True"}
+            metadata = child_metadata(runner, EPHEMERALRUNNERS, own, name=key[1])
             spec = {"restartPolicy": "Never", **(runner["spec"].get("spec") or {})}
             await self._cluster.create(PODS, {"metadata": metadata, "spec": spec})
             return

@@ -74,16 +74,17 @@ def phase(obj: Mapping[str, Any]) -> str:
     return str((obj.get("status") or {}).get("phase", "Pending"))
 
 
-def owner_reference(obj: Mapping[str, Any], resource: Resource) -> Obj:
-    """A reference that makes `obj` the owner of something."""
-    return {
+def child_metadata(parent: Mapping[str, Any], resource: Resource, found: Mapping[str, str], **name: str) -> Obj:
+    """The metadata of an object that `parent` owns, with these labels, beside it and under this (generated) name."""
+    reference = {
         "apiVersion": resource.api_version,
         "kind": resource.kind,
-        "name": obj["metadata"]["name"],
-        "uid": obj["metadata"]["uid"],
+        "name": parent["metadata"]["name"],
+        "uid": parent["metadata"]["uid"],
         "controller": True,
         "blockOwnerDeletion": True,
     }
+    return {**name, "namespace": key_of(parent)[0], "labels": found, "ownerReferences": [reference]}
 
 
 def condition(obj: Mapping[str, Any], kind: str) -> Obj | None:
