@@ -14,13 +14,13 @@ from deployments.sandbox.controllers.argocd.controller import ArgoCD
 from deployments.sandbox.controllers.ceph import Ceph
 from deployments.sandbox.controllers.cert_manager.designate import Records
 from deployments.sandbox.controllers.cert_manager.names import Names
-from deployments.sandbox.controllers.cert_manager.programs import CertManager, Surroundings
+from deployments.sandbox.controllers.cert_manager.programs import CertManager
 from deployments.sandbox.controllers.cert_manager.solver import Solver
 from deployments.sandbox.controllers.cloud import Cloud, Project
 from deployments.sandbox.controllers.egress import Egress
-from deployments.sandbox.controllers.features import Feature
+from deployments.sandbox.controllers.features import Feature, has_labels
 from deployments.sandbox.controllers.hooks import Hooks
-from deployments.sandbox.controllers.ingress.controller import Ingress, Ports, is_ingress_controller
+from deployments.sandbox.controllers.ingress.controller import Ingress
 from deployments.sandbox.controllers.kube.client import Client
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.resources import DAEMONSETS, DEPLOYMENTS, SERVICES
@@ -66,13 +66,14 @@ async def run(options: Options) -> None:
         egress = Egress(cluster.informer(SERVICES))
         names = Names(list(NAME_SERVERS.values()), dns, settings.ingress_http_port)
         proxy = await stack.enter_async_context(names.serving())
-        programs = CertManager(cluster, egress, Surroundings(options.cluster_home / "cert-manager", dns, proxy))
+        programs = CertManager(cluster, egress, options.cluster_home / "cert-manager", dns_port=dns, proxy=proxy)
         records, front_proxy = Records(Layout(options.sandbox_home).clouds), options.cluster_home / "front-proxy-ca.crt"
         solver = Solver(cluster, egress, programs.features["controller"], records, front_proxy)
         ingress = Ingress(
             cluster,
-            Feature(cluster, is_ingress_controller, (DEPLOYMENTS, DAEMONSETS)),
-            Ports(settings.ingress_https_port, settings.ingress_http_port),
+            Feature(cluster, has_labels(name="nginx-ingress"), (DEPLOYMENTS, DAEMONSETS)),
+            https=settings.ingress_https_port,
+            http=settings.ingress_http_port,
         )
         ArgoCD(cluster, options.cluster_home / "argocd")
         arc.add_all(cluster, settings.url("github"))

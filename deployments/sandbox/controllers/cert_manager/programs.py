@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.sandbox.controllers.children import Child, Command
@@ -25,41 +24,33 @@ CONTAINERS = {
 TOKEN_SECONDS = 365 * 24 * 3600
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What the programs find on this machine instead of a cluster's network.
-
-    Args:
-        folder: for their kubeconfigs and logs.
-        dns_port: of the authoritative name servers.
-        proxy: where plain HTTP requests for the cluster's names go; see `names`.
-    """
-
-    folder: Path
-    dns_port: int
-    proxy: str
-
-
 class CertManager:
     """The three programs of one cluster.
 
     Args:
         cluster: theirs.
         egress: leads the API server to the webhook.
-        surroundings: what they find here.
+        folder: for their kubeconfigs and logs.
+        dns_port: of the authoritative name servers.
+        proxy: where plain HTTP requests for the cluster's names go; see `names`.
     """
 
-    def __init__(self, cluster: Cluster, egress: Egress, surroundings: Surroundings) -> None:
-        self._cluster, self._egress, self._surroundings = cluster, egress, surroundings
+    def __init__(self, cluster: Cluster, egress: Egress, folder: Path, *, dns_port: int, proxy: str) -> None:
+        self._cluster, self._egress, self._folder, self._dns_port, self._proxy = (
+            cluster,
+            egress,
+            folder,
+            dns_port,
+            proxy,
+        )
         self.features = {part: Feature(cluster, runs_container(name)) for part, name in CONTAINERS.items()}
         prepare = {"controller": self._controller, "cainjector": self._injector, "webhook": self._webhook}
         self.children = [
-            Child(CONTAINERS[part], feature, prepare[part], surroundings.folder / "log")
-            for part, feature in self.features.items()
+            Child(CONTAINERS[part], feature, prepare[part], folder / "log") for part, feature in self.features.items()
         ]
 
     async def _controller(self, workload: Obj) -> Command:
-        servers = ",".join(f"{address}:{self._surroundings.dns_port}" for address in NAME_SERVERS.values())
+        servers = ",".join(f"{address}:{self._dns_port}" for address in NAME_SERVERS.values())
         return Command(
             (
                 *(str(build.program("cert-manager")), "controller"),
@@ -70,7 +61,7 @@ class CertManager:
                 *("--dns01-check-retry-period", "1s"),
             ),
             # Its own look at an HTTP-01 challenge goes to port 80 of a name that only this machine knows.
-            {"HTTP_PROXY": self._surroundings.proxy},
+            {"HTTP_PROXY": self._proxy},
         )
 
     async def _injector(self, workload: Obj) -> Command:
@@ -102,8 +93,8 @@ class CertManager:
             SERVICEACCOUNTS.path(namespace, account, "token"),
             body={**asked, "spec": {"expirationSeconds": TOKEN_SECONDS}},
         )
-        path = self._surroundings.folder / f"{name}.kubeconfig"
-        self._surroundings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / f"{name}.kubeconfig"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(path, kubeconfig(client.url, client.authority, token=answer["status"]["token"]))
         return path
 

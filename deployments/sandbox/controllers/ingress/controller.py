@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -34,25 +33,17 @@ ALL: Key = ("", "all")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Ports:
-    """Where the ingress listens; 443 and 80 would need root."""
-
-    https: int
-    http: int
-
-
 class Ingress:
     """Plays NGINX and its controller.
 
     Args:
         cluster: whose Ingresses.
         feature: whether the controller's workload is available.
-        ports: to listen on, at the load balancer's address.
+        https, http: where it listens at the load balancer's address; 443 and 80 would need root.
     """
 
-    def __init__(self, cluster: Cluster, feature: Feature, ports: Ports) -> None:
-        self._cluster, self._feature, self._ports = cluster, feature, ports
+    def __init__(self, cluster: Cluster, feature: Feature, *, https: int, http: int) -> None:
+        self._cluster, self._feature, self._https, self._http = cluster, feature, https, http
         self._ingresses = cluster.informer(INGRESSES)
         self._classes = cluster.informer(INGRESSCLASSES)
         self._services = cluster.informer(SERVICES)
@@ -136,13 +127,13 @@ class Ingress:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.sni_callback = self._choose
         try:
-            await web.TCPSite(runner, address, self._ports.https, ssl_context=context).start()
-            await web.TCPSite(runner, address, self._ports.http).start()
+            await web.TCPSite(runner, address, self._https, ssl_context=context).start()
+            await web.TCPSite(runner, address, self._http).start()
         except OSError:
             await runner.cleanup()
             raise
         self._runner, self._address = runner, address
-        log.info("ingress serves on %s, ports %s and %s", address, self._ports.https, self._ports.http)
+        log.info("ingress serves on %s, ports %s and %s", address, self._https, self._http)
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
         """Give a TLS connection the certificate of the name it asks for."""
@@ -164,7 +155,7 @@ class Ingress:
         if host is None:
             return web.Response(status=404, text="404 Not Found\n")
         if request.scheme == "http" and host.tls and not request.path.startswith(ACME_PATH):
-            raise web.HTTPMovedPermanently(f"https://{name}:{self._ports.https}{request.path_qs}")
+            raise web.HTTPMovedPermanently(f"https://{name}:{self._https}{request.path_qs}")
         route = host.route(request.path)
         if route is None:
             return web.Response(status=404, text="404 Not Found\n")
@@ -183,12 +174,6 @@ class Ingress:
     def _has_endpoints(self, service: Key) -> bool:
         endpoints = self._endpoints.get(*service)
         return any(subset.get("addresses") for subset in (endpoints or {}).get("subsets") or [])
-
-
-def is_ingress_controller(workload: Obj) -> bool:
-    """Whether a workload is F5's controller, by the label of its chart."""
-    own = {**labels(workload["spec"]["template"]), **labels(workload)}
-    return own.get("app.kubernetes.io/name") == "nginx-ingress"
 
 
 def _secret_key(text: str | None) -> Key | None:
