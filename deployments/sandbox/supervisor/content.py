@@ -16,7 +16,10 @@ EDITION = "2"
 """Raised when something is added, so that clouds filled by an earlier version get it, too."""
 USER_AGENT = "plumbline-sandbox/seed"
 ZONE = "sandbox.example."
-IMAGE = "fedora-coreos"
+IMAGE = {
+    **{"name": "fedora-coreos", "os_distro": "fedora-coreos", "visibility": "public"},
+    **{"disk_format": "qcow2", "container_format": "bare"},
+}
 QUOTA = {"instances": 200, "cores": 800, "ram": 3_276_800, "key_pairs": 200}
 NETWORK_QUOTA = {
     **{"network": 200, "subnet": 200, "router": 200, "port": 5000},
@@ -68,10 +71,12 @@ class Seeder:
             self._session = session
             admin, _ = await self._login("admin")
             demo, project = await self._login("demo")
-            await self._flavors(admin)
-            await self._image(admin)
+            flavors = {name: {"flavor": {"name": name, "id": name, **each._asdict()}} for name, each in FLAVORS.items()}
+            await self._named(admin, "nova", "/v2.1/flavors", "flavors", flavors)
+            await self._named(admin, "glance", "/v2/images", "images", {IMAGE["name"]: IMAGE})
             await self._network(admin)
-            await self._volume_types(admin)
+            types = {name: {"volume_type": {"name": name}} for name in VOLUME_TYPES}
+            await self._named(admin, "cinder", "/v3/types", "volume_types", types)
             await self._quotas(admin, project)
             await self._zone(demo)
 
@@ -105,23 +110,11 @@ class Seeder:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(f"{service} does not answer {method} {path}.", detail=str(error)) from error
 
-    async def _flavors(self, token: str) -> None:
-        there = {row["name"] for row in (await self._call("GET", "nova", "/v2.1/flavors", token))["flavors"]}
-        for name in FLAVORS.keys() - there:
-            body = {"flavor": {"name": name, "id": name, **FLAVORS[name]._asdict()}}
-            await self._call("POST", "nova", "/v2.1/flavors", token, body)
-
-    async def _image(self, token: str) -> None:
-        found = await self._call("GET", "glance", f"/v2/images?name={IMAGE}", token)
-        if not found["images"]:
-            body = {
-                "name": IMAGE,
-                "os_distro": "fedora-coreos",
-                "visibility": "public",
-                "disk_format": "qcow2",
-                "container_format": "bare",
-            }
-            await self._call("POST", "glance", "/v2/images", token, body)
+    async def _named(self, token: str, service: str, path: str, rows: str, wanted: Mapping[str, Any]) -> None:
+        """Make what there is not by its name."""
+        there = {row["name"] for row in (await self._call("GET", service, path, token))[rows]}
+        for name in wanted.keys() - there:
+            await self._call("POST", service, path, token, wanted[name])
 
     async def _quotas(self, token: str, project: str) -> None:
         await self._call("PUT", "nova", f"/v2.1/os-quota-sets/{project}", token, {"quota_set": QUOTA})
@@ -149,12 +142,6 @@ class Seeder:
                 "gateway_ip": None,
             }
             await self._call("POST", "neutron", "/v2.0/subnets", token, {"subnet": subnet})
-
-    async def _volume_types(self, token: str) -> None:
-        there = {row["name"] for row in (await self._call("GET", "cinder", "/v3/types", token))["volume_types"]}
-        for name in VOLUME_TYPES:
-            if name not in there:
-                await self._call("POST", "cinder", "/v3/types", token, {"volume_type": {"name": name}})
 
     async def _zone(self, token: str) -> None:
         body = {"name": ZONE, "email": "hostmaster@sandbox.example", "ttl": 300, "description": "The sandbox's zone"}
