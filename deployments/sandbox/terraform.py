@@ -108,15 +108,15 @@ DIRECT = "disable_checkpoint = true\n\nprovider_installation {\n  direct {}\n}\n
 def from_mirror(mirror: Path) -> str:
     """The CLI configuration that takes the OpenStack provider from `mirror`, and all others directly."""
     path = str(mirror.absolute()).replace("\\", "\\\\").replace('"', '\\"')
-    return (
-        "disable_checkpoint = true\n\n"
-        "provider_installation {\n"
-        "  filesystem_mirror {\n"
-        f'    path    = "{path}"\n'
-        f'    include = ["{SOURCE}"]\n'
-        "  }\n"
-        "  direct {\n"
-        f'    exclude = ["{SOURCE}"]\n'
-        "  }\n"
-        "}\n"
-    )
+    return f"""disable_checkpoint = true
+
+provider_installation {{
+  filesystem_mirror {{
+    path    = "{path}"
+    include = ["{SOURCE}"]
+  }}
+  direct {{
+    exclude = ["{SOURCE}"]
+  }}
+}}
+"""

@@ -6,7 +6,6 @@ Magnum finds a cluster's load balancers, and their floating IPs, by the descript
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from deployments.sandbox.controllers.kube.objects import key_of, labels
@@ -17,13 +16,8 @@ LONGEST_NAME = 255
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
-@dataclass(frozen=True)
-class Change:
-    """One call that brings a load balancer nearer to what is wanted."""
-
-    method: str
-    path: str
-    body: Any = None
+Change = tuple[str, str, Any]
+"""One call that brings a load balancer nearer to what is wanted: method, path and body."""
 
 
 def balancer_name(cluster: str, service: Obj) -> str:
@@ -91,20 +85,20 @@ def next_change(balancer: str, wanted: Obj, listeners: list[Obj], pools: Mapping
     declared = {_key(each): each for each in wanted["listeners"]}
     there = {_key(each): each for each in listeners}
     for key in there.keys() - declared.keys():
-        return Change("DELETE", f"/lbaas/listeners/{there[key]['id']}")
+        return "DELETE", f"/lbaas/listeners/{there[key]['id']}", None
     used = {each["default_pool_id"] for each in listeners}
     for pool in pools.keys() - used:
-        return Change("DELETE", f"/lbaas/pools/{pool}")
+        return "DELETE", f"/lbaas/pools/{pool}", None
     for key in declared.keys() - there.keys():
         own = {name: value for name, value in declared[key].items() if name != "default_pool"}
-        return Change("POST", "/lbaas/listeners", {"listener": own | {"loadbalancer_id": balancer}})
+        return "POST", "/lbaas/listeners", {"listener": own | {"loadbalancer_id": balancer}}
     for key, listener in declared.items():
         pool, wanted_pool = there[key]["default_pool_id"], dict(listener["default_pool"])
         members = wanted_pool.pop("members")
         if pool is None:
-            return Change("POST", "/lbaas/pools", {"pool": wanted_pool | {"listener_id": there[key]["id"]}})
+            return "POST", "/lbaas/pools", {"pool": wanted_pool | {"listener_id": there[key]["id"]}}
         if _addresses(pools.get(pool, [])) != _addresses(members):
-            return Change("PUT", f"/lbaas/pools/{pool}/members", {"members": members})
+            return "PUT", f"/lbaas/pools/{pool}/members", {"members": members}
     return None
 
 

@@ -77,7 +77,8 @@ class LoadBalancers:
         if self._done.get(key) != wanted:
             change = balancers.next_change(balancer["id"], wanted, *await self._parts(balancer["id"]))
             if change is not None:
-                await self._cloud.call(change.method, "load-balancer", change.path, change.body)
+                method, path, body = change
+                await self._cloud.call(method, "load-balancer", path, body)
                 return LOOK
             self._done[key] = wanted
         address = await self._address(service, balancer["vip_port_id"], network["external_network_id"])
