@@ -24,6 +24,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -210,17 +211,13 @@ def _seconds(where: str, value: Any) -> float:
 
 
 class FaultFile:
-    """The faults as the file says at this moment.
-
-    An unreadable file keeps the last good one in force: `problem` says why.
-    """
+    """The faults as the file says at this moment; an unreadable one keeps the last good one in force."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = (0, 0)
         self._faults = Faults()
-        self.problem: str | None = None
 
     def current(self) -> Faults:
         """The faults in force."""
@@ -232,12 +229,6 @@ class FaultFile:
                 stamp = None
             if stamp != self._stamp:
                 self._stamp = stamp
-                self._load(present=stamp is not None)
+                with suppress(OSError, ValueError):
+                    self._faults = parse(json.loads(self._path.read_text())) if stamp else Faults()
             return self._faults
-
-    def _load(self, *, present: bool) -> None:
-        try:
-            self._faults = parse(json.loads(self._path.read_text())) if present else Faults()
-            self.problem = None
-        except (OSError, ValueError) as error:
-            self.problem = str(error)
