@@ -8,14 +8,7 @@ from deployments.sandbox.controllers.cloud import Cloud, CloudError
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
 from deployments.sandbox.controllers.kube.objects import annotated, deleting, key_of, quantity
-from deployments.sandbox.controllers.kube.resources import (
-    CLAIMS,
-    CSIDRIVERS,
-    STORAGECLASSES,
-    VOLUMES,
-    Key,
-    Obj,
-)
+from deployments.sandbox.controllers.kube.resources import CLAIMS, CSIDRIVERS, STORAGECLASSES, VOLUMES, Key, Obj
 from deployments.sandbox.controllers.nodes import ZONE
 
 PROVISIONER = "cinder.csi.openstack.org"

@@ -20,15 +20,7 @@ from deployments.sandbox.controllers.kube.objects import (
     phase,
     short_hash,
 )
-from deployments.sandbox.controllers.kube.resources import (
-    EPHEMERALSETS,
-    LISTENERS,
-    PODS,
-    RUNNERSETS,
-    SECRETS,
-    Key,
-    Obj,
-)
+from deployments.sandbox.controllers.kube.resources import EPHEMERALSETS, LISTENERS, PODS, RUNNERSETS, SECRETS, Key, Obj
 
 FINALIZER = "autoscalingrunnerset.actions.github.com/finalizer"
 LISTENER_FINALIZER = "autoscalinglistener.actions.github.com/finalizer"

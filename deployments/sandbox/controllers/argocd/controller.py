@@ -25,15 +25,7 @@ from deployments.sandbox.controllers.features import Feature, has_labels
 from deployments.sandbox.controllers.kube.client import ApiError
 from deployments.sandbox.controllers.kube.cluster import Cluster
 from deployments.sandbox.controllers.kube.controller import Controller
-from deployments.sandbox.controllers.kube.objects import (
-    annotated,
-    contains,
-    deleting,
-    key_of,
-    labels,
-    now,
-    short_hash,
-)
+from deployments.sandbox.controllers.kube.objects import annotated, contains, deleting, key_of, labels, now, short_hash
 from deployments.sandbox.controllers.kube.resources import (
     APPLICATIONS,
     APPPROJECTS,
