@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -16,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import psutil
 
 from deployments.sandbox import venv
 from deployments.sandbox.layout import Layout, tail
 from deployments.sandbox.openstack.config import SERVICES
+from deployments.sandbox.openstack.control import Control, ControlError
 from deployments.sandbox.preparation import prepare
 from deployments.sandbox.settings import BEHIND, NAME_SERVERS, ROOT, SandboxSettings
 from deployments.sandbox.supervisor.daemon import left_over, running
@@ -51,8 +50,8 @@ def up(settings: SandboxSettings, say: Say) -> dict[str, Any]:
     layout = Layout(settings.home.absolute())
     with _ours_alone():
         if _start(settings, layout, say):
-            return asyncio.run(_until_ready(settings, layout, say))
-    return asyncio.run(_until_ready(settings, layout, lambda _: None))
+            return _until_ready(settings, layout, say)
+    return _until_ready(settings, layout, lambda _: None)
 
 
 @contextmanager
@@ -122,7 +121,7 @@ def status(settings: SandboxSettings) -> dict[str, Any] | None:
     layout = Layout(settings.home.absolute())
     if running(layout.lock) is None:
         return None
-    return asyncio.run(_ask(layout))
+    return _ask(layout)
 
 
 def kubeconfig(settings: SandboxSettings, name: str) -> Path:
@@ -189,30 +188,21 @@ def _spawn(settings: SandboxSettings, layout: Layout) -> None:
         )
 
 
-async def _ask(layout: Layout) -> dict[str, Any]:
+def _ask(layout: Layout) -> dict[str, Any]:
     try:
-        access = json.loads(layout.control.read_text())
-        headers = {"Authorization": f"Bearer {access['token']}"}
-        timeout = aiohttp.ClientTimeout(total=10)
-        async with (
-            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-            session.get(f"{access['url']}/status") as response,
-        ):
-            response.raise_for_status()
-            answer: dict[str, Any] = await response.json()
-            return answer
-    except (OSError, aiohttp.ClientError, TimeoutError) as error:
-        raise Unavailable("The supervisor does not answer.", detail=str(error) or type(error).__name__) from error
+        return Control(layout.home).status()
+    except (OSError, ControlError) as error:
+        raise Unavailable("The supervisor does not answer.", detail=str(error)) from error
 
 
-async def _until_ready(settings: SandboxSettings, layout: Layout, say: Say) -> dict[str, Any]:
+def _until_ready(settings: SandboxSettings, layout: Layout, say: Say) -> dict[str, Any]:
     begun = time.monotonic()
     told: dict[str, str] = {}
     while True:
         if running(layout.lock) is None:
             raise Failed("The supervisor ended.", detail=tail(layout.log / "supervisor.log"))
         try:
-            now = await _ask(layout)
+            now = _ask(layout)
         except Unavailable:
             now = None
         if now is not None:
@@ -226,7 +216,7 @@ async def _until_ready(settings: SandboxSettings, layout: Layout, say: Say) -> d
                 detail=_waiting_for(now),
                 hint=f"Logs are in {layout.log}; `python -m deployments.sandbox status` shows how it goes on.",
             )
-        await asyncio.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _processes(now: dict[str, Any]) -> list[dict[str, Any]]:

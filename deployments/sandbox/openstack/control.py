@@ -1,4 +1,4 @@
-"""Client of the supervisor's control API, for the Magnum driver; standard library only."""
+"""Client of the supervisor's control API, for the Magnum driver and the command line; standard library only."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ class Control:
     def delete(self, uuid: str) -> None:
         """Have no such cluster; returns when it is gone."""
         self._call("DELETE", f"/clusters/{uuid}")
+
+    def status(self) -> dict[str, Any]:
+        """What the supervisor says of itself and its children."""
+        answer: dict[str, Any] = self._call("GET", "/status")
+        return answer
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         access = json.loads(self._file.read_text())
