@@ -124,11 +124,7 @@ class SandboxDriver(driver.Driver):  # type: ignore[misc]
     def create_federation(self, context: Any, federation: Any) -> None:
         raise NotImplementedError
 
-    def update_federation(self, context: Any, federation: Any) -> None:
-        raise NotImplementedError
-
-    def delete_federation(self, context: Any, federation: Any) -> None:
-        raise NotImplementedError
+    update_federation = delete_federation = create_federation
 
     def update_cluster_status(self, context: Any, cluster: Any, use_admin_ctx: bool = False) -> None:
         """Look at an operation under way, and end it when the supervisor says it is done.
