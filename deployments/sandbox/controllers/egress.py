@@ -18,7 +18,7 @@ from deployments.sandbox.controllers.kube.informer import Informer
 from deployments.sandbox.controllers.kube.resources import Key
 
 SOCKET = "egress.sock"
-"""In the cluster's folder; the API server is told this name alone, and started there: paths of sockets are short."""
+"""In the cluster's folder; controlplane/egress.yaml has this name alone, since paths of sockets are short."""
 CONNECT_TIMEOUT = 5.0
 
 log = logging.getLogger(__name__)

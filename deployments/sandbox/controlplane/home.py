@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import json
 import secrets
 from pathlib import Path
-from typing import Any
 
 from deployments.sandbox.controllers import x509
-from deployments.sandbox.controllers.egress import SOCKET
 from deployments.sandbox.controllers.kube.client import kubeconfig
 from deployments.sandbox.controllers.x509 import CLIENT_USAGES, SERVER_USAGES
 from deployments.sandbox.layout import write
 
 SERVICE_RANGE = "10.254.0.0/16"
-"""Magnum's default. Nothing listens there: what the API server sends to a Service goes by way of `EGRESS`."""
+"""Magnum's default. Nothing listens there: what the API server sends to a Service goes by way of egress.yaml."""
 
 DECADE = dt.timedelta(days=3650)
 
@@ -26,24 +23,8 @@ KUBELETS = "kwok"
 OWN_USERS = (MANAGER, SCHEDULER, KUBELETS)
 """The plane's own users: they ask the API server itself, whatever stands before it."""
 
-POD_NETWORK = "10.100.0.0/16"
-"""Magnum's default for flannel. Nothing listens there: nobody runs containers."""
-
-STAGES = Path(__file__).with_name("stages.yaml")
-
-
-EGRESS: dict[str, Any] = {
-    "apiVersion": "apiserver.k8s.io/v1beta1",
-    "kind": "EgressSelectorConfiguration",
-    "egressSelections": [
-        {
-            "name": "cluster",
-            # Relative: the API server is started in its folder, and the path of a socket has 107 characters at most.
-            "connection": {"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": SOCKET}}},
-        }
-    ],
-}
-"""Webhooks and aggregated APIs are reached through the controllers (deployments.sandbox.controllers.egress)."""
+HERE = Path(__file__).resolve().parent
+"""Where the files lie that are the same for every control plane."""
 
 
 def prepare(home: Path, url: str, api: str) -> None:
@@ -67,11 +48,9 @@ def prepare(home: Path, url: str, api: str) -> None:
         users = (*OWN_USERS, "admin")
         rows = "".join(f'{secrets.token_urlsafe(32)},{user},{user},"system:masters"\n' for user in users)
         write(home / "tokens.csv", rows)
-    write(home / "egress.json", json.dumps(EGRESS))
     authority = (home / "ca.crt").read_bytes()
     for name in OWN_USERS:
         write(home / kubeconfig_name(name), kubeconfig(api, authority, token=token(home, name)))
-    write(home / "kwok.yaml", f"{json.dumps(KWOK)}\n---\n{STAGES.read_text()}")
     write(home / "admin.kubeconfig", admin_kubeconfig(home, url))
 
 
@@ -157,7 +136,7 @@ def apiserver_flags(home: Path, host: str, port: int, etcd: str) -> list[str]:
         "--authorization-mode=RBAC",
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
-        f"--egress-selector-config-file={home / 'egress.json'}",
+        f"--egress-selector-config-file={HERE / 'egress.yaml'}",
         # What a front proxy says about users, and what we say about them to aggregated APIs.
         f"--requestheader-client-ca-file={home / 'front-proxy-ca.crt'}",
         "--requestheader-allowed-names=front-proxy",
@@ -200,25 +179,9 @@ def _client_flags(home: Path, user: str) -> list[str]:
     ]
 
 
-KWOK = {
-    "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
-    "kind": "KwokConfiguration",
-    "options": {
-        "manageAllNodes": True,
-        "cidr": POD_NETWORK,
-        "nodeLeaseDurationSeconds": 40,
-        "nodeLeaseParallelism": 4,
-        "nodePlayStageParallelism": 4,
-        "podPlayStageParallelism": 4,
-        "podsOnNodeSyncParallelism": 4,
-        "enableDebuggingHandlers": False,
-    },
-}
-
-
 def kwok_flags(home: Path) -> list[str]:
     """kwok's flags; its configuration and our stages are one file."""
-    return [f"--kubeconfig={home / kubeconfig_name(KUBELETS)}", f"--config={home / 'kwok.yaml'}"]
+    return [f"--kubeconfig={home / kubeconfig_name(KUBELETS)}", f"--config={HERE / 'stages.yaml'}"]
 
 
 def token(home: Path, user: str) -> str:
