@@ -33,9 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kubeconfig", type=Path, required=True, help="of the cluster's administrator")
     parser.add_argument("--sandbox-home", type=Path, required=True, help="the sandbox's state folder")
     parser.add_argument("--parent", type=int, help="end when this process ends")
-    parser.add_argument("--log-level", default="INFO", help="of the log on stderr")
     options = parser.parse_args(argv)
-    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     chosen = Options(
         cluster_home=options.cluster_home.absolute(),
         kubeconfig=options.kubeconfig.absolute(),

@@ -17,20 +17,16 @@ from deployments.sandbox.openstack.config_common import (
 )
 from deployments.sandbox.openstack.config_infrastructure import cinder, neutron, octavia
 
-SERVICES = ("keystone", "nova", "glance", "magnum", "designate", "neutron", "cinder", "octavia")
+
+def conf(home: Path, service: str) -> Path:
+    """A service's configuration file."""
+    return home / service / ("glance-api.conf" if service == "glance" else f"{service}.conf")
 
 
 def files(cloud: Cloud) -> dict[Path, str]:
     """Every configuration file, by path. They hold passwords: write them for the owner alone."""
     return {
-        cloud.home / "keystone/keystone.conf": ini(keystone(cloud)),
-        cloud.home / "nova/nova.conf": ini(nova(cloud)),
-        cloud.home / "glance/glance-api.conf": ini(glance(cloud)),
-        cloud.home / "magnum/magnum.conf": ini(magnum(cloud)),
-        cloud.home / "designate/designate.conf": ini(designate(cloud)),
-        cloud.home / "neutron/neutron.conf": ini(neutron(cloud)),
-        cloud.home / "cinder/cinder.conf": ini(cinder(cloud)),
-        cloud.home / "octavia/octavia.conf": ini(octavia(cloud)),
+        **{conf(cloud.home, service): ini(make(cloud)) for service, make in MAKERS.items()},
         cloud.home / "designate/pools.yaml": json.dumps(pools(cloud), indent=2) + "\n",
         cloud.home / "bootstrap.json": json.dumps(bootstrap(cloud), indent=2) + "\n",
     }
@@ -163,6 +159,13 @@ def designate(cloud: Cloud) -> Sections:
         "network_api": {},
         "keystone_authtoken": authtoken(cloud, "designate"),
     }
+
+
+MAKERS = {
+    **{"keystone": keystone, "nova": nova, "glance": glance, "magnum": magnum},
+    **{"designate": designate, "neutron": neutron, "cinder": cinder, "octavia": octavia},
+}
+SERVICES = tuple(MAKERS)
 
 
 def pools(cloud: Cloud) -> list[dict[str, object]]:

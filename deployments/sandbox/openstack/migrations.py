@@ -14,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import database, schemas
-from deployments.sandbox.openstack.config import SERVICES
+from deployments.sandbox.openstack import config, database, schemas
 
 
 def databases(service: str, home: Path) -> dict[str, Path]:
@@ -52,12 +51,13 @@ def nova(conf: Path) -> None:
     from nova import monkey_patch
 
     monkey_patch.patch(backend="threading")
-    from nova import config, context, objects
+    from nova import config as nova_config
+    from nova import context, objects
     from nova.cmd import manage
     from nova.db import migration
     from nova.objects import cell_mapping
 
-    config.parse_args(["nova-manage", "--config-file", str(conf)])
+    nova_config.parse_args(["nova-manage", "--config-file", str(conf)])
     objects.register_all()
     migration.db_sync(database="api")
     cells = manage.CellV2Commands()
@@ -82,7 +82,7 @@ MADE = {"magnum": magnum, "nova": nova, "neutron": schemas.neutron, "octavia": s
 
 def migrate(service: str, home: Path) -> None:
     """Make the databases of a service from nothing."""
-    conf = home / "openstack" / service / ("glance-api.conf" if service == "glance" else f"{service}.conf")
+    conf = config.conf(home / "openstack", service)
     if service in MADE:
         MADE[service](conf)
         return
@@ -95,7 +95,7 @@ def migrate(service: str, home: Path) -> None:
 def main() -> None:
     """Parse the command line and migrate."""
     parser = argparse.ArgumentParser(prog="python -m deployments.sandbox.openstack.migrations", description=__doc__)
-    parser.add_argument("service", choices=SERVICES)
+    parser.add_argument("service", choices=config.SERVICES)
     parser.add_argument("--home", type=Path, required=True)
     arguments = parser.parse_args()
     os.umask(0o077)

@@ -54,8 +54,7 @@ class CertManager:
         return Command(
             (
                 *(str(build.program("cert-manager")), "controller"),
-                *_flags(workload),
-                *("--kubeconfig", str(await self._kubeconfig(workload))),
+                *await self._flags(workload),
                 # It asks who is in charge of a zone, and the servers that are know it at once.
                 *("--dns01-recursive-nameservers", servers, "--dns01-recursive-nameservers-only"),
                 *("--dns01-check-retry-period", "1s"),
@@ -65,22 +64,20 @@ class CertManager:
         )
 
     async def _injector(self, workload: Obj) -> Command:
-        kubeconfig = str(await self._kubeconfig(workload))
-        argv = (str(build.program("cert-manager")), "cainjector", *_flags(workload), "--kubeconfig", kubeconfig)
-        return Command(argv)
+        return Command((str(build.program("cert-manager")), "cainjector", *await self._flags(workload)))
 
     async def _webhook(self, workload: Obj) -> Command:
         port, health = free_port(), free_port()
         # Upstream's chart calls the Service before it as it calls its Deployment.
         self._egress.route(key_of(workload), port)
-        return Command(
-            (
-                str(build.program("cert-manager-webhook", build.WEBHOOK)),
-                *_flags(workload),
-                *("--kubeconfig", str(await self._kubeconfig(workload))),
-                *(f"--secure-port={port}", f"--healthz-port={health}", "--metrics-listen-address=0"),
-            )
-        )
+        program = str(build.program("cert-manager-webhook", build.WEBHOOK))
+        own = (f"--secure-port={port}", f"--healthz-port={health}", "--metrics-listen-address=0")
+        return Command((program, *await self._flags(workload), *own))
+
+    async def _flags(self, workload: Obj) -> list[str]:
+        """The flags the chart gives its container, and a kubeconfig."""
+        given = [word for word in arguments(workload) if word.startswith("--")]
+        return [*given, "--kubeconfig", str(await self._kubeconfig(workload))]
 
     async def _kubeconfig(self, workload: Obj) -> Path:
         """A kubeconfig of the workload's ServiceAccount, whose rights are the chart's."""
@@ -97,8 +94,3 @@ class CertManager:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(path, kubeconfig(client.url, client.authority, token=answer["status"]["token"]))
         return path
-
-
-def _flags(workload: Obj) -> list[str]:
-    """The flags the chart gives its container."""
-    return [word for word in arguments(workload) if word.startswith("--")]

@@ -8,7 +8,6 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import aiohttp
@@ -73,9 +72,7 @@ class Client:
         self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
 
@@ -134,8 +131,8 @@ class Client:
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, grace: int | None = None
-    ) -> bool:
-        """Delete an object; False where there was none, or another one by that name."""
+    ) -> None:
+        """Delete an object, unless there is none, or another one by that name."""
         options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
@@ -144,10 +141,8 @@ class Client:
         try:
             await self.request("DELETE", resource.path(namespace, name), body=options)
         except ApiError as error:
-            if error.status == 404 or (error.status == 409 and uid is not None):
-                return False
-            raise
-        return True
+            if error.status != 404 and not (error.status == 409 and uid is not None):
+                raise
 
     async def watch(self, resource: Resource, version: str) -> AsyncIterator[Obj]:
         """Events from a resourceVersion on, until the server ends the stream."""
