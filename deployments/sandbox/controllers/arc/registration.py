@@ -35,14 +35,13 @@ class GitHubClient:
             Refused: wrong or missing credentials.
             aiohttp.ClientError, TimeoutError: no answer.
         """
-        async with self._session() as session:
-            token = await self._token(session, secret)
-            query = {"name": name, "url": config_url}
-            found = await self._call(session, "GET", SCALE_SETS, token, params=query)
-            if found["value"]:
-                return int(found["value"][0]["id"])
-            made = await self._call(session, "POST", SCALE_SETS, token, json={**query, "group": group})
-            return int(made["id"])
+        token = await self._token(secret)
+        query = {"name": name, "url": config_url}
+        found = await self._call("GET", SCALE_SETS, token, params=query)
+        if found["value"]:
+            return int(found["value"][0]["id"])
+        made = await self._call("POST", SCALE_SETS, token, json={**query, "group": group})
+        return int(made["id"])
 
     async def forget(self, secret: dict[str, str], identity: int) -> None:
         """Take a registration back; one that is gone already is fine.
@@ -50,15 +49,9 @@ class GitHubClient:
         Raises:
             Refused: wrong or missing credentials.
         """
-        async with self._session() as session:
-            token = await self._token(session, secret)
-            await self._call(session, "DELETE", f"{SCALE_SETS}/{identity}", token, accept=(404,))
+        await self._call("DELETE", f"{SCALE_SETS}/{identity}", await self._token(secret), accept=(404,))
 
-    def _session(self) -> aiohttp.ClientSession:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
-        return aiohttp.ClientSession(timeout=timeout, headers={"User-Agent": USER_AGENT})
-
-    async def _token(self, session: aiohttp.ClientSession, secret: dict[str, str]) -> str:
+    async def _token(self, secret: dict[str, str]) -> str:
         if secret.get("github_token"):
             return secret["github_token"].strip()
         names = ("github_app_id", "github_app_installation_id", "github_app_private_key")
@@ -73,21 +66,18 @@ class GitHubClient:
             raise Refused("github_app_private_key is no RSA key")
         word = jwt.sign(secret["github_app_id"].strip(), key)
         path = f"/app/installations/{secret['github_app_installation_id'].strip()}/access_tokens"
-        answer = await self._call(session, "POST", path, word)
+        answer = await self._call("POST", path, word)
         return str(answer["token"])
 
     async def _call(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        path: str,
-        token: str,
-        *,
-        accept: tuple[int, ...] = (),
-        **extra: Any,
+        self, method: str, path: str, token: str, *, accept: tuple[int, ...] = (), **extra: Any
     ) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {token}"}
-        async with session.request(method, self._url + path, headers=headers, **extra) as answer:
+        headers = {"Authorization": f"Bearer {token}", "User-Agent": USER_AGENT}
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+            session.request(method, self._url + path, **extra) as answer,
+        ):
             if answer.status in {401, 403} or (answer.status == 404 and 404 not in accept):
                 document = await answer.json()
                 raise Refused(f"GitHub answers {answer.status}: {document.get('message', '')}")
