@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import migrations, policies, writers
+from deployments.sandbox.openstack import migrations, writers
 from deployments.sandbox.openstack.server import serve
 
 HOST = "sandbox@sandbox"
@@ -30,7 +30,7 @@ def run(home: Path, host: str, port: int) -> None:
     from cinder.wsgi.api import application
 
     policy.init()
-    policies.load(policy._ENFORCER)
+    policy._ENFORCER.load_rules()
     _copyable()
     services = _services()
     for service in services:

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import migrations, policies
+from deployments.sandbox.openstack import migrations
 from deployments.sandbox.openstack.server import serve
 
 
@@ -29,7 +29,7 @@ def run(home: Path, host: str, port: int) -> None:
     from designate import policy
 
     policy.init()
-    policies.load(policy._ENFORCER)
+    policy._ENFORCER.load_rules()
     services = _services()
     for service in services:
         service.start()

@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import migrations, policies
+from deployments.sandbox.openstack import migrations
 from deployments.sandbox.openstack.server import serve
 
 
@@ -35,7 +35,7 @@ def run(home: Path, host: str, port: int) -> None:
     from keystone.common.rbac_enforcer import policy
 
     # Not get_enforcer(): that is the command line's, and parses the configuration anew.
-    policies.load(policy._ENFORCER._enforcer)
+    policy._ENFORCER._enforcer.load_rules()
     serve(application, host, port, stop=lambda: None)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import magnum_lateness, migrations, policies, writers
+from deployments.sandbox.openstack import magnum_lateness, migrations, writers
 from deployments.sandbox.openstack.faults import FaultFile
 from deployments.sandbox.openstack.server import serve
 
@@ -29,7 +29,7 @@ def run(home: Path, host: str, port: int) -> None:
     from magnum.common import policy
 
     application = app.load_app()
-    policies.load(policy.init())
+    policy.init().load_rules()
     magnum_driver.resume()
     conductor.start()
     conductor.create_periodic_tasks()

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from deployments.sandbox.openstack import migrations, policies, writers
+from deployments.sandbox.openstack import migrations, writers
 from deployments.sandbox.openstack.server import serve
 
 
@@ -23,5 +23,5 @@ def run(home: Path, host: str, port: int) -> None:
     from neutron.wsgi.api import application
 
     policy.init()
-    policies.load(policy._ENFORCER)
+    policy._ENFORCER.load_rules()
     serve(application, host, port, stop=lambda: None)

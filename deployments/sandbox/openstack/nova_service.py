@@ -9,7 +9,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from deployments.sandbox.openstack import migrations, policies
+from deployments.sandbox.openstack import migrations
 from deployments.sandbox.openstack.server import serve
 
 
@@ -25,7 +25,7 @@ def run(home: Path, host: str, port: int) -> None:
     from nova.wsgi.osapi_compute import application
 
     policy.init()
-    policies.load(policy._ENFORCER)
+    policy._ENFORCER.load_rules()
     serve(application, host, port, stop=lambda: None)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.openstack import migrations, policies, schemas, writers
+from deployments.sandbox.openstack import migrations, schemas, writers
 from deployments.sandbox.openstack.server import serve
 
 
@@ -21,7 +21,7 @@ def run(home: Path, host: str, port: int) -> None:
     from octavia.common import policy
     from octavia.wsgi.api import application
 
-    policies.load(policy.get_enforcer())
+    policy.get_enforcer().load_rules()
     from deployments.sandbox.openstack.octavia_driver import Worker
 
     Worker(home).start()
