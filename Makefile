@@ -33,8 +33,8 @@ check: $(VENV)/.dev ## lint, types, layers
 	@$(VENV)/bin/mypy flows tasks infra deployments
 	@$(VENV)/bin/lint-imports
 
-programs: $(VENV)/.runtime ## build upstream's programs into the user's cache, once for each version
-	@$(PY) -m deployments.sandbox.upstream build >/dev/null
+programs: $(VENV)/.runtime ## upstream's programs and OpenStack into the user's cache, once for each version
+	@$(PY) -m deployments.sandbox install
 
 test: $(VENV)/.dev programs ## every test
 	@$(PY) -m pytest $(PYTEST_SIDE_BY_SIDE) --durations=15

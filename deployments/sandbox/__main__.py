@@ -1,4 +1,4 @@
-"""The sandbox: `python -m deployments.sandbox up|down|status|reset|kubeconfig|faults`."""
+"""The sandbox: `python -m deployments.sandbox up|down|status|reset|install|kubeconfig|faults`."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     command("up", "Start everything and wait until it is ready; what runs already is left alone.")
     command("down", "Stop everything and keep its state.")
     command("reset", "Stop everything and forget its state.")
+    command("install", "Build and install what every start needs: upstream's programs, OpenStack.")
     shown = command("status", "Show what runs. Exit status: 0 all ready, 1 something is not, 3 nothing runs.")
     shown.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     kubeconfig = command("kubeconfig", "Print the path of a cluster's administrator kubeconfig.")
@@ -77,6 +78,8 @@ def run(arguments: argparse.Namespace, settings: SandboxSettings, out: Console, 
         case "reset":
             lifecycle.reset(settings, say)
             say("The sandbox's state is forgotten.")
+        case "install":
+            lifecycle.install_once(settings, say)
         case "kubeconfig":
             out.print(str(lifecycle.kubeconfig(settings, arguments.name)), markup=False, soft_wrap=True)
         case "faults":

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ import psutil
 
 from deployments.sandbox import venv
 from deployments.sandbox.layout import Layout, tail
+from deployments.sandbox.openstack import database, migrations
 from deployments.sandbox.openstack.config import SERVICES
 from deployments.sandbox.openstack.control import Control, ControlError
 from deployments.sandbox.preparation import prepare
@@ -85,6 +87,37 @@ def install(settings: SandboxSettings, layout: Layout, say: Say) -> None:
         building = pool.submit(build.ensure_all, say=say)
         venv.ensure(settings.venv.absolute(), log=layout.log / "install.log", say=say)
         building.result()
+
+
+def install_once(settings: SandboxSettings, say: Say) -> None:
+    """Make what every start needs, in a sandbox that never starts: programs, OpenStack, and its empty databases.
+
+    Raises:
+        Misconfigured: something cannot be built or installed.
+    """
+    with tempfile.TemporaryDirectory() as folder, _ours_alone():
+        aside = settings.model_copy(update={"home": Path(folder) / "sandbox"})
+        layout = Layout(aside.home)
+        layout.make()
+        install(aside, layout, say)
+        templates = database.template_folder(aside.venv.absolute())
+        missing = [
+            service
+            for service in SERVICES
+            if not all((templates / name).exists() for name in migrations.databases(service, layout.home))
+        ]
+        if missing:
+            say("Making OpenStack's databases (once; a minute) …")
+            prepare(aside, layout)
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda service: _migrate(service, aside, layout), missing))
+
+
+def _migrate(service: str, settings: SandboxSettings, layout: Layout) -> None:
+    folder, log = settings.venv.absolute(), layout.log / f"{service}.out"
+    module = ("-m", "deployments.sandbox.openstack.migrations", service, "--template", "--home", str(layout.home))
+    with log.open("ab") as output:
+        venv.run([str(folder / "bin/python"), *venv.OPTIONS, *module], output, log, venv.environment(folder))
 
 
 def down(settings: SandboxSettings, say: Say) -> bool:

@@ -52,11 +52,11 @@ def ensure(venv: Path, *, log: Path, say: Callable[[str], None], lock: Path = LO
         say(f"Installing OpenStack into {venv} (once; a minute or two) …")
         with log.open("ab") as output:
             if not (venv / "bin/python").exists():
-                _run([sys.executable, "-m", "venv", str(venv)], output, log)
+                run([sys.executable, "-m", "venv", str(venv)], output, log)
             pip = [str(venv / "bin/python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
             # The lock is complete: there is nothing to resolve.
-            _run([*pip, "--no-deps", "--requirement", str(lock)], output, log)
-            _run([str(venv / "bin/python"), *OPTIONS, "-c", ENTRY_POINTS], output, log, environment(venv))
+            run([*pip, "--no-deps", "--requirement", str(lock)], output, log)
+            run([str(venv / "bin/python"), *OPTIONS, "-c", ENTRY_POINTS], output, log, environment(venv))
         (venv / MARKER).write_text(_digest(lock))
     return True
 
@@ -73,11 +73,16 @@ def environment(venv: Path) -> dict[str, str]:
     }
 
 
-def _run(argv: list[str], output: IO[bytes], log: Path, env: Mapping[str, str] | None = None) -> None:
+def run(argv: list[str], output: IO[bytes], log: Path, env: Mapping[str, str] | None = None) -> None:
+    """Run one step of the installation.
+
+    Raises:
+        Misconfigured: it failed; the end of its output is the detail.
+    """
     done = subprocess.run(argv, env=env, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise Misconfigured(
-            "OpenStack could not be installed into its virtual environment.",
+            "OpenStack could not be installed.",
             detail=tail(log),
             hint=f"The whole output is in {log}; can pip reach its index?",
         )

@@ -185,7 +185,7 @@ def test_kubectl_gets_over_refusals_and_sees_a_cut(plane: ControlPlane) -> None:
     set_faults(plane, {"kinds": ["500"], "path": "secrets"})
     with pytest.raises(subprocess.CalledProcessError) as refused:
         kubectl(plane, "get", "secrets")
-    assert "Injected by the sandbox's faults.json" in refused.value.stderr
+    assert "injected by the sandbox's faults.json" in refused.value.stderr
 
 
 async def test_our_client_gets_through_a_storm(plane: ControlPlane, settings: Settings) -> None:

@@ -177,7 +177,14 @@ func (h *handler) refuse(w http.ResponseWriter, code int, retryAfter float64) {
 	if code != http.StatusInternalServerError {
 		w.Header().Set("Retry-After", strconv.FormatFloat(retryAfter, 'g', -1, 64))
 	}
-	h.answer(w, code, "Injected by the sandbox's faults.json")
+	h.answer(w, code, words[code]+"injected by the sandbox's faults.json")
+}
+
+// How an API server of Kubernetes begins: programs that hand on its message alone are known by it.
+var words = map[int]string{
+	429: "Too many requests, please try again later: ",
+	500: "Internal error occurred: ",
+	503: "the server is currently unable to handle the request: ",
 }
 
 // answer says it in the service's own form.

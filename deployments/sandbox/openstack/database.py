@@ -102,11 +102,11 @@ def initialise(databases: dict[str, Path], create: Callable[[], object], templat
     return True
 
 
-def template_folder() -> Path:
-    """Where this environment keeps its initialised schemas: other versions of the services have other ones."""
-    marker = Path(sys.prefix) / ".plumbline-lock"
+def template_folder(venv: Path = Path(sys.prefix)) -> Path:
+    """Where an environment keeps its initialised schemas: other versions of the services have other ones."""
+    marker = venv / ".plumbline-lock"
     versions = marker.read_text().strip()[:16] if marker.exists() else "unlocked"
-    return Path(sys.prefix) / "share/plumbline-sandbox" / versions
+    return venv / "share/plumbline-sandbox" / versions
 
 
 def copy_database(source: Path, target: Path) -> None:

@@ -97,8 +97,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m deployments.sandbox.openstack.migrations", description=__doc__)
     parser.add_argument("service", choices=config.SERVICES)
     parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--template", action="store_true", help="keep them for the next home, too")
     arguments = parser.parse_args()
     os.umask(0o077)
+    if arguments.template:
+        prepare(arguments.service, arguments.home)
+        return
     database.tune()
     migrate(arguments.service, arguments.home)
 
