@@ -101,6 +101,9 @@ class LocalPrefect:
             # Else runs, logs and artifacts would stay for ever; of itself it removes events alone, after a week.
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
             "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(get_settings().prefect_keep * 86400),
+            # Of itself it writes each change of a task's state by itself, which is a third of its work.
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
             # Concurrency leases in memory would stay held for ever after a restart of the server.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         }
