@@ -106,6 +106,12 @@ class Applying:
             if alike >= ROUNDS:
                 raise error or Conflict(f"Magnum accepts the change of cluster {self.cluster} and drops it each time.")
             before = plan
+            created = [one for one in plan.changes if "create" in one.actions and one.address in begun]
+            if done and created:
+                # Magnum shows it as it was asked for; the next plan would replace what Terraform doubts.
+                named = ", ".join(address_of(one, plan.environment) for one in created)
+                async with self.clients.journal.write(PlaneName.CLUSTER, "adopt", named):
+                    await self.clients.terraform.trust({one.address for one in created})
             log.info("What is left is planned again.")
             plan = await self.replan()
 

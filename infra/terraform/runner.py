@@ -245,6 +245,17 @@ class Terraform:
                     imported.append(address)
         return Adopted(tuple(imported), tuple(tainted), skipped)
 
+    async def trust(self, addresses: Collection[str]) -> None:
+        """Lift the doubt that an operation which did not finish has left on objects.
+
+        Args:
+            addresses: of objects the caller has seen in the cloud and found good; others of them are left as they are.
+        """
+        async with self._workspace.ready():
+            for item in await self._objects():
+                if item.tainted and item.address in addresses:
+                    await self._untaint(item.address)
+
     async def _untaint(self, address: str) -> None:
         await self._run("untaint", address, doing=f"trusting {address} again for", no_color=FLAG, **self._locking)
         self._workspace.say(f"Trusting {address} again.")

@@ -64,6 +64,10 @@ class Provider:
         self.reaches: int | None = None
         """How many of a plan's changes are begun before an error; all of them unless it says so."""
         self.discarded = 0
+        self.doubted: list[str] = []
+
+    async def trust(self, addresses: Collection[str]) -> None:
+        self.doubted = [address for address in self.doubted if address not in addresses]
 
     async def plan(self) -> Plan:
         return Plan(environment="dev", changes=self.plans.pop(0) if self.plans else ())
@@ -119,7 +123,7 @@ async def test_a_creation_the_provider_takes_for_deleted_is_waited_for(clients: 
     run = Run(clients, Late(NOTHING, NOTHING, NOTHING, (making, ()), (making, ()), AS_DECLARED), GaveUp("gone"))
     assert await run.carry_out(CREATE) == ["cluster/dev"]
     assert run.terraform.began == [False]
-    assert journal.ended == ["GaveUp"]
+    assert (journal.actions, journal.ended) == (["terraform apply dev", "adopt cluster/dev"], ["GaveUp", "done"])
 
 
 async def test_what_was_not_begun_when_the_provider_gave_up_is_not_waited_for(
@@ -132,11 +136,14 @@ async def test_what_was_not_begun_when_the_provider_gave_up_is_not_waited_for(
 
     async def group_made(plan: Plan, **options: Any) -> None:
         if plan.changes == (GROUP,):
+            # What Magnum shows is not to be replaced; what was not begun is doubted for a reason of its own.
+            assert run.terraform.doubted == [KEY.address]
             run.magnum.shown = [AS_DECLARED]
         await applied(plan, **options)
 
     applied = run.terraform.apply
     run.terraform.apply = group_made  # type: ignore[method-assign]
+    run.terraform.doubted = [CREATE.address, KEY.address]
     assert await run.carry_out(CREATE, GROUP) == ["cluster/dev", "nodegroup/dev/build"]
 
 

@@ -119,7 +119,8 @@ async def test_adopting_imports_what_is_missing_and_skips_what_is_not_declared(m
         await terraform.import_("terraform_data.nothing", "x")
 
 
-async def test_adopting_trusts_what_an_interrupted_run_left_tainted(make: Any) -> None:
+@pytest.mark.parametrize("seen", [True, False])
+async def test_what_an_interrupted_run_left_tainted_is_trusted_when_seen(make: Any, seen: bool) -> None:
     terraform = make()
     await terraform.apply(await terraform.plan())
     state = terraform.folder / "terraform.tfstate"
@@ -129,8 +130,13 @@ async def test_adopting_trusts_what_an_interrupted_run_left_tainted(make: Any) -
     state.write_text(json.dumps({**document, "serial": document["serial"] + 1}))
     (change,) = (await terraform.plan()).changes
     assert change.tainted
-    adopted = await terraform.adopt({CLUSTER: instance["attributes"]["id"]})
-    assert adopted.untainted == (CLUSTER,)
+    if seen:
+        await terraform.trust({CLUSTER})
+    else:
+        await terraform.trust({"terraform_data.other"})
+        assert (await terraform.plan()).changes == (change,)
+        adopted = await terraform.adopt({CLUSTER: instance["attributes"]["id"]})
+        assert adopted.untainted == (CLUSTER,)
     assert (await terraform.plan()).empty
 
 
