@@ -6,6 +6,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+# The requirements are complete: there is nothing to resolve. Modules are compiled when they are first imported: most
+# of a package never is.
+PIP := $(PY) -m pip install -qq --no-deps --no-compile --disable-pip-version-check
 # Two processes, in the order of the folders: what takes longest first, and what is small fills the end.
 PYTEST_SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 # The tools' own variables point at another Prefect or another cloud as often as not: the sandbox sets its own.
@@ -72,10 +75,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.runtime: requirements.txt | $(VENV)/bin/python
 	@echo "Installing what Plumbline needs (about a minute) …"
-	@$(PY) -m pip install -qq --no-deps --disable-pip-version-check -r requirements.txt
+	@$(PIP) -r requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt requirements.txt | $(VENV)/bin/python
 	@echo "Installing what checks and tests need …"
-	@$(PY) -m pip install -qq --no-deps --disable-pip-version-check -r requirements-dev.txt
+	@$(PIP) -r requirements-dev.txt
 	@touch $@ $(VENV)/.runtime
