@@ -1,18 +1,18 @@
 """`make up`: everything from nothing to an environment that is ready.
 
-What takes long goes side by side: Prefect's server starts, and gets its deployments, beside the sandbox; the flow run
-begins when both answer.
+What takes long goes side by side: Prefect's server starts, gets its deployments and its worker beside the sandbox; the
+flow run begins when both answer.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -22,12 +22,13 @@ from deployments.follow import FlowRuns, table
 from deployments.helm import ensure_helm
 from deployments.prefect_server import LocalPrefect
 from deployments.prerequisites import check_prerequisites
-from deployments.sandbox import environment
+from deployments.sandbox import environment, lifecycle
+from deployments.sandbox.__main__ import summary
 from deployments.sandbox.layout import Layout
 from deployments.sandbox.settings import get_sandbox_settings
 from deployments.settings import get_prefect_settings
 from infra.clients.errors import Failed, PlumblineError
-from infra.settings import ROOT, get_settings
+from infra.settings import get_settings
 
 ENVIRONMENT = "dev"
 
@@ -55,23 +56,32 @@ class Up:
         Layout(self._home).make()
         fresh, pool = not self._prefect.auth_file.exists(), self._settings.work_pool
         self._prefect.start_server()
+        prepared: Future[None] = Future()
         with ThreadPoolExecutor(1) as beside, self._step("prefect", f"server, {pool} worker, deployments"):
-            deploying = beside.submit(self._prefect.deploy_when_ready)
+            working = beside.submit(self._work, helm, prepared)
             with self._step("sandbox", "OpenStack, name servers, charts, git"):
-                self._sandbox()
-            deploying.result()
-            environment.merge(
-                Layout(self._home).environment,
-                self._prefect.variables(),
-                path=(str(Path(sys.executable).parent), str(helm.parent)),
-            )
-            self._prefect.start_worker(self._variables(helm))
+                self._sandbox(prepared)
+            working.result()
         self._create(fresh)
 
-    def _sandbox(self) -> None:
-        done = subprocess.run([sys.executable, "-m", "deployments.sandbox", "up"], cwd=ROOT, check=False)
-        if done.returncode:
-            raise Failed("The sandbox did not come up; its own words are above.")
+    def _work(self, helm: Path, prepared: Future[None]) -> None:
+        """Have Prefect know the flows, and start what runs them."""
+        self._prefect.deploy_when_ready()
+        prepared.result()
+        environment.merge(
+            Layout(self._home).environment,
+            self._prefect.variables(),
+            path=(str(Path(sys.executable).parent), str(helm.parent)),
+        )
+        self._prefect.start_worker(self._variables(helm))
+
+    def _sandbox(self, prepared: Future[None]) -> None:
+        """Start the sandbox; `prepared` is done once flow runs can be told of it, and cancelled where there is none."""
+        settings, say = get_sandbox_settings(), partial(self._console.print, markup=False, soft_wrap=True)
+        try:
+            summary(settings, lifecycle.up(settings, say, lambda: prepared.set_result(None)), self._console)
+        finally:
+            prepared.cancel()
 
     def _variables(self, helm: Path) -> dict[str, str]:
         """What flow runs inherit: the sandbox's variables, and PATH with terraform and helm on it."""

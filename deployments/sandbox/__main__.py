@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace, settings: SandboxSettings, out: Console, 
 
     match arguments.command:
         case "up":
-            _summary(settings, lifecycle.up(settings, say), out)
+            summary(settings, lifecycle.up(settings, say), out)
         case "down":
             say("The sandbox is stopped." if lifecycle.down(settings, say) else "The sandbox was not running.")
         case "reset":
@@ -124,7 +124,8 @@ def _add(table: Table, row: dict[str, Any], label: str) -> None:
     table.add_row(label, state, str(row["port"] or ""), str(row["pid"] or ""), str(row["restarts"]), row["detail"])
 
 
-def _summary(settings: SandboxSettings, now: dict[str, Any], out: Console) -> None:
+def summary(settings: SandboxSettings, now: dict[str, Any], out: Console) -> None:
+    """Print what a sandbox that is ready has to offer."""
     layout = Layout(settings.home.absolute())
     names = ", ".join(row["name"] for row in now["services"])
     lines = (

@@ -38,8 +38,11 @@ HOPELESS = 4
 """So many deaths of one service while we wait for it are enough."""
 
 
-def up(settings: SandboxSettings, say: Say) -> dict[str, Any]:
+def up(settings: SandboxSettings, say: Say, prepared: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Start the sandbox and wait until everything is ready; where it runs already, only wait.
+
+    Args:
+        prepared: called when the folder says all that others need to know of it, long before it is ready.
 
     Returns:
         The supervisor's status.

@@ -6,7 +6,8 @@ import os
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -235,11 +236,22 @@ def machine(home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(up, "ensure_helm", lambda: tmp_path / "tools/bin/helm")
     monkeypatch.setattr(up, "FlowRuns", FakeRuns)
     started.clear()
+    worked = LocalPrefect.start_worker
     monkeypatch.setattr(LocalPrefect, "deploy", lambda _self: programs.ran.append(["deploy"]))
     monkeypatch.setattr(LocalPrefect, "check_port", lambda _self: programs.ran.append(["port"]))
     monkeypatch.setattr(LocalPrefect, "wait_server", lambda _self: programs.ran.append(["wait"]))
+
+    def sandbox(_settings: Any, _say: Any, prepared: Callable[[], None]) -> dict[str, Any]:
+        Layout(home).environment.write_text("export OS_CLIENT_CONFIG_FILE=/c.yaml\n")
+        prepared()
+        assert working.wait(10), "the worker starts beside the sandbox"
+        programs.ran.append(["sandbox"])
+        return {"services": [], "clusters": []}
+
     Layout(home).make()
-    Layout(home).environment.write_text("export OS_CLIENT_CONFIG_FILE=/c.yaml\n")
+    working = threading.Event()
+    monkeypatch.setattr(LocalPrefect, "start_worker", lambda *given: (worked(*given), working.set()))
+    monkeypatch.setattr(up.lifecycle, "up", sandbox)
     return programs
 
 
@@ -249,9 +261,7 @@ def test_up_checks_first_and_starts_what_takes_long_side_by_side(
     assert up.main() == 0
     verbs = [" ".join(argv[:3]) for argv in machine.ran]
     assert verbs[:3] == ["prerequisites", "port", "prefect-server server start"]
-    assert sorted(verbs[3:6]) == ["-m deployments.sandbox up", "deploy", "wait"]
-    assert verbs.index("wait") < verbs.index("deploy")
-    assert verbs[6:] == ["prefect-worker worker start"]
+    assert verbs[3:] == ["wait", "deploy", "prefect-worker worker start", "sandbox"]
     worker = machine.environments[-1]
     assert worker["OS_CLIENT_CONFIG_FILE"] == "/c.yaml"
     assert worker["PATH"].split(os.pathsep)[1].endswith("tools/bin")
@@ -286,11 +296,17 @@ def test_an_environment_that_is_not_ready_is_no_success(
     assert "recordset/x" in said.out, "the table is there all the same"
 
 
-def test_a_sandbox_that_does_not_come_up_ends_it(machine: Programs, capsys: pytest.CaptureFixture[str]) -> None:
-    machine.returns = {"deployments.sandbox": 1}
+def test_a_sandbox_that_does_not_come_up_ends_it(
+    machine: Programs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sandbox(_settings: Any, _say: Any, _prepared: Any) -> None:
+        raise Misconfigured("Port 15000 is taken.", hint="Choose another.")
+
+    monkeypatch.setattr(up.lifecycle, "up", sandbox)
     assert up.main() == 1
-    assert "The sandbox did not come up" in capsys.readouterr().err
+    assert capsys.readouterr().err == "Port 15000 is taken.\nChoose another.\n"
     assert not started
+    assert "worker" not in str(machine.ran)
 
 
 # -- make down --------------------------------------------------------------------------------------------------------
