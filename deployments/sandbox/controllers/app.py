@@ -64,10 +64,12 @@ async def run(options: Options) -> None:
         settings = options.settings
         dns = settings.port("dns")
         egress = Egress(cluster.informer(SERVICES))
-        names = Names(list(NAME_SERVERS.values()), dns, settings.ingress_http_port)
+        servers = list(NAME_SERVERS.values())
+        names = Names(servers, dns, settings.ingress_http_port)
         proxy = await stack.enter_async_context(names.serving())
         programs = CertManager(cluster, egress, options.cluster_home / "cert-manager", dns_port=dns, proxy=proxy)
-        records, front_proxy = Records(Layout(options.sandbox_home).clouds), options.cluster_home / "front-proxy-ca.crt"
+        records = Records(Layout(options.sandbox_home).clouds, [(server, dns) for server in servers])
+        front_proxy = options.cluster_home / "front-proxy-ca.crt"
         solver = Solver(cluster, egress, programs.features["controller"], records, front_proxy)
         ingress = Ingress(
             cluster,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.rrset
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from deployments.sandbox.controllers.cert_manager import designate
 from deployments.sandbox.controllers.cert_manager.designate import Records
+from deployments.sandbox.dns.servers import Server
 from infra.clients.errors import Failed, NotFound, Unavailable
 from tests.unit.clients.conftest import FakeCloud
 
@@ -23,14 +27,15 @@ API = "/dns/v2/v2"
 
 
 class Designate:
-    """One zone; a recordset is PENDING when it is looked at for the first time after a change."""
+    """One zone; its name server has a change once the recordset was looked at after it."""
 
     def __init__(self, server: HTTPServer) -> None:
         self.records: list[str] | None = None
+        self.served: list[str] = []
+        self.lags = 0
         self.asked: list[str] = []
         self.status = "ACTIVE"
         self.refuse = False
-        self._pending = False
         server.expect_request(f"{API}/zones").respond_with_handler(self._zones)
         server.expect_request(f"{API}/zones/z1/recordsets").respond_with_handler(self._recordsets)
         server.expect_request(f"{API}/zones/z1/recordsets/r1").respond_with_handler(self._recordset)
@@ -46,9 +51,9 @@ class Designate:
 
     def _recordset(self, request: Request) -> Response:
         if request.method == "GET":
-            body = self._body() | {"status": "PENDING" if self._pending else self.status}
-            self._pending = False
-            return _json(body)
+            self.lags += 1
+            self.served = list(self.records or [])
+            return _json(self._body() | {"status": self.status})
         return self._changed("delete" if request.method == "DELETE" else "update", request)
 
     def _changed(self, what: str, request: Request) -> Response:
@@ -56,11 +61,27 @@ class Designate:
         if self.refuse:
             return _json({"message": "quota"}, 413)
         self.records = None if what == "delete" else (request.get_json() or {})["records"]
-        self._pending = True
         return _json(self._body() if self.records is not None else {}, 202)
 
     def _body(self) -> dict[str, Any]:
         return {"id": "r1", "zone_id": "z1", "name": NAME, "type": "TXT", "records": self.records, "status": "PENDING"}
+
+    async def answer(self, query: dns.message.Message) -> dns.message.Message:
+        response = dns.message.make_response(query)
+        if self.served:
+            response.answer.append(dns.rrset.from_text(NAME, 60, "IN", "TXT", *self.served))
+        return response
+
+
+@contextlib.asynccontextmanager
+async def worked_on(cloud: FakeCloud) -> AsyncIterator[tuple[Designate, Records]]:
+    zone = Designate(cloud.server)
+    server = Server(zone.answer)
+    port = await server.start("127.0.0.1", 0)
+    try:
+        yield zone, Records(cloud.clouds, [("127.0.0.1", port)])
+    finally:
+        await server.stop()
 
 
 def _json(body: Any, status: int = 200) -> Response:
@@ -76,31 +97,31 @@ def cloud(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_values_of_one_name_come_and_go_by_themselves(cloud: FakeCloud) -> None:
-    zone, records = Designate(cloud.server), Records(cloud.clouds)
-    await records.present(ZONE, NAME, "one")
-    assert zone.records == ['"one"']
-    await records.present(ZONE, NAME, "two")
-    assert zone.records == ['"one"', '"two"']
-    await records.present(ZONE, NAME, "two")
-    await records.clean_up(ZONE, NAME, "one")
-    assert zone.records == ['"two"']
-    await records.clean_up(ZONE, NAME, "two")
-    await records.clean_up(ZONE, NAME, "two")
-    assert zone.asked == ["create", "update", "update", "delete"]
+    async with worked_on(cloud) as (zone, records):
+        await records.present(ZONE, NAME, "one")
+        assert zone.served == ['"one"']
+        await records.present(ZONE, NAME, "two")
+        assert (zone.served, zone.lags) == (['"one"', '"two"'], 2), "ACTIVE all the time, served after a while"
+        await records.present(ZONE, NAME, "two")
+        await records.clean_up(ZONE, NAME, "one")
+        assert zone.records == ['"two"']
+        await records.clean_up(ZONE, NAME, "two")
+        await records.clean_up(ZONE, NAME, "two")
+        assert zone.asked == ["create", "update", "update", "delete"]
 
 
 async def test_what_designate_does_not_do_is_told(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    zone, records = Designate(cloud.server), Records(cloud.clouds)
-    with pytest.raises(NotFound, match=r"no zone other\.example\."):
-        await records.present("other.example.", NAME, "one")
-    await records.clean_up("other.example.", NAME, "one")
-    zone.status = "ERROR"
-    with pytest.raises(Unavailable, match="is ERROR"):
-        await records.present(ZONE, NAME, "one")
-    zone.status = "PENDING"
-    monkeypatch.setattr(designate, "ACTIVE_TIME", 0.0)
-    with pytest.raises(Unavailable, match="is PENDING"):
-        await records.present(ZONE, NAME, "two")
-    zone.refuse = True
-    with pytest.raises(Failed, match="Designate refused"):
-        await records.present(ZONE, NAME, "three")
+    async with worked_on(cloud) as (zone, records):
+        with pytest.raises(NotFound, match=r"no zone other\.example\."):
+            await records.present("other.example.", NAME, "one")
+        await records.clean_up("other.example.", NAME, "one")
+        zone.status = "ERROR"
+        with pytest.raises(Unavailable, match="is ERROR"):
+            await records.present(ZONE, NAME, "one")
+        zone.status = "PENDING"
+        monkeypatch.setattr(designate, "SPREADS", 0.0)
+        with pytest.raises(Unavailable, match="is PENDING, and not served"):
+            await records.present(ZONE, NAME, "two")
+        zone.refuse = True
+        with pytest.raises(Failed, match="Designate refused"):
+            await records.present(ZONE, NAME, "three")

@@ -1,11 +1,19 @@
-"""TXT records of DNS-01 challenges in Designate, set and taken away; a record is there once both servers have it."""
+"""TXT records of DNS-01 challenges in Designate, set and taken away; a record is there once every server answers it.
+
+Designate itself is no witness: it calls a record ACTIVE when its servers have the change before, if both came at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import dns.asyncquery
+import dns.exception
+import dns.message
 
 from deployments.sandbox.controllers.cloud import CloudError, Project
 from infra.clients.errors import Failed, NotFound, Unavailable
@@ -13,8 +21,8 @@ from infra.clients.errors import Failed, NotFound, Unavailable
 AGENT = "designate-solver-stand-in"
 """Not one of the sandbox looking after itself: the solver is the platform's, and meets the faults that are set."""
 TTL = 60
-ACTIVE_TIME = 30.0
-"""Seconds Designate gets until its name servers have a change."""
+SPREADS = 30.0
+"""Seconds Designate gets until its name servers answer a change."""
 
 
 class Records:
@@ -22,10 +30,11 @@ class Records:
 
     Args:
         clouds: clouds.yaml with the cloud `sandbox`.
+        servers: address and port of each name server.
     """
 
-    def __init__(self, clouds: Path) -> None:
-        self._project = Project(clouds, "sandbox", agent=AGENT)
+    def __init__(self, clouds: Path, servers: Sequence[tuple[str, int]]) -> None:
+        self._project, self._servers = Project(clouds, "sandbox", agent=AGENT), servers
         self._lock = asyncio.Lock()
 
     async def present(self, zone: str, name: str, value: str) -> None:
@@ -63,15 +72,28 @@ class Records:
             return
         elif after != before:
             await self._call("PUT", f"{path}/{found[0]['id']}", {"records": after})
-        if found:
-            await self._await_active(name, f"{path}/{found[0]['id']}")
+        if wanted:
+            await self._await_served(name, quoted, f"{path}/{found[0]['id']}")
 
-    async def _await_active(self, name: str, path: str) -> None:
-        deadline = time.monotonic() + ACTIVE_TIME
-        while (status := (await self._call("GET", path))["status"]) != "ACTIVE":
+    async def _await_served(self, name: str, quoted: str, path: str) -> None:
+        deadline = time.monotonic() + SPREADS
+        while not await self._served(name, quoted):
+            status = (await self._call("GET", path))["status"]
             if status == "ERROR" or time.monotonic() > deadline:
-                raise Unavailable(f"The record {name} is {status}.")
+                raise Unavailable(f"The record {name} is {status}, and not served.")
             await asyncio.sleep(0.2)
+
+    async def _served(self, name: str, quoted: str) -> bool:
+        """Whether every name server has the value."""
+        query = dns.message.make_query(name, "TXT")
+        try:
+            for host, port in self._servers:
+                answer, _ = await dns.asyncquery.udp_with_fallback(query, host, port=port, timeout=2)
+                if quoted not in [str(value) for rrset in answer.answer for value in rrset]:
+                    return False
+        except (dns.exception.DNSException, OSError):
+            return False
+        return True
 
     async def _call(self, method: str, path: str, body: Any = None, **params: str) -> Any:
         try:
