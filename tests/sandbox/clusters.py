@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
+import yaml
 
 from infra.catalog import Catalog
 from infra.drift.findings import PlaneName
@@ -22,6 +25,7 @@ from infra.terraform.looking import PlanReader
 from infra.terraform.plans import Plan
 from infra.terraform.runner import Terraform
 from infra.terraform.variables import Variables
+from tests.platform import Platform
 from tests.unit.planes.fakes import FakeJournal, declared
 
 BUILD = {"name": "build", "count": 1, "flavor": "m1.xlarge", "min": 1, "max": 5}
@@ -47,6 +51,32 @@ async def agreeing(environment: Environment, clients: Clients) -> list[str]:
         allow=agreed,
     )
     return await applying.carry_out(await clients.terraform.plan())
+
+
+@contextmanager
+def with_credential(platform: Platform, folder: Path, *, restricted: bool) -> Iterator[None]:
+    """Everything is done with an application credential of the project's user meanwhile."""
+    document = yaml.safe_load((platform.home / "clouds.yaml").read_text())
+    secret, name = secrets.token_urlsafe(24), f"ci-{secrets.token_hex(3)}"
+    with platform.connection() as cloud, pytest.MonkeyPatch.context() as patch:
+        user = cloud.current_user_id
+        made = cloud.identity.create_application_credential(user, name, secret=secret, unrestricted=not restricted)
+        auth = document["clouds"]["sandbox"]["auth"]
+        document["clouds"]["sandbox"] |= {
+            "auth_type": "v3applicationcredential",
+            "auth": {
+                "auth_url": auth["auth_url"],
+                "application_credential_id": made.id,
+                "application_credential_secret": secret,
+            },
+        }
+        used = folder / "clouds.yaml"
+        used.touch(mode=0o600)
+        used.write_text(yaml.safe_dump(document))
+        patch.setenv("OS_CLIENT_CONFIG_FILE", str(used))
+        patch.setenv("TF_CLI_CONFIG_FILE", str(platform.home / "terraformrc"))
+        yield
+        cloud.identity.delete_application_credential(user, made)
 
 
 class Site:

@@ -28,6 +28,8 @@ SMALL = {
     "nodes": {"count": 1, "flavor": "m1.large"},
     "sshPublicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl dev",
 }
+NOTHING: dict[str, None] = dict.fromkeys(("storage", "dns", "certificates", "addons", "delivery", "runners", "policy"))
+"""All that may be left out of a declaration."""
 BARE: dict[str, Any] = {"cluster": SMALL, "addons": {}} | dict.fromkeys(("dns", "certificates", "delivery", "runners"))
 """A cluster and its storage class."""
 NAMED: dict[str, Any] = BARE | {"addons": {"nginx-ingress": {}}}

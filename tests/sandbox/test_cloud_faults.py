@@ -7,7 +7,6 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import dns.flags
 import dns.message
@@ -20,11 +19,8 @@ from deployments.sandbox.settings import NAME_SERVERS, SandboxSettings
 from tests.platform import told
 from tests.sandbox.cloud import (
     ask,
-    create_cluster,
-    delete_cluster,
     everywhere,
     get,
-    status,
     wait,
 )
 
@@ -35,23 +31,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning"),
     pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning"),
 ]
-
-
-def test_creation_fails_or_hangs_as_told(sandbox: SandboxSettings, demo: Connection, template: Any) -> None:
-    reason = "No valid host was found. There are not enough hosts available."
-    told(sandbox, "faults", "set", "--cluster", "doomed", "--create", "fail", "--reason", reason)
-    told(sandbox, "faults", "set", "--cluster", "stuck", "--create", "hang")
-    try:
-        doomed, stuck = create_cluster(demo, template, "doomed"), create_cluster(demo, template, "stuck")
-        wait("failure", status(demo, doomed), "CREATE_FAILED")
-        assert demo.container_infrastructure_management.get_cluster(doomed).status_reason == reason
-        time.sleep(3)
-        assert status(demo, stuck)() == "CREATE_IN_PROGRESS"
-    finally:
-        told(sandbox, "faults", "clear")
-    wait("no longer stuck", status(demo, stuck), "CREATE_COMPLETE", 120)
-    delete_cluster(demo, doomed)
-    delete_cluster(demo, stuck)
 
 
 def test_records_are_answered_by_both_name_servers(sandbox: SandboxSettings, demo: Connection) -> None:

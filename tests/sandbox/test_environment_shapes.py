@@ -1,4 +1,4 @@
-"""Environments of other shapes than dev's: a wildcard certificate before the ingress, next to nothing, all add-ons.
+"""Environments of other shapes than dev's: a wildcard certificate before the ingress, all add-ons.
 
 Each is made, looked at again without a write, and taken away without a trace.
 """
@@ -15,12 +15,10 @@ from deployments.sandbox.settings import NAME_SERVERS
 from infra.catalog import Catalog
 from tests.platform import Finished, Platform, writes
 from tests.sandbox.cloud import ask
-from tests.sandbox.runs import SMALL
+from tests.sandbox.runs import NOTHING, SMALL
 
 # The default is for tests that run alone on a machine.
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
-
-NOTHING = dict.fromkeys(("storage", "dns", "certificates", "addons", "delivery", "runners", "policy"))
 
 
 def made(platform: Platform, name: str, **spec: Any) -> Finished:
@@ -83,12 +81,6 @@ def test_with_dns01_the_wildcard_certificate_comes_before_the_ingress(platform: 
     for host in ("plumbline.wild.sandbox.example", "argocd.wild.sandbox.example"):
         assert served(platform, host, address) == names
     again_and_away(platform, "wild")
-
-
-def test_a_cluster_and_nothing_on_it(platform: Platform) -> None:
-    created = made(platform, "bare", cluster=SMALL, **NOTHING)
-    assert set(created.states) == {"prerequisites", "cluster", "nodes", "access", "storage", "storage ready"}
-    again_and_away(platform, "bare")
 
 
 def test_every_add_on_of_the_catalogue_at_once(platform: Platform) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import secrets
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,8 +28,8 @@ from tests.sandbox.watching import Watcher
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
 
-NAME = "vault"
-APP = "vault-app"
+NAME = "staging"
+APP = "github-app"
 STATE = "state/terraform/*/terraform.tfstate*"
 IN_THE_CLUSTER = "clusters/*/etcd/*"
 OF_THE_CLOUD = ("openstack/*", "clouds.yaml")
@@ -69,18 +68,23 @@ class Evidence:
 def evidence(platform: Platform) -> Iterator[Evidence]:
     """Create through the API, again by command, destroy by command; then runs that fail with a secret in hand."""
     found = Evidence(platform)
+    _with_a_password(platform.home / "secrets" / APP)
     _of_the_machine(found)
-    _declare(found)
     with Watcher(platform.home / "state") as found.watcher:
         with platform.api() as api:
-            run = wait_over(api, FlowRuns(api).start("create-environment", {"name": NAME}))
-        assert run["state_type"] == "COMPLETED", run["state"]["message"]
+            runs = FlowRuns(api)
+            first = runs.start("create-environment", {"name": NAME}, "staging-1")
+            assert runs.start("create-environment", {"name": NAME}, "staging-1") == first, "asked for once"
+            run = wait_over(api, first)
+            assert run["state_type"] == "COMPLETED", run["state"]["message"]
+            assert "staging: ready" in api.get("artifacts/environment-staging/latest").json()["data"]
         found.runs.append(platform.flow("create_environment", NAME))
         _of_the_cluster(found)
         _minted(found, found.watcher)
         found.while_alive = found.scanner().files(platform.home)
         found.runs.append(platform.flow("destroy_environment", NAME, "--confirm", NAME))
         assert [run.status for run in found.runs] == [0, 0], found.runs[-1].log[-3000:]
+        assert (found.runs[-1].result["state"], platform.leftovers(NAME)) == ("removed", [])
         _failing_runs(found)
     _minted(found, found.watcher)
     yield found
@@ -128,16 +132,11 @@ def _of_the_machine(found: Evidence) -> None:
     found.recognisers.append((private_keys, at_home))
 
 
-def _declare(found: Evidence) -> None:
-    """An environment with a GitHub secret of its own, which has a plain password beside the key."""
-    store = found.platform.home / "secrets"
-    shutil.copytree(store / "github-app", store / APP)
-    passphrase = store / APP / "passphrase"
+def _with_a_password(folder: Path) -> None:
+    """A secret of GitHub's has a plain password, too, beside the key."""
+    passphrase = folder / "passphrase"
+    passphrase.touch(mode=0o600)
     passphrase.write_text(secrets.token_urlsafe(24))
-    passphrase.chmod(0o600)
-    found.add("secret passphrase", passphrase.read_text(), "secrets/*", IN_THE_CLUSTER)
-    runner = {"name": "vault-build", "url": "https://github.com/example/vault", "min": 0, "max": 1, "credentials": APP}
-    found.platform.declare(NAME, runners=[runner])
 
 
 def _of_the_cluster(found: Evidence) -> None:
@@ -215,7 +214,7 @@ def _values(document: Any, key: str) -> Iterator[str]:
 def test_every_kind_of_secret_is_among_those_that_are_looked_for(evidence: Evidence) -> None:
     names = evidence.scanner().names
     for prefix in ("OpenStack password of demo", "Prefect's password", "secret github-app/github_app_private_key",
-                   "secret passphrase", "sandbox CA key", "ACME server's key", "cluster's server.key",
+                   "secret github-app/passphrase", "sandbox CA key", "ACME server's key", "cluster's server.key",
                    "cluster's admin.key", "Magnum's key",
                    "client key in Terraform's state", "minted client key", "Secret plumbline-system/canary-tls tls.key",
                    f"Secret arc-runners/{APP} github_app_private_key", "control API token"):  # fmt: skip
