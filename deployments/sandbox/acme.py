@@ -16,11 +16,10 @@ from cryptography.x509 import load_pem_x509_certificates
 
 from deployments.sandbox.controllers import x509
 from deployments.sandbox.layout import Layout, write
-from deployments.sandbox.settings import NAME_SERVERS, SandboxSettings
+from deployments.sandbox.settings import HOST, NAME_SERVERS, SandboxSettings
 from deployments.sandbox.upstream import build
 from infra.clients.errors import Unavailable
 
-HOST = "127.0.0.1"
 DIRECTORY = "/dir"
 ENVIRONMENT = {
     # It is patient with nobody by default, so that clients are tried: validations take seconds, nonces are refused,

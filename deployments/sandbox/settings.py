@@ -27,6 +27,9 @@ NAME_SERVERS = {"ns1": "127.0.53.1", "ns2": "127.0.53.2"}
 BEHIND = "127.0.0.2"
 """Where OpenStack's services listen: at the ports of 127.0.0.1 that their clients know stands the front proxy."""
 
+HOST = "127.0.0.1"
+"""Where everything else listens."""
+
 CLUSTERS_OFFSET = 20
 
 

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployments.sandbox.controllers.features import Feature
 from deployments.sandbox.controllers.kube.resources import Obj
+from deployments.sandbox.controllers.lifetime import end_group
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 SETTLED = 30.0
@@ -105,18 +105,4 @@ class Child:
         finally:
             changed.cancel()
             # Shielded: a second cancellation must not leave a program behind that nobody waits for.
-            await asyncio.shield(_end(process))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    _signal(process.pid, signal.SIGTERM)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), GRACE)
-    _signal(process.pid, signal.SIGKILL)
-    await process.wait()
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    # The group is gone once its last process is: that is what we want.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
+            await asyncio.shield(end_group(process, GRACE))

@@ -1,4 +1,4 @@
-"""When a server process ends: at SIGTERM or SIGINT, or with the process it serves."""
+"""When a server process ends: at SIGTERM or SIGINT, or with the process it serves; and how one that we started does."""
 
 from __future__ import annotations
 
@@ -34,3 +34,28 @@ async def until_stopped(parent: int | None = None) -> AsyncIterator[asyncio.Even
 def _ended(loop: asyncio.AbstractEventLoop, descriptor: int, stopped: asyncio.Event) -> None:
     loop.remove_reader(descriptor)
     stopped.set()
+
+
+async def end_group(process: asyncio.subprocess.Process, grace: float) -> bool:
+    """End a process that leads a group, and the group with it; returns whether it ended by itself in time.
+
+    Args:
+        grace: seconds between SIGTERM and SIGKILL.
+    """
+    signal_group(process.pid, signal.SIGTERM)
+    try:
+        async with asyncio.timeout(grace):
+            await process.wait()
+    except TimeoutError:
+        return False
+    finally:
+        signal_group(process.pid, signal.SIGKILL)
+        await process.wait()
+    return True
+
+
+def signal_group(group: int, number: signal.Signals) -> None:
+    """Send a signal to a process group."""
+    # The group is gone once its last process is: that is what we want.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)

@@ -35,7 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deployments.sandbox.controlplane", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="its folder; state is kept there over restarts")
     parser.add_argument("--port", type=int, required=True, help="of the API server, or of the proxy before it")
-    parser.add_argument("--host", default="127.0.0.1", help="address of the API server")
     parser.add_argument("--version", help="the Kubernetes version whose minor is emulated")
     parser.add_argument("--request-log", type=Path, help="have a proxy before it, and one JSON line a request here")
     parser.add_argument("--faults", type=Path, help="what the proxy makes go wrong; default: faults.json beside --home")
@@ -47,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.request_log is not None:
         faults = options.faults or options.home.with_name("faults.json")
         front = Front(options.name or options.home.name, options.request_log, faults, options.api_port)
-    plane = ControlPlane(options.home, port=options.port, host=options.host, version=options.version, front=front)
+    plane = ControlPlane(options.home, port=options.port, version=options.version, front=front)
     try:
         return asyncio.run(serve(plane, options.parent))
     except PlumblineError as error:

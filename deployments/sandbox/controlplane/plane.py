@@ -24,6 +24,7 @@ from pathlib import Path
 
 from deployments.sandbox import front
 from deployments.sandbox.controllers.children import GUARD
+from deployments.sandbox.controllers.lifetime import signal_group
 from deployments.sandbox.controlplane.home import (
     MANAGER,
     apiserver_flags,
@@ -36,7 +37,7 @@ from deployments.sandbox.controlplane.home import (
 )
 from deployments.sandbox.layout import tail, write_json
 from deployments.sandbox.openstack.faults import HEALTH
-from deployments.sandbox.settings import free_port
+from deployments.sandbox.settings import HOST, free_port
 from deployments.sandbox.upstream import build
 from infra.clients.errors import DeadlineExceeded, Failed, InvalidInput, Misconfigured
 
@@ -76,7 +77,6 @@ class ControlPlane:
     Args:
         home: its folder; certificates, tokens, etcd's data, logs and admin.kubeconfig; kept over restarts.
         port: of the API server, or of the proxy before it.
-        host: the address the API server listens on.
         version: the Kubernetes version whose minor is emulated; the programs' own where None.
         front: stands before the API server; the plane's own programs pass it by.
         nodes: whether the scheduler and kwok run, too; without them no pod ever starts.
@@ -87,12 +87,11 @@ class ControlPlane:
         home: Path,
         *,
         port: int,
-        host: str = "127.0.0.1",
         version: str | None = None,
         front: Front | None = None,
         nodes: bool = True,
     ) -> None:
-        self.home, self.port, self.host = home.absolute(), port, host
+        self.home, self.port = home.absolute(), port
         self._emulated = emulated(version)
         self._front, self._nodes = front, nodes
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -105,7 +104,7 @@ class ControlPlane:
     @property
     def url(self) -> str:
         """Where the API server listens."""
-        return f"https://{self.host}:{self.port}"
+        return f"https://{HOST}:{self.port}"
 
     def start(self, timeout: float = 60.0) -> None:
         """Start everything and wait until it can be worked with.
@@ -135,7 +134,7 @@ class ControlPlane:
             except subprocess.TimeoutExpired:
                 _signal(child, signal.SIGKILL)
                 child.wait()
-            _kill_group(child)
+            signal_group(child.pid, signal.SIGKILL)
             if child.stdin:
                 child.stdin.close()
             del self._children[name]
@@ -152,20 +151,20 @@ class ControlPlane:
         self.stop()
 
     def _launch(self) -> None:
-        _refuse_taken_port(self.host, self.port)
+        _refuse_taken_port(self.port)
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.home / "log").mkdir(exist_ok=True)
         api_port = self.port if self._front is None else self._front.api_port or free_port()
-        api = f"https://{self.host}:{api_port}"
+        api = f"https://{HOST}:{api_port}"
         prepare(self.home, self.url, api)
-        etcd = f"https://127.0.0.1:{free_port()}"
+        etcd = f"https://{HOST}:{free_port()}"
         self._spawn("etcd", etcd_flags(self.home, etcd))
-        self._spawn("kube-apiserver", [*apiserver_flags(self.home, self.host, api_port, etcd), *self._emulated])
+        self._spawn("kube-apiserver", [*apiserver_flags(self.home, HOST, api_port, etcd), *self._emulated])
         if self._front is not None:
             self._launch_front(self._front, api)
 
     def _launch_front(self, own: Front, api: str) -> None:
-        config, listen = self.home / "front.json", f"{self.host}:{self.port}"
+        config, listen = self.home / "front.json", f"{HOST}:{self.port}"
         where = {"home": self.home, "log": own.request_log.absolute(), "faults": own.faults.absolute()}
         own.request_log.parent.mkdir(parents=True, exist_ok=True)
         write_json(config, front.kubernetes(own.name, listen=listen, upstream=api, **where))
@@ -199,9 +198,7 @@ class ControlPlane:
             log = self.home / "log" / f"{name}.log"
             raise Failed(f"{name} ended while the control plane started.", detail=tail(log))
         # A server that says it is ready makes the namespaces a moment later.
-        if not all(
-            _answers(self.host, self.port, self.home, path) for path in ("/readyz", "/api/v1/namespaces/default")
-        ):
+        if not all(_answers(self.port, self.home, path) for path in ("/readyz", "/api/v1/namespaces/default")):
             return False
         self._launch_rest()
         return True
@@ -236,11 +233,11 @@ def minor(version: str) -> int:
     return int(found[1])
 
 
-def _answers(host: str, port: int, home: Path, path: str) -> bool:
+def _answers(port: int, home: Path, path: str) -> bool:
     context = ssl.create_default_context(cafile=str(home / "ca.crt"))
     # Magnum names the address it gave the cluster, which need not be the one we listen on.
     context.check_hostname = False
-    connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
+    connection = http.client.HTTPSConnection(HOST, port, timeout=5, context=context)
     try:
         credential = f"Bearer {token(home, MANAGER)}"
         headers = {"User-Agent": HEALTH, "Authorization": credential}
@@ -252,14 +249,14 @@ def _answers(host: str, port: int, home: Path, path: str) -> bool:
         connection.close()
 
 
-def _refuse_taken_port(host: str, port: int) -> None:
+def _refuse_taken_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind((HOST, port))
         except OSError as error:
             raise Misconfigured(
-                f"Port {port} on {host} is taken, and the API server needs it.", hint="Choose another with --port."
+                f"Port {port} is taken, and the API server needs it.", hint="Choose another with --port."
             ) from error
 
 
@@ -267,8 +264,3 @@ def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
     # Already gone is what we want.
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(number)
-
-
-def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)

@@ -18,10 +18,10 @@ from deployments.sandbox.controlplane.home import admin_kubeconfig
 from deployments.sandbox.controlplane.plane import emulated
 from deployments.sandbox.layout import write, write_json
 from deployments.sandbox.openstack.faults import HEALTH
+from deployments.sandbox.settings import HOST
 from deployments.sandbox.supervisor.managed import Managed, Program
 from infra.clients.errors import InvalidInput
 
-HOST = "127.0.0.1"
 DIRECT = "direct.kubeconfig"
 """The administrator's kubeconfig that passes the front proxy by, for the cluster's controllers."""
 PUBLIC = ("name", "version", "ca_pem", "server_cert_pem", "nodes", "network")
@@ -71,11 +71,6 @@ class Clusters:
         for path in sorted(self._folder.glob("*/cluster.json")):
             uuid = path.parent.name
             self.documents[uuid] = json.loads(path.read_text())
-        for uuid, document in self.documents.items():
-            if "api_port" not in document:
-                # An earlier version's: its API server had the cluster's port for itself.
-                document["api_port"] = self._free_port()
-                _write(self._folder / uuid, document)
             self._start(uuid)
 
     async def put(self, uuid: str, body: Mapping[str, Any]) -> dict[str, Any]:

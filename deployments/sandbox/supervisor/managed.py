@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+
+from deployments.sandbox.controllers.lifetime import end_group, signal_group
 
 LOG = logging.getLogger(__name__)
 
@@ -143,15 +144,8 @@ class Managed:
         self._set("ready")
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
-        if process.returncode is None:
-            _signal(process.pid, signal.SIGTERM)
-            try:
-                async with asyncio.timeout(self._grace):
-                    await process.wait()
-            except TimeoutError:
-                LOG.warning("%s did not end within %g s and is killed.", self.program.name, self._grace)
-        _signal(process.pid, signal.SIGKILL)
-        await process.wait()
+        if not await end_group(process, self._grace):
+            LOG.warning("%s did not end within %g s and was killed.", self.program.name, self._grace)
 
     def _set(self, state: State) -> None:
         self.state = state
@@ -160,12 +154,6 @@ class Managed:
         else:
             self.ready.clear()
         self._changed()
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    # The group is gone once its last process is: that is what we want.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
 
 
 def _describe(code: int) -> str:
@@ -192,8 +180,8 @@ def end_left_over(processes: Sequence[tuple[int, float]], *, grace: float) -> in
     """
     alive = [psutil.Process(pid) for pid, created in processes if identity(pid) == created]
     for process in alive:
-        _signal(process.pid, signal.SIGTERM)
+        signal_group(process.pid, signal.SIGTERM)
     psutil.wait_procs(alive, timeout=grace)
     for process in alive:
-        _signal(process.pid, signal.SIGKILL)
+        signal_group(process.pid, signal.SIGKILL)
     return len(alive)

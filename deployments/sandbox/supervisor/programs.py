@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,7 +20,7 @@ from deployments.sandbox.layout import Layout
 from deployments.sandbox.openstack.config import SERVICES
 from deployments.sandbox.openstack.faults import HEALTH
 from deployments.sandbox.settings import BEHIND, NAME_SERVERS, ROOT, SandboxSettings
-from deployments.sandbox.supervisor.clusters import DIRECT, HOST, api_ready
+from deployments.sandbox.supervisor.clusters import DIRECT, api_ready
 from deployments.sandbox.supervisor.managed import Program
 from deployments.sandbox.upstream import build
 
@@ -46,10 +45,7 @@ def services(settings: SandboxSettings, layout: Layout) -> list[Program]:
         )
         for name in SERVICES
     ]
-    programs += [_front(settings, layout), _dns(settings, layout), _acme(settings, layout)]
-    if importlib.util.find_spec("deployments.sandbox.controllers.github") is not None:
-        programs.append(_github(settings, layout))
-    return programs
+    return [*programs, *(make(settings, layout) for make in (_front, _dns, _acme, _github))]
 
 
 def _front(settings: SandboxSettings, layout: Layout) -> Program:
@@ -121,7 +117,7 @@ def cluster(settings: SandboxSettings, layout: Layout) -> Callable[[Path, Mappin
 
     def programs(folder: Path, document: Mapping[str, Any]) -> tuple[Program, Program]:
         name, port = document["name"], document["port"]
-        listen = ("--home", str(folder), "--host", HOST, "--port", str(port))
+        listen = ("--home", str(folder), "--port", str(port))
         own = ("--version", document["version"], "--name", name, *parent)
         front = ("--api-port", str(document["api_port"]), *logged)
         env = own_environment(settings)
