@@ -282,18 +282,13 @@ def _sdk_quiet() -> Iterator[None]:
 
 
 @contextmanager
-def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
+def running(home: Path) -> Iterator[Platform]:
     """Sandbox, Prefect server and worker in `home`, for as long as the context lasts.
 
-    Nothing of this process's environment is changed, so that several can run side by side.
-
-    Args:
-        number: each platform that one test process may run at a time has its own, 0 or 1; it moves ports and addresses.
-        settings: further environment variables of everything that runs.
+    Nothing of this process's environment is changed.
     """
-    place = 2 * WORKER + number
-    base = PORT_BASE + 200 * place
-    network = list(LOAD_BALANCERS.subnets(prefixlen_diff=4))[place]
+    base = PORT_BASE + 200 * WORKER
+    network = list(LOAD_BALANCERS.subnets(prefixlen_diff=4))[WORKER]
     helm = built_helm()
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "KUBECONFIG"))}
     variables |= {
@@ -301,7 +296,6 @@ def running(home: Path, number: int, **settings: str) -> Iterator[Platform]:
         "PLUMBLINE_SANDBOX_HOME": str(home),
         "PLUMBLINE_SANDBOX_PORT_BASE": str(base),
         "PLUMBLINE_SANDBOX_LOADBALANCER_NETWORK": str(network),
-        **settings,
     }
     prefect_settings = PrefectSettings(port=base + 90, start_timeout=300)
     prefect = LocalPrefect(prefect_settings, prefect_settings.home(home), scheduling=False)

@@ -22,7 +22,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """
     before = os.umask(0o077)
     try:
-        with running(tmp_path_factory.mktemp("platform"), 0) as platform:
+        with running(tmp_path_factory.mktemp("platform")) as platform:
             yield platform
     finally:
         os.umask(before)

@@ -177,8 +177,8 @@ def test_many_writers_at_once(demo: Connection, sandbox: SandboxSettings) -> Non
             cloud.close()
 
     before = demo.block_storage.get_limits().absolute.total_volumes_used
-    with ThreadPoolExecutor(9) as pool:
-        list(pool.map(one, range(9)))
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(one, range(6)))
     assert [each.name for each in demo.network.networks() if each.name.startswith("many-")] == []
     # A quota that a failed transaction spoilt would stay wrong for ever.
     assert demo.block_storage.get_limits().absolute.total_volumes_used == before

@@ -8,14 +8,17 @@ import subprocess
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from deployments.follow import OVER, FlowRuns
+from infra.clients.kubeconfig import READERS
 from tests.platform import Finished, Platform, writes
 from tests.waiting import until
 
 pytestmark = pytest.mark.sandbox
 
+PROGRAMS = {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"}
 PLANES = {"cluster", "storage", "addons", "dns", "certificates", "delivery", "runners"}
 
 
@@ -29,7 +32,15 @@ def wait_over(api: httpx.Client, run_id: str, seconds: float = 600) -> dict[str,
     return until(ended, "the end of the flow run", seconds)
 
 
-def test_everything_that_is_declared_is_made_and_proved_ready(dev: Finished) -> None:
+def programs(platform: Platform) -> set[str]:
+    """Which of a control plane's programs run for this platform's clusters."""
+    place = str(platform.home / "clusters")
+    processes = psutil.process_iter(["name", "cmdline"])
+    return {one.info["name"] for one in processes if place in " ".join(one.info["cmdline"] or [])} & PROGRAMS
+
+
+def test_everything_that_is_declared_is_made_and_proved_ready(dev: Finished, platform: Platform) -> None:
+    assert programs(platform) == PROGRAMS
     assert dev.result["state"] == "ready"
     assert set(dev.states.values()) == {"ready"}
     assert {step["plane"] for step in dev.result["steps"]} == PLANES
@@ -90,6 +101,32 @@ def test_a_second_run_writes_nothing_anywhere(platform: Platform) -> None:
     assert {item["service"].split("/")[0] for item in requests} >= {"keystone", "magnum", "designate", "kubernetes"}
     assert writes(requests) == []
     assert again.made == []
+
+
+@pytest.mark.usefixtures("dev")
+def test_a_group_that_may_only_read_sees_everything_in_step(platform: Platform) -> None:
+    before = len(platform.requests())
+    checked = platform.flow("check_drift", "dev")
+    planes = {plane["plane"]: plane for plane in checked.result["planes"]}
+    assert checked.status == 0, [(one["findings"], one["blind_spots"]) for one in planes.values()]
+    assert set(planes) == PLANES
+    requests = platform.requests()[before:]
+    asked = [item for item in requests if item["service"] == "kubernetes/dev" and item["ua"].startswith("plumbline/")]
+    assert {item["method"] for item in asked} == {"GET"}
+    # One LIST a kind, whatever the number of objects.
+    assert 30 < len(asked) < 100
+    kubeconfig = platform.sandbox("kubeconfig", "dev")
+
+    def may(*what: str) -> str:
+        argv = ["kubectl", f"--kubeconfig={kubeconfig}", "auth", "can-i", *what, "-A", "--as=plumbline"]
+        done = subprocess.run([*argv, f"--as-group={READERS}"], capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout.strip()
+
+    assert [may(verb, "deployments.apps") for verb in ("get", "list", "create", "patch", "delete")] == [
+        *("no", "yes", "no", "no", "no")
+    ]
+    assert [may(verb, "secrets") for verb in ("list", "update")] == ["yes", "no"]
+    assert may("impersonate", "users") == "no"
 
 
 @pytest.mark.usefixtures("dev")
