@@ -93,7 +93,7 @@ class Applying:
                 await self.clients.terraform.discard(plan)
                 return list(made)
             log.info("%s", plan.summary())
-            begun: set[str] = set()
+            begun: dict[str, str] = {}
             error = await self._apply(plan, begun)
             made.update(dict.fromkeys(address_of(change, plan.environment) for change in plan.changes))
             if not plan.changes:
@@ -106,7 +106,7 @@ class Applying:
             if alike >= ROUNDS:
                 raise error or Conflict(f"Magnum accepts the change of cluster {self.cluster} and drops it each time.")
             before = plan
-            created = [one for one in plan.changes if "create" in one.actions and one.address in begun]
+            created = [one for one in magnums(asked) if error and "create" in one.actions]
             if done and created:
                 # Magnum shows it as it was asked for; the next plan would replace what Terraform doubts.
                 named = ", ".join(address_of(one, plan.environment) for one in created)
@@ -115,11 +115,11 @@ class Applying:
             log.info("What is left is planned again.")
             plan = await self.replan()
 
-    async def _apply(self, plan: Plan, begun: set[str]) -> PlumblineError | None:
+    async def _apply(self, plan: Plan, begun: dict[str, str]) -> PlumblineError | None:
         """Apply it; returns the error that Magnum's way of working explains.
 
         Args:
-            begun: gets the addresses of what was asked for before the error.
+            begun: gets what was asked for before the error: address -> the last action.
         """
         try:
             async with self.clients.journal.write(PlaneName.CLUSTER, self.action, plan.environment):

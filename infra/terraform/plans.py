@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,10 @@ class Change(_Model):
         """Whether terraform doubts the object, since an earlier operation on it did not finish."""
         return self.reason == "replace_because_tainted"
 
+    def until(self, action: str) -> Change:
+        """What was asked for when `action` was begun and nothing after it."""
+        return self.model_copy(update={"actions": (action,)}) if action == self.actions[0] else self
+
     @property
     def verb(self) -> str:
         """create, update, delete or replace."""
@@ -96,10 +100,14 @@ class Plan(_Model):
         """Whether there is nothing to do."""
         return not self.changes and not self.outputs_changed
 
-    def only(self, addresses: Collection[str]) -> Plan:
-        """The part of it that is about some objects; it cannot be applied."""
-        changes = tuple(change for change in self.changes if change.address in addresses)
-        return self.model_copy(update={"changes": changes, "file": None})
+    def only(self, begun: Mapping[str, str]) -> Plan:
+        """The part of it that was begun; it cannot be applied.
+
+        Args:
+            begun: address -> the action that was begun last; of a replacement, that may be its first half.
+        """
+        changes = [change.until(begun[change.address]) for change in self.changes if change.address in begun]
+        return self.model_copy(update={"changes": tuple(changes), "file": None})
 
     def summary(self) -> str:
         """One sentence."""

@@ -121,13 +121,13 @@ class Terraform:
         shown = await self._run("show", str(file), doing="reading the plan for", json=FLAG, no_color=FLAG)
         return plans.parse(shown.stdout, environment=self.environment, destroy=destroy, file=file)
 
-    async def apply(self, plan: Plan, *, allow: Collection[str] = (), begun: set[str] | None = None) -> Outputs:
+    async def apply(self, plan: Plan, *, allow: Collection[str] = (), begun: dict[str, str] | None = None) -> Outputs:
         """Carry out exactly this plan.
 
         Args:
             plan: from `plan`. It is tried once: whatever comes of it, its file is gone afterwards.
             allow: addresses of clusters and node groups whose loss somebody agreed to.
-            begun: gets the addresses of the objects that were begun, also where it fails.
+            begun: gets what was begun, also where it fails: address -> the last action.
 
         Raises:
             Refused: it would destroy a cluster or a node group nobody agreed to lose.
@@ -142,7 +142,7 @@ class Terraform:
             if plan.file is None:
                 raise InvalidInput("This plan was made only to look, and cannot be applied.")
             async with self._workspace.ready():
-                self._workspace.begun = set() if begun is None else begun
+                self._workspace.begun = {} if begun is None else begun
                 await self._run(
                     "apply",
                     str(plan.file),

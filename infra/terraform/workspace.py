@@ -44,8 +44,8 @@ class Workspace:
     ) -> None:
         self.environment = variables.environment
         self.lock_timeout = lock_timeout
-        self.begun: set[str] = set()
-        """Addresses of the objects that an apply has begun to work on."""
+        self.begun: dict[str, str] = {}
+        """Address of each object that an apply has begun to work on -> the action that was begun last."""
         self._variables = variables
         self._report = report
         self._parent = dict(os.environ if parent is None else parent)
@@ -142,7 +142,7 @@ class Workspace:
 
     def _heard(self, event: Event) -> None:
         if event.type == "apply_start" and event.address:
-            self.begun.add(event.address)
+            self.begun[event.address] = event.action or ""
         said = events.sentence(event)
         if said:
             self.say(said)

@@ -52,7 +52,7 @@ class Running:
         for reader in self._readers:
             reader.start()
 
-    def until(self, seen: Callable[[str], bool] | str, seconds: float = 120) -> None:
+    def until(self, seen: Callable[[str], bool] | str, seconds: float = 240) -> None:
         """Wait until the log has a line with `seen` in it, or one of which `seen` holds."""
         holds = (lambda line: seen in line) if isinstance(seen, str) else seen
         deadline = time.monotonic() + seconds

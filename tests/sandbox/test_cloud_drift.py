@@ -164,7 +164,8 @@ async def test_what_is_as_declared_is_in_step_and_nothing_was_written(cloud: Clo
     folder = {path: path.stat().st_mtime_ns for path in cloud.state.parent.rglob("*") if path.is_file()}
     before = len(cloud.platform.requests())
     looked = await cloud.check()
-    assert looked == Looked()
+    # Magnum looks at a cluster's health every half minute, and may have looked before its nodes were ready: a note.
+    assert (looked.findings, looked.blind_spots) == ((), ())
     asked = cloud.platform.requests()[before:]
     assert writes(asked) == []
     assert {item["method"] for item in asked if item["path"] != "/v3/auth/tokens"} == {"GET"}

@@ -22,9 +22,9 @@ def sentences_of(checked: Finished) -> list[str]:
 def test_an_environment_made_by_helm_3_is_in_step_changed_and_taken_away_by_helm_4(platform: Platform) -> None:
     helm3 = {"PLUMBLINE_HELM_BINARY": str(helm_of(3))}
     platform.declare("elder", runners=[{**RUNNER, "max": 2}])
-    made = platform.flow("create_environment", "elder", **helm3)
-    assert made.status == 0, made.log[-4000:]
-    sentences = {step["name"]: step["sentence"] for step in made.result["steps"]}
+    first = platform.flow("create_environment", "elder", **helm3)
+    assert first.status == 0, first.log[-4000:]
+    sentences = {step["name"]: step["sentence"] for step in first.result["steps"]}
     assert "helm 3." in sentences["prerequisites"]
 
     before = len(platform.requests())
@@ -39,7 +39,8 @@ def test_an_environment_made_by_helm_3_is_in_step_changed_and_taken_away_by_helm
     platform.declare("elder", cluster={**CLUSTER, "kubernetes": "v1.34.1"}, runners=[{**RUNNER, "max": 3}])
     changed = platform.flow("create_environment", "elder")
     assert changed.status == 0, changed.log[-3000:]
-    assert [one.split()[0] for one in changed.made] == ["cluster/elder", "release/arc-runners/elder"]
+    made = {one.split()[0] for one in changed.made}
+    assert {one for one in made if not one.startswith("template/")} == {"cluster/elder", "release/arc-runners/elder"}
     assert "(as 1.34)" in str(changed.result), changed.result
     checked = platform.flow("check_drift", "elder")
     assert checked.status == 0, sentences_of(checked)

@@ -58,12 +58,12 @@ def helm_writes(platform: Platform, seconds: float = 180) -> list[psutil.Process
     return until(writing, "helm's record", seconds, every=0.02)
 
 
-def asked_for(platform: Platform) -> None:
-    """Wait until Magnum has accepted a cluster's creation."""
+def asked_for(platform: Platform, known: int) -> None:
+    """Wait until Magnum has accepted a cluster's creation, after so many requests."""
     until(
-        lambda: ("POST", "/v1/clusters") in [(one["method"], one["path"]) for one in platform.requests()[-200:]],
+        lambda: ("POST", "/v1/clusters") in [(one["method"], one["path"]) for one in platform.requests()[known:]],
         "the cluster's creation to be asked for",
-        30,
+        60,
         every=0.02,
     )
 
@@ -101,10 +101,11 @@ def test_a_run_killed_during_terraform_between_planes_and_during_helm_is_finishe
 def test_terraform_killed_together_with_its_run_loses_nothing(platform: Platform) -> None:
     platform.declare("torn", **NAMED)
     stall(platform, "GET", "/clusters/[0-9a-f-]{36}$")
+    known = len(platform.requests())
     running = Running(platform, FLOW, "torn")
     running.until(MAKING_CLUSTER)
     # Magnum has the cluster, terraform's state does not.
-    asked_for(platform)
+    asked_for(platform, known)
     running.kill()
     kill(children(platform, "torn"))
     wait_gone(platform, "torn")
@@ -126,6 +127,7 @@ def test_a_cancelled_run_lets_terraform_write_its_state_and_leaves_no_process(
     name = f"cancelled-{number.name.removeprefix('SIG').lower()}"
     platform.declare(name, **BARE)
     stall(platform, "GET", "/clusters/[0-9a-f-]{36}$")
+    known = len(platform.requests())
     # A shell has what it starts in the background ignore SIGINT, and children inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -134,7 +136,7 @@ def test_a_cancelled_run_lets_terraform_write_its_state_and_leaves_no_process(
         signal.signal(signal.SIGINT, before)
     running.until(MAKING_CLUSTER)
     # Before that, the provider gives up its own request, and knows no cluster.
-    asked_for(platform)
+    asked_for(platform, known)
     began = time.monotonic()
     running.process.send_signal(number)
     finished = running.end(60)

@@ -34,7 +34,7 @@ def undone(wanted: Variables, plan: Plan, seen: Seen) -> list[str]:
     """
     left = list(_still_there(plan, seen))
     if not plan.destroy:
-        touched = {address_of(change, plan.environment) for change in magnums(plan)}
+        touched = {address_of(each, plan.environment) for each in magnums(plan) if each.actions != ("delete",)}
         found = compare_cloud(wanted, seen).findings
         left += [one.sentence for one in found if one.address in touched and one.path in _CARRIED]
     return left

@@ -28,6 +28,8 @@ LEAVE = change(NODE_GROUP, "delete", key="old", identifier="c1/g-old")
 DESTROY = change(CLUSTER, "delete", identifier="c1")
 KEY = change(KEYPAIR, "create")
 
+CLUSTER_ADDRESS = CREATE.address
+
 Shown = tuple[Cluster | None, tuple[NodeGroup, ...]]
 AS_DECLARED: Shown = (cluster(), (*DEFAULTS, build()))
 TWO: Shown = (cluster(), (DEFAULTS[0], group("default-worker", 2), build()))
@@ -63,6 +65,8 @@ class Provider:
         self.began: list[bool] = []
         self.reaches: int | None = None
         """How many of a plan's changes are begun before an error; all of them unless it says so."""
+        self.halves: dict[str, str] = {}
+        """Of what is replaced, how far an apply gets."""
         self.discarded = 0
         self.doubted: list[str] = []
 
@@ -75,9 +79,9 @@ class Provider:
     async def discard(self, _: Plan) -> None:
         self.discarded += 1
 
-    async def apply(self, plan: Plan, *, allow: Collection[str], begun: set[str]) -> None:
+    async def apply(self, plan: Plan, *, allow: Collection[str], begun: dict[str, str]) -> None:
         assert allow == {"agreed"}
-        begun.update(one.address for one in plan.changes[: self.reaches])
+        begun.update({one.address: one.actions[-1] for one in plan.changes[: self.reaches]} | self.halves)
         found = self._magnum.now[0]
         self.began.append(found is not None and found.in_progress)
         error = self.outcomes.pop(0) if self.outcomes else None
@@ -145,6 +149,18 @@ async def test_what_was_not_begun_when_the_provider_gave_up_is_not_waited_for(
     run.terraform.apply = group_made  # type: ignore[method-assign]
     run.terraform.doubted = [CREATE.address, KEY.address]
     assert await run.carry_out(CREATE, GROUP) == ["cluster/dev", "nodegroup/dev/build"]
+
+
+async def test_what_was_only_deleted_of_a_replacement_is_not_waited_for_to_appear(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "APPEARS", 600)
+    failed: Shown = (cluster(status="CREATE_FAILED"), DEFAULTS)
+    anew = change(CLUSTER, "delete", "create", identifier="c1")
+    run = Run(clients, Late(failed, failed, failed, NOTHING, NOTHING, AS_DECLARED), GaveUp("gone"), plans=[(CREATE,)])
+    run.terraform.halves = {CLUSTER_ADDRESS: "delete"}
+    assert await run.carry_out(anew) == ["cluster/dev"]
+    assert len(run.terraform.began) == 2
 
 
 async def test_a_change_the_provider_takes_for_done_is_waited_for(clients: Clients) -> None:

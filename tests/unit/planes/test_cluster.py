@@ -89,8 +89,8 @@ class FakeTerraform:
         self.adopted |= found
         self.changes = tuple(one for one in self.changes if one.address not in found)
 
-    async def apply(self, plan: Plan, *, allow: Collection[str] = (), begun: set[str]) -> None:
-        begun.update(change.address for change in plan.changes)
+    async def apply(self, plan: Plan, *, allow: Collection[str] = (), begun: dict[str, str]) -> None:
+        begun.update({change.address: change.actions[-1] for change in plan.changes})
         self.allowed = allow
         guard(plan, allow=allow)
         self.calls.append("apply")

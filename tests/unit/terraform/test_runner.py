@@ -206,9 +206,9 @@ async def test_a_changed_backend_asks_for_migration(make: Any, tmp_path: Path) -
 
 async def test_an_apply_names_what_it_has_begun(make: Any) -> None:
     terraform: Terraform = make(node_groups=(NodeGroup(name="build", count=1, flavor="m1.xlarge"),))
-    begun: set[str] = set()
+    begun: dict[str, str] = {}
     await terraform.apply(await terraform.plan(), begun=begun)
-    assert begun == {CLUSTER, 'terraform_data.group["build"]'}
-    again: set[str] = set()
+    assert begun == {CLUSTER: "create", 'terraform_data.group["build"]': "create"}
+    again: dict[str, str] = {}
     await terraform.apply(await terraform.plan(), begun=again)
-    assert again == set()
+    assert again == {}
