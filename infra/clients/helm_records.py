@@ -58,7 +58,7 @@ class HelmRelease(BaseModel):
     def objects(self) -> list[Object]:
         """The objects of the stored manifest as Helm writes them, without hooks.
 
-        With Helm's marks, which the manifest leaves out: since 4.2, `helm uninstall` leaves alone what lacks them. For
+        With Helm's marks, which the manifest leaves out: in newer releases of 4, `helm uninstall` leaves alone what lacks them. For
         reading only: equal manifests share them.
 
         Raises:
