@@ -58,8 +58,8 @@ class HelmRelease(BaseModel):
     def objects(self) -> list[Object]:
         """The objects of the stored manifest as Helm writes them, without hooks.
 
-        With Helm's marks, which the manifest leaves out: `helm uninstall` of newer releases of 4 leaves alone what lacks
-        them. For reading only: equal manifests share them.
+        With Helm's marks, which the manifest leaves out: newer releases of 4 uninstall only what has them. For reading
+        only: equal manifests share them.
 
         Raises:
             Failed: it cannot be read.
