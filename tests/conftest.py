@@ -20,6 +20,9 @@ from infra.clients.masking import MASKER
 # A flow's command sends our log lines to Prefect's API, and Prefect settles that once, when it is imported: not here.
 os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = ""
 
+# What these assert says what it has found, too, as in a test.
+pytest.register_assert_rewrite("tests.platform", "tests.sandbox.cloud", "tests.sandbox.clusters", "tests.sandbox.runs")
+
 HELM = pytest.StashKey[str]()
 ON_DEV = frozenset(f"tests/sandbox/test_{name}.py" for name in ("drift", "environment", "restart"))
 """Files whose tests need environment `dev`, which takes minutes."""
