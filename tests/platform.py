@@ -209,8 +209,8 @@ class Platform:
             return {
                 "cluster": [one.name for one in magnum.clusters() if one.name == name],
                 "template": [one.name for one in magnum.cluster_templates() if one.name.startswith(f"{name}-")],
-                "keypair": [one.name for one in cloud.compute.keypairs() if name in one.name],
-                "recordset": [one.name for one in cloud.dns.recordsets(zone) if f"{name}." in one.name],
+                "keypair": [one.name for one in cloud.compute.keypairs() if one.name == f"plumbline-{name}"],
+                "recordset": [one.name for one in cloud.dns.recordsets(zone) if f".{name}." in one.name],
                 **self._left_of_the_cloud_provider(cloud, name),
             }
 
