@@ -54,9 +54,9 @@ def up(settings: SandboxSettings, say: Say, prepared: Callable[[], None] = lambd
     """
     layout = Layout(settings.home.absolute())
     with _ours_alone():
-        if _start(settings, layout, say):
-            return _until_ready(settings, layout, say)
-    return _until_ready(settings, layout, lambda _: None)
+        started = _start(settings, layout, say)
+        prepared()
+        return _until_ready(settings, layout, say if started else lambda _: None)
 
 
 @contextmanager

@@ -63,8 +63,9 @@ def test_files_are_ours_alone_and_no_secret_is_in_a_command_line(sandbox: Sandbo
 
 
 def test_up_again_changes_nothing(sandbox: SandboxSettings) -> None:
-    before = lifecycle.status(sandbox)
-    assert lifecycle.up(sandbox, print) == before
+    before, told_of = lifecycle.status(sandbox), list[bool]()
+    assert lifecycle.up(sandbox, print, lambda: told_of.append(True)) == before
+    assert told_of == [True], "who waits to be told of the folder is told"
 
 
 def test_cluster_from_birth_to_death(sandbox: SandboxSettings, demo: Connection, template: Any) -> None:
