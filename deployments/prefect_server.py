@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import socket
@@ -9,7 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import httpx
+import yaml
 
+from deployments import automations, pausing
 from deployments.daemon import Daemon
 from deployments.deploy import PREFECT, deploy
 from deployments.patience import Patient
@@ -122,8 +125,24 @@ class LocalPrefect:
         self._fresh = False
 
     def deploy(self) -> None:
-        """Bring the deployments to what prefect.yaml says."""
+        """Bring the deployments to what prefect.yaml says; they are left alone where nothing has changed since."""
+        mark, sources = self._home / "deployed", self._sources()
+        if mark.exists() and mark.read_text() == sources:
+            declared = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+            with self.api() as api:
+                if {one["name"] for one in declared} <= {one["name"] for one in pausing.deployments(api)}:
+                    automations.add_missing(api)
+                    return
         deploy(self._settings, {**_base_environment(), **self.variables()})
+        mark.write_text(sources)
+
+    def _sources(self) -> str:
+        """A digest of all that a deployment says: the flows with what they import, and where they are."""
+        digest = hashlib.sha256(f"{ROOT} {version('prefect')} {self._settings.work_pool}".encode())
+        modules = [path for folder in ("flows", "tasks", "infra") for path in sorted((ROOT / folder).rglob("*.py"))]
+        for path in (ROOT / "prefect.yaml", *modules):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
 
     def deploy_when_ready(self) -> None:
         """Wait for the server, then deploy."""

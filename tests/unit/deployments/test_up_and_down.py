@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -143,6 +144,26 @@ def test_a_pool_that_is_there_is_left_as_it_is(
     httpserver.expect_request("/api/deployments/filter").respond_with_json([])
     local(home, port=httpserver.port).deploy()
     assert programs.ran == [["--no-prompt", "deploy", "--all"]]
+
+
+def test_what_has_not_changed_is_not_deployed_again_unless_it_is_missing(
+    home: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer
+) -> None:
+    monkeypatch.setattr(deploy, "close_parameters", lambda _api: None)
+    monkeypatch.setattr(automations, "add_missing", lambda _api: None)
+    names = ("create-environment", "destroy-environment", "check-drift", "check-fleet", "reconcile", "drift-report")
+    there = [{"name": name, "id": name, "paused": False, "schedules": []} for name in names]
+    prefect = local(home, port=httpserver.port)
+    for known, deployed in (([], 1), (there, 1), (there[1:], 2)):
+        httpserver.clear_all_handlers()
+        httpserver.expect_request("/api/work_pools/plumbline").respond_with_json({"type": "process"})
+        httpserver.expect_request("/api/deployments/filter").respond_with_json(known)
+        httpserver.expect_request(re.compile("/api/deployments/.*")).respond_with_json({})
+        prefect.deploy()
+        assert len(programs.ran) == deployed
+    (prefect._home / "deployed").write_text("of another commit")
+    prefect.deploy()
+    assert len(programs.ran) == 3
 
 
 def test_an_automation_is_made_once_switched_off_and_never_touched_again(httpserver: HTTPServer) -> None:
