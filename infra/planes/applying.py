@@ -106,7 +106,7 @@ class Applying:
             if alike >= ROUNDS:
                 raise error or Conflict(f"Magnum accepts the change of cluster {self.cluster} and drops it each time.")
             before = plan
-            created = [one for one in magnums(asked) if error and "create" in one.actions]
+            created = [one for one in magnums(asked) if "create" in one.actions]
             if done and created:
                 # Magnum shows it as it was asked for; the next plan would replace what Terraform doubts.
                 named = ", ".join(address_of(one, plan.environment) for one in created)
