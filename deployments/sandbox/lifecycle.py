@@ -104,11 +104,7 @@ def install_once(settings: SandboxSettings, say: Say) -> None:
         layout.make()
         install(aside, layout, say)
         templates = database.template_folder(aside.venv.absolute())
-        missing = [
-            service
-            for service in SERVICES
-            if not all((templates / name).exists() for name in migrations.databases(service, layout.home))
-        ]
+        missing = [one for one in SERVICES if not database.kept(migrations.databases(one, layout.home), templates)]
         if missing:
             say("Making OpenStack's databases (once; a minute) …")
             prepare(aside, layout)

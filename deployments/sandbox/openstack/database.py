@@ -7,7 +7,7 @@ import os
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,7 +91,7 @@ def initialise(databases: dict[str, Path], create: Callable[[], object], templat
     templates.mkdir(parents=True, exist_ok=True)
     # Two sandboxes that start at once: the second waits for the first's template.
     with alone(templates / f"{next(iter(databases))}.lock"):
-        if all((templates / name).exists() for name in databases):
+        if kept(databases, templates):
             for name, path in databases.items():
                 copy_database(templates / name, path)
         else:
@@ -100,6 +100,11 @@ def initialise(databases: dict[str, Path], create: Callable[[], object], templat
                 copy_database(path, templates / name)
     done.touch()
     return True
+
+
+def kept(databases: Iterable[str], templates: Path) -> bool:
+    """Whether there is a template of each of these databases."""
+    return all((templates / name).exists() for name in databases)
 
 
 def template_folder(venv: Path = Path(sys.prefix)) -> Path:
