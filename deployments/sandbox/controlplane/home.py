@@ -11,6 +11,7 @@ from deployments.sandbox.controllers import x509
 from deployments.sandbox.controllers.kube.client import kubeconfig
 from deployments.sandbox.controllers.x509 import CLIENT_USAGES, SERVER_USAGES
 from deployments.sandbox.layout import write
+from deployments.sandbox.settings import HOST
 
 SERVICE_RANGE = "10.254.0.0/16"
 """Magnum's default. Nothing listens there: what the API server sends to a Service goes by way of egress.yaml."""
@@ -114,15 +115,15 @@ def etcd_flags(home: Path, url: str) -> list[str]:
     ]
 
 
-def apiserver_flags(home: Path, host: str, port: int, etcd: str) -> list[str]:
+def apiserver_flags(home: Path, port: int, etcd: str) -> list[str]:
     """The API server's flags."""
     return [
         f"--etcd-servers={etcd}",
         f"--etcd-cafile={home / 'etcd-ca.crt'}",
         f"--etcd-certfile={home / 'etcd-client.crt'}",
         f"--etcd-keyfile={home / 'etcd-client.key'}",
-        f"--bind-address={host}",
-        f"--advertise-address={host}",
+        f"--bind-address={HOST}",
+        f"--advertise-address={HOST}",
         f"--secure-port={port}",
         f"--cert-dir={home / 'certs'}",
         f"--client-ca-file={home / 'ca.crt'}",

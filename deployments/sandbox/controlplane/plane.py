@@ -159,7 +159,7 @@ class ControlPlane:
         prepare(self.home, self.url, api)
         etcd = f"https://{HOST}:{free_port()}"
         self._spawn("etcd", etcd_flags(self.home, etcd))
-        self._spawn("kube-apiserver", [*apiserver_flags(self.home, HOST, api_port, etcd), *self._emulated])
+        self._spawn("kube-apiserver", [*apiserver_flags(self.home, api_port, etcd), *self._emulated])
         if self._front is not None:
             self._launch_front(self._front, api)
 
