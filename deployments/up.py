@@ -76,7 +76,11 @@ class Up:
         self._prefect.start_worker(self._variables(helm))
 
     def _sandbox(self, prepared: Future[None]) -> None:
-        """Start the sandbox; `prepared` is done once flow runs can be told of it, and cancelled where there is none."""
+        """Start the sandbox.
+
+        Args:
+            prepared: becomes done when flow runs can be told of the sandbox; is cancelled when it does not start.
+        """
         settings, say = get_sandbox_settings(), partial(self._console.print, markup=False, soft_wrap=True)
         try:
             summary(settings, lifecycle.up(settings, say, lambda: prepared.set_result(None)), self._console)

@@ -98,5 +98,5 @@ def write_json(path: Path, value: object) -> bool:
 
 
 def tail(path: Path, lines: int = 5) -> str:
-    """The end of a log; nothing where there is none."""
+    """The last lines of a log. A log that does not exist has none."""
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""

@@ -49,7 +49,7 @@ class Project:
     Args:
         clouds: a clouds.yaml.
         name: which of its clouds.
-        agent: as whom requests are made.
+        agent: the User-Agent of every request.
     """
 
     def __init__(self, clouds: Path, name: str, *, agent: str = USER_AGENT) -> None:

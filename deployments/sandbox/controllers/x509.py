@@ -63,7 +63,11 @@ class Authority:
 
     @classmethod
     def load(cls, certificate_pem: bytes, key_pem: bytes) -> Authority:
-        """Read an authority from PEM; ValueError where it is none."""
+        """Read an authority from PEM.
+
+        Raises:
+            ValueError: the text is no certificate, or no key.
+        """
         return cls(x509.load_pem_x509_certificate(certificate_pem), load_key(key_pem))
 
     def issue(self, subject: Subject, duration: dt.timedelta) -> tuple[str, str]:

@@ -132,7 +132,7 @@ class Client:
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, grace: int | None = None
     ) -> None:
-        """Delete an object, unless there is none, or another one by that name."""
+        """Delete an object. One that has gone, or has another `uid` by now, is no error."""
         options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
